@@ -1,0 +1,1 @@
+//! The buyer's side: a local OpenAI endpoint that pays, checks and keeps receipts.

@@ -1,0 +1,1 @@
+//! The embedded EVM chain: blocks, state, pool, and its JSON-RPC.

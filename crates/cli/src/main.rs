@@ -1,0 +1,2 @@
+//! The `vouch` command: the only place that wires parts together.
+fn main() {}

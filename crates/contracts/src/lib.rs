@@ -1,0 +1,1 @@
+//! The Rust face of the Solidity contracts: bindings, artefacts, deployment.

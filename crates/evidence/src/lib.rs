@@ -1,0 +1,1 @@
+//! The verifier: from a bundle to a verdict, link by link, without I/O.

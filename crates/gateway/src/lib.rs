@@ -1,0 +1,1 @@
+//! The provider's side: paywall, model API, log.

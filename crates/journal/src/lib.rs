@@ -1,0 +1,1 @@
+//! The one durable write: append-only, checksummed, group-committed.

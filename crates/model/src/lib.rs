@@ -1,0 +1,1 @@
+//! Models: entries, tokenizers, engines, replay.

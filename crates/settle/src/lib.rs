@@ -1,0 +1,1 @@
+//! Follows the chain: deposits in, claims and anchors out.

@@ -1,0 +1,1 @@
+//! The gateway's state: channels, receipts, the log's tiles.

@@ -1,0 +1,1 @@
+//! The wire formats others speak: x402, OpenAI.

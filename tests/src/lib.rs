@@ -1,0 +1,1 @@
+//! Tests over the real binary, foreign clients and the workspace itself.
