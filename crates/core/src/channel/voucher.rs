@@ -1,0 +1,64 @@
+use alloy_primitives::{Address, B256};
+use alloy_sol_types::sol;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error,
+    domain::{Domain, digest},
+    signature::Signature,
+};
+
+mod typed {
+    #![allow(missing_docs, reason = "the public twin below is documented")]
+    super::sol! {
+        struct Voucher {
+            bytes32 channelId;
+            uint128 maxClaimableAmount;
+        }
+    }
+}
+
+/// A payer's word that the receiver may claim up to a total (x402
+/// `Voucher(bytes32 channelId,uint128 maxClaimableAmount)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Voucher {
+    /// The channel.
+    pub channel_id: B256,
+    /// The most that may be claimed since the channel was opened, in atomic units.
+    #[serde(with = "crate::serde_decimal")]
+    pub max_claimable_amount: u128,
+}
+
+/// A [`Voucher`] with its signature, as x402 carries it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SignedVoucher {
+    /// What was signed.
+    #[serde(flatten)]
+    pub voucher: Voucher,
+    /// By the channel's payer or payer authorizer.
+    pub signature: Signature,
+}
+
+impl Voucher {
+    /// The digest that is signed.
+    #[must_use]
+    pub fn digest(&self, domain: &Domain) -> B256 {
+        let message = typed::Voucher {
+            channelId: self.channel_id,
+            maxClaimableAmount: self.max_claimable_amount,
+        };
+        digest(&message, &domain.x402())
+    }
+}
+
+impl SignedVoucher {
+    /// Checks the signature.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] if it is malformed, [`Error::Signer`] if it is another's.
+    pub fn verify(&self, domain: &Domain, signer: Address) -> Result<(), Error> {
+        self.signature.verify(self.voucher.digest(domain), signer)
+    }
+}

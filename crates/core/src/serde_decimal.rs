@@ -1,0 +1,18 @@
+//! `u128` as a decimal string: JSON numbers lose precision above 2^53.
+
+use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+pub(crate) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+    let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+    // `u128::from_str` also takes "+1" and "007": one number must have one spelling.
+    let canonical =
+        text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
+    match text.parse() {
+        Ok(value) if canonical => Ok(value),
+        _ => Err(D::Error::custom("expected a decimal integer below 2^128, as a string")),
+    }
+}

@@ -1,0 +1,56 @@
+//! What a provider offers: the quote that a request accepts and a receipt refers to by hash.
+
+use alloy_primitives::{Address, B256};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, commitment::canonical_hash, domain::Domain, money::Prices};
+
+/// The version of [`Terms`] that this crate writes.
+pub const VERSION: u32 = 1;
+
+/// A quote for one model. Its hash is keccak-256 of its RFC 8785 form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Where vouchers under these terms are settled.
+    #[serde(flatten)]
+    pub domain: Domain,
+    /// Who sells: the address that signs promises and checkpoints.
+    pub provider: Address,
+    /// The token that pays.
+    pub asset: Address,
+    /// The model's name at this provider.
+    pub model: String,
+    /// The model's identity: the hash of all that determines a run.
+    pub identity: B256,
+    /// Prices in atomic units of the asset.
+    pub prices: Prices,
+    /// How many output tokens a stream reserves at a time: what the provider risks.
+    pub quantum_tokens: u32,
+    /// The log that receipts are written to.
+    pub log: LogTerms,
+}
+
+/// The log a provider writes its receipts to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogTerms {
+    /// The C2SP checkpoint origin.
+    pub origin: String,
+    /// The log's Ed25519 key, in the C2SP verifier form `name+hash+key`.
+    pub key: String,
+    /// Within how many seconds a promised receipt is in a checkpoint.
+    pub merge_delay_s: u32,
+}
+
+impl Terms {
+    /// The hash that requests and receipts carry.
+    ///
+    /// # Errors
+    /// [`Error::Canonical`] never for terms made of valid strings.
+    pub fn hash(&self) -> Result<B256, Error> {
+        canonical_hash(self)
+    }
+}
