@@ -1,0 +1,216 @@
+//! The seam to the disk: what the journal asks of files, and the real ones.
+
+use std::fmt::Debug;
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// One file of the journal.
+///
+/// - **Durability**: nothing is durable before [`File::sync`] returns `Ok`; then everything
+///   written or resized before the call is. A power loss in between may keep any subset of the
+///   unsynced sectors, in any order, and tear a sector that was being written; it does not touch
+///   bytes that no unsynced write covers (the "powersafe overwrite" of SQLite).
+/// - **Consistency**: a read sees every earlier write of this process, durable or not.
+/// - **Concurrency**: one writer; any number of readers beside it.
+/// - **Retries**: nobody. After a failed write or sync the kernel may have dropped the dirty pages
+///   and report success next time, so the journal stops and the process starts again.
+pub trait File: Send + Sync + Debug {
+    /// Reads up to `buffer.len()` bytes at `offset`; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes all of `bytes` at `offset`, growing the file as needed.
+    ///
+    /// # Errors
+    /// Those of the device; part of the bytes may have been written.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// The file's size in bytes.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Cuts or grows the file to `size_bytes`; what is grown reads as zeros.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn set_size(&self, size_bytes: u64) -> io::Result<()>;
+
+    /// Makes everything done before durable.
+    ///
+    /// # Errors
+    /// Those of the device; what is durable is then unknown.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// The directory that holds a journal's files. Durability, consistency, concurrency and retries
+/// are as for [`File`]; a created or removed name is durable after [`Disk::sync`].
+pub trait Disk: Send + Sync + Debug {
+    /// The names of all files, in any order.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Opens a file for reading and writing; creates it if `create`.
+    ///
+    /// # Errors
+    /// Those of the device, `NotFound` among them.
+    fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn File>>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes created and removed names durable.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Where it is, for messages.
+    fn path(&self) -> &Path;
+}
+
+/// A directory of the operating system, held by a lock file while this value lives.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    /// Holds the advisory lock; the system releases it however the process ends.
+    _lock: fs::File,
+}
+
+const LOCK_NAME: &str = "journal.lock";
+
+impl Directory {
+    /// Creates the directory if needed and locks it.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another journal holds it, else those of the system.
+    pub fn open(path: &Path) -> Result<Self> {
+        create_durably(path).map_err(|e| Error::io("create", path.to_owned(), e))?;
+        let lock = lock(path)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+}
+
+/// Creates `path` and its parents, each name made durable in the directory above it.
+fn create_durably(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    create_durably(parent)?;
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    fs::File::open(parent)?.sync_all()
+}
+
+fn lock(dir: &Path) -> Result<fs::File> {
+    let path = dir.join(LOCK_NAME);
+    let fail = |e| Error::io("lock", path.clone(), e);
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => {
+            return Err(Error::Locked { dir: dir.to_owned(), pid: read_pid(&file) });
+        }
+        Err(fs::TryLockError::Error(error)) => return Err(fail(error)),
+    }
+    // Only a hint for the other side's message; the lock itself is the system's.
+    file.set_len(0).map_err(fail)?;
+    FileExt::write_all_at(&file, std::process::id().to_string().as_bytes(), 0).map_err(fail)?;
+    Ok(file)
+}
+
+fn read_pid(file: &fs::File) -> Option<u32> {
+    let mut text = [0_u8; 16];
+    let size = FileExt::read_at(file, &mut text, 0).ok()?;
+    std::str::from_utf8(text.get(..size)?).ok()?.trim().parse().ok()
+}
+
+impl Disk for Directory {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn File>> {
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(create)
+            .truncate(false)
+            .open(self.path.join(name))?;
+        Ok(Box::new(file))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        fs::File::open(&self.path)?.sync_all()
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl File for fs::File {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0_usize;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = offset.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
+            match FileExt::read_at(self, rest, at) {
+                Ok(0) => break,
+                Ok(size) => done = done.saturating_add(size),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn set_size(&self, size_bytes: u64) -> io::Result<()> {
+        self.set_len(size_bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

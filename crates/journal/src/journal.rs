@@ -1,0 +1,260 @@
+//! The writing side.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::Position;
+use crate::error::{Error, Result};
+use crate::file::{Directory, Disk, File};
+use crate::format::{HEADER_BYTES, Header, Id, RecordHeader, record_bytes, segment_name};
+use crate::read::{Iter, Reader, Shared};
+use crate::recover::{Recovered, Recovery, recover};
+
+/// How a journal lays out its files. Both may differ from one opening to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Size at which the next segment file is begun, 4 KiB to 2 GiB; also bounds a record.
+    pub segment_bytes: u64,
+    /// How far ahead a file is filled with zeros, so that most syncs change no file metadata.
+    pub preallocate_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { segment_bytes: 256 << 20, preallocate_bytes: 4 << 20 }
+    }
+}
+
+/// Appended bytes are handed to the system at this size even without a sync, to bound memory.
+const FLUSH_BYTES: usize = 8 << 20;
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+
+/// An open journal; see the crate's page.
+#[derive(Debug)]
+pub struct Journal {
+    disk: Box<dyn Disk>,
+    shared: Arc<Shared>,
+    options: Options,
+    id: Id,
+    segment: u32,
+    file: Arc<dyn File>,
+    /// Handed to the system so far, in this segment.
+    written: u64,
+    /// The file's size; zeros from `written` on.
+    allocated: u64,
+    /// Encoded records that follow `written`.
+    buffer: Vec<u8>,
+    poison: Option<Arc<str>>,
+}
+
+impl Journal {
+    /// Opens the journal in `dir`, creating both if needed, and checks every record.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process has it, [`Error::Damaged`] if durable bytes have
+    /// changed, [`Error::Newer`], [`Error::Options`], [`Error::Full`] or [`Error::Io`].
+    pub fn open(dir: &Path, options: Options) -> Result<(Self, Recovery)> {
+        Self::open_on(Box::new(Directory::open(dir)?), options)
+    }
+
+    /// As [`Journal::open`], on any disk.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_on(disk: Box<dyn Disk>, options: Options) -> Result<(Self, Recovery)> {
+        if !(4096..=1 << 31).contains(&options.segment_bytes) {
+            return Err(Error::Options { segment_bytes: options.segment_bytes });
+        }
+        let Recovered { files, id, seed, end, allocated, report } = recover(disk.as_ref())?;
+        let path = disk.path().to_owned();
+        let file = files.last().cloned().ok_or(Error::NoRecord(0))?;
+        let segment = u32::try_from(end.segment()).unwrap_or(u32::MAX);
+        if report.truncated_bytes > 0 {
+            tracing::warn!(path = %path.display(), bytes = report.truncated_bytes, "cut a torn journal tail");
+        }
+        let journal = Self {
+            disk,
+            shared: Arc::new(Shared::new(path, seed, files, end)),
+            options,
+            id,
+            segment,
+            file,
+            written: end.offset(),
+            allocated,
+            buffer: Vec::new(),
+            poison: None,
+        };
+        Ok((journal, report))
+    }
+
+    /// Appends a record, in memory. It is durable after the next [`Journal::sync`] only, though a
+    /// crash may keep it.
+    ///
+    /// # Errors
+    /// [`Error::RecordSize`] (nothing has changed), else the journal is poisoned.
+    pub fn append(&mut self, record: &[u8]) -> Result<Position> {
+        self.check()?;
+        let max_bytes = self.options.segment_bytes.saturating_sub(HEADER_BYTES).saturating_sub(16);
+        let size_bytes = u64::try_from(record.len()).unwrap_or(u64::MAX);
+        let length = match u32::try_from(size_bytes) {
+            Ok(length) if length > 0 && size_bytes <= max_bytes => length,
+            _ => return Err(Error::RecordSize { size_bytes, max_bytes }),
+        };
+        let total = record_bytes(size_bytes);
+        if self.end().offset().saturating_add(total) > self.options.segment_bytes
+            && self.end().offset() > HEADER_BYTES
+        {
+            self.rotate()?;
+        }
+        let position = self.end();
+        let durable = self.durable().0;
+        let padded = self.buffer.len().saturating_add(usize::try_from(total).unwrap_or(usize::MAX));
+        RecordHeader::new(self.shared.seed, position, durable, length, record)
+            .encode(&mut self.buffer);
+        self.buffer.extend_from_slice(record);
+        self.buffer.resize(padded, 0);
+        if self.buffer.len() >= FLUSH_BYTES {
+            self.flush()?;
+        }
+        Ok(position)
+    }
+
+    /// Makes everything appended before durable: the point of group commit. Returns at once if
+    /// there is nothing new.
+    ///
+    /// # Errors
+    /// Those of the disk; what was appended since the last sync is then neither acknowledged nor
+    /// certainly lost, and the journal is poisoned.
+    pub fn sync(&mut self) -> Result<()> {
+        self.check()?;
+        if self.end() == self.durable() {
+            return Ok(());
+        }
+        self.flush()?;
+        let synced = self.file.sync();
+        self.noting("sync", synced)?;
+        self.shared.set_durable(self.end());
+        Ok(())
+    }
+
+    /// Reads a record of this journal, durable or not. Works on a poisoned journal too, for what
+    /// was synced.
+    ///
+    /// # Errors
+    /// [`Error::NoRecord`] if none starts there, [`Error::Damaged`] if it has changed since.
+    pub fn read(&self, position: Position) -> Result<Vec<u8>> {
+        if position < self.durable() {
+            return self.shared.read(position);
+        }
+        self.check()?;
+        match position.offset().checked_sub(self.written) {
+            _ if position >= self.end() => Err(Error::NoRecord(position.0)),
+            None => self.shared.read_unsynced(position),
+            Some(start) => self.read_buffered(start).ok_or(Error::NoRecord(position.0)),
+        }
+    }
+
+    fn read_buffered(&self, start: u64) -> Option<Vec<u8>> {
+        let bytes = self.buffer.get(usize::try_from(start).ok()?..)?;
+        let length = usize::try_from(RecordHeader::decode(bytes)?.length).ok()?;
+        Some(bytes.get(16..)?.get(..length)?.to_vec())
+    }
+
+    /// All durable records from the first, in order: replay.
+    #[must_use]
+    pub fn iter(&self) -> Iter {
+        Iter::new(Arc::clone(&self.shared))
+    }
+
+    /// A handle that reads durable records from other threads while this one appends.
+    #[must_use]
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// Where the next record will start, unless it begins a new segment.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        let buffered = u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
+        Position::new(self.segment, self.written.saturating_add(buffered))
+    }
+
+    /// Everything before this position is durable.
+    #[must_use]
+    pub fn durable(&self) -> Position {
+        self.shared.durable()
+    }
+
+    fn check(&self) -> Result<()> {
+        match &self.poison {
+            Some(cause) => Err(Error::Poisoned { cause: Arc::clone(cause) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Passes an answer of the disk on; a failure poisons.
+    fn noting<T>(&mut self, action: &'static str, answer: std::io::Result<T>) -> Result<T> {
+        answer.map_err(|source| {
+            let path = self.shared.path.join(segment_name(self.segment));
+            let error = Error::io(action, path, source);
+            self.poison = Some(error.to_string().into());
+            error
+        })
+    }
+
+    /// Hands the buffer to the system, extending the file with zeros first: if the disk is full,
+    /// no part of a record has been written.
+    fn flush(&mut self) -> Result<()> {
+        let end = self.end().offset();
+        if end > self.allocated {
+            let ahead = self.options.preallocate_bytes.max(1);
+            let target = end.next_multiple_of(ahead).min(self.options.segment_bytes).max(end);
+            let filled = fill(self.file.as_ref(), self.allocated, target);
+            self.noting("extend", filled)?;
+            self.allocated = target;
+        }
+        let written = self.file.write_all_at(&self.buffer, self.written);
+        self.noting("write", written)?;
+        self.written = end;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Finishes this segment, durable to its end, and begins the next.
+    fn rotate(&mut self) -> Result<()> {
+        self.sync()?;
+        let Some(next) = self.segment.checked_add(1) else {
+            return self.noting("extend", Err(std::io::ErrorKind::FileTooLarge.into()));
+        };
+        let header = Header { segment: next, id: self.id, previous_end: self.end().0 };
+        let created = create_segment(self.disk.as_ref(), &header);
+        let file = self.noting("create the successor of", created)?;
+        self.shared.push(Arc::clone(&file));
+        self.file = file;
+        self.segment = next;
+        self.written = HEADER_BYTES;
+        self.allocated = HEADER_BYTES;
+        self.shared.set_durable(self.end());
+        Ok(())
+    }
+}
+
+/// Creates a segment file, header and name durable before any record goes into it.
+pub(crate) fn create_segment(disk: &dyn Disk, header: &Header) -> std::io::Result<Arc<dyn File>> {
+    let file: Arc<dyn File> = disk.open(&segment_name(header.segment), true)?.into();
+    file.set_size(0)?;
+    file.write_all_at(&header.encode(), 0)?;
+    file.sync()?;
+    disk.sync()?;
+    Ok(file)
+}
+
+fn fill(file: &dyn File, from: u64, to: u64) -> std::io::Result<()> {
+    let mut at = from;
+    while at < to {
+        let size = usize::try_from(to.saturating_sub(at)).unwrap_or(usize::MAX).min(ZEROS.len());
+        file.write_all_at(ZEROS.get(..size).unwrap_or_default(), at)?;
+        at = at.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
+    }
+    Ok(())
+}

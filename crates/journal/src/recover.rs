@@ -1,0 +1,151 @@
+//! Opening: which files belong, where the last one ends, what must be cut or refused.
+
+use std::sync::Arc;
+
+use crate::Position;
+use crate::error::{Error, Result};
+use crate::file::{Disk, File};
+use crate::format::{
+    HEADER_BYTES, Header, HeaderError, Id, VERSION, parse_segment_name, segment_name,
+};
+use crate::journal::create_segment;
+use crate::scan::scan;
+
+/// What opening found and did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// Bytes of a torn tail that were cut: a crash came between a write and its sync, or during
+    /// it. Nothing in them was ever acknowledged.
+    pub truncated_bytes: u64,
+    /// Records there are now.
+    pub records: u64,
+    /// Segment files there are now.
+    pub segments: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    pub(crate) files: Vec<Arc<dyn File>>,
+    pub(crate) id: Id,
+    pub(crate) seed: u32,
+    pub(crate) end: Position,
+    pub(crate) allocated: u64,
+    pub(crate) report: Recovery,
+}
+
+#[derive(Debug)]
+struct Segment {
+    number: u32,
+    file: Arc<dyn File>,
+    header: Header,
+}
+
+pub(crate) fn recover(disk: &dyn Disk) -> Result<Recovered> {
+    let mut segments = load(disk)?;
+    if segments.is_empty() {
+        segments.push(create_first(disk)?);
+    }
+    let id = segments.first().map(|first| first.header.id).unwrap_or_default();
+    let seed = crc32c::crc32c(&id);
+    let mut report = Recovery::default();
+    let mut end = Position::new(0, 0);
+    let last = u32::try_from(segments.len().saturating_sub(1)).unwrap_or(u32::MAX);
+    for segment in &segments {
+        let number = segment.number;
+        if segment.header.id != id || segment.header.segment != number {
+            return Err(damaged(disk, number, 0, "its header belongs to another journal or place"));
+        }
+        if segment.header.previous_end != end.0 {
+            return Err(damaged(
+                disk,
+                number,
+                0,
+                "records at the end of the file before it are missing",
+            ));
+        }
+        let scanned = scan(Arc::clone(&segment.file), seed, number, number == last)
+            .map_err(|e| failed(disk, "read", number, e))?;
+        if let Some((offset, reason)) = scanned.damage {
+            return Err(damaged(disk, number, offset, reason));
+        }
+        end = Position::new(number, scanned.end);
+        report.records = report.records.saturating_add(scanned.records);
+        report.truncated_bytes = scanned.torn_bytes;
+        report.segments = number.saturating_add(1);
+    }
+    let files: Vec<_> = segments.into_iter().map(|segment| segment.file).collect();
+    let allocated = finish(disk, &files, end, report.truncated_bytes)?;
+    Ok(Recovered { files, id, seed, end, allocated, report })
+}
+
+/// Cuts the torn tail, and syncs what was only in the system's cache before it is called durable.
+/// A tail must go entirely: what is left could look valid behind shorter records written later.
+fn finish(disk: &dyn Disk, files: &[Arc<dyn File>], end: Position, torn_bytes: u64) -> Result<u64> {
+    let number = u32::try_from(end.segment()).unwrap_or(u32::MAX);
+    let Some(file) = files.last() else { return Ok(0) };
+    if torn_bytes > 0 {
+        file.set_size(end.offset()).map_err(|e| failed(disk, "cut the torn tail of", number, e))?;
+    }
+    file.sync().map_err(|e| failed(disk, "sync", number, e))?;
+    file.size().map_err(|e| failed(disk, "read", number, e))
+}
+
+fn create_first(disk: &dyn Disk) -> Result<Segment> {
+    let mut id = Id::default();
+    getrandom::fill(&mut id)
+        .map_err(|e| failed(disk, "name", 0, std::io::Error::other(e.to_string())))?;
+    let header = Header { segment: 0, id, previous_end: 0 };
+    let file = create_segment(disk, &header).map_err(|e| failed(disk, "create", 0, e))?;
+    Ok(Segment { number: 0, file, header })
+}
+
+/// Opens every segment file. A last one whose header never became durable holds no record and is
+/// removed: the crash came while it was created.
+fn load(disk: &dyn Disk) -> Result<Vec<Segment>> {
+    let names = disk.list().map_err(|e| Error::io("list", disk.path().to_owned(), e))?;
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| parse_segment_name(name)).collect();
+    numbers.sort_unstable();
+    let mut segments = Vec::with_capacity(numbers.len());
+    for (index, number) in (0_u32..).zip(numbers.iter().copied()) {
+        if index != number {
+            return Err(damaged(disk, index, 0, "the file is missing"));
+        }
+        let file: Arc<dyn File> = disk
+            .open(&segment_name(number), false)
+            .map_err(|e| failed(disk, "open", number, e))?
+            .into();
+        let mut bytes = [0_u8; 64];
+        let read = file.read_at(&mut bytes, 0).map_err(|e| failed(disk, "read", number, e))?;
+        let size = file.size().map_err(|e| failed(disk, "read", number, e))?;
+        match Header::decode(bytes.get(..read).unwrap_or_default()) {
+            Ok(header) => segments.push(Segment { number, file, header }),
+            Err(HeaderError::Newer(found)) => {
+                let path = disk.path().join(segment_name(number));
+                return Err(Error::Newer { path, found, supported: VERSION });
+            }
+            Err(HeaderError::Invalid)
+                if size <= HEADER_BYTES && numbers.last() == Some(&number) =>
+            {
+                remove(disk, number).map_err(|e| failed(disk, "remove", number, e))?;
+            }
+            Err(HeaderError::Invalid) => {
+                return Err(damaged(disk, number, 0, "its header fails its checksum"));
+            }
+        }
+    }
+    Ok(segments)
+}
+
+fn remove(disk: &dyn Disk, number: u32) -> std::io::Result<()> {
+    disk.remove(&segment_name(number))?;
+    disk.sync()
+}
+
+fn failed(disk: &dyn Disk, action: &'static str, number: u32, source: std::io::Error) -> Error {
+    Error::io(action, disk.path().join(segment_name(number)), source)
+}
+
+fn damaged(disk: &dyn Disk, number: u32, offset: u64, reason: &'static str) -> Error {
+    Error::Damaged { path: disk.path().join(segment_name(number)), offset, reason }
+}
