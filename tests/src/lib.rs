@@ -1,1 +1,1 @@
-//! Tests over the real binary, foreign clients and the workspace itself.
+//! Start the real `vouch` binary in a temporary directory, talk to it, and stop it.

@@ -1,1 +1,40 @@
-fn main() {}
+//! The project's own commands: `cargo xtask setup | test | demo | bench`.
+//!
+//! Depends on no crate of the workspace, so that it can build what they need before they compile.
+#![allow(clippy::print_stdout, reason = "a command line prints")]
+
+mod bench;
+mod demo;
+mod setup;
+mod steps;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Builds what the workspace needs before it compiles: the contracts, from npm.
+    Setup,
+    /// Runs every test: Rust, doctests, Solidity, foreign clients.
+    Test(test::Arguments),
+    /// Sells, buys and proves one answer, from nothing.
+    Demo(demo::Arguments),
+    /// Measures ours and the peer in one run and prints the ratio.
+    Bench(bench::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Setup => setup::contracts(),
+        Command::Test(arguments) => test::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
+    }
+}
