@@ -1,0 +1,233 @@
+"""Recomputes the golden vectors with independent code: hashlib, eth-account, PyNaCl, rfc8785.
+
+Merkle trees follow the recursive definitions of RFC 6962 section 2.1, paths are folded from them.
+"""
+
+import base64
+import hashlib
+import json
+import pathlib
+
+import rfc8785
+from eth_account import Account
+from eth_account.messages import encode_typed_data
+from eth_utils import keccak
+from nacl.signing import VerifyKey
+
+HERE = pathlib.Path(__file__).parent
+checked = 0
+
+
+def cases(file, array):
+    return json.loads((HERE / file).read_text())[array]
+
+
+def same(ours, theirs, what):
+    global checked
+    if isinstance(theirs, bytes):
+        theirs = "0x" + theirs.hex()
+    assert ours == theirs, f"{what}: the file has {ours}, independent code makes {theirs}"
+    checked += 1
+
+
+def raw(text):
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def be(number, size):
+    return int(number).to_bytes(size, "big", signed=int(number) < 0)
+
+
+# --- EIP-712 ---------------------------------------------------------------------------------
+
+TYPES = {
+    "ChannelConfig": "address payer,address payerAuthorizer,address receiver,address receiverAuthorizer,"
+    "address token,uint40 withdrawDelay,bytes32 salt",
+    "Voucher": "bytes32 channelId,uint128 maxClaimableAmount",
+    "Request": "bytes32 channel,bytes32 request,bytes32 terms,uint128 maxCharge,uint64 expiry",
+    "Promise": "bytes32 root,uint64 first,uint32 count,bytes32 notBefore,uint64 mergeBy",
+    "Checkpoint": "string origin,uint64 size,bytes32 root",
+}
+
+
+def typed(case, kind, domain_name):
+    fields = [dict(zip(("type", "name"), field.split())) for field in TYPES[kind].split(",")]
+    domain = {"name": domain_name, "version": "1"}
+    domain_type = [{"name": "name", "type": "string"}, {"name": "version", "type": "string"}]
+    if "chain" in case:
+        domain |= {"chainId": int(case["chain"]), "verifyingContract": case["settlement"]}
+        domain_type += [
+            {"name": "chainId", "type": "uint256"},
+            {"name": "verifyingContract", "type": "address"},
+        ]
+    message = {
+        field["name"]: int(case[field["name"]]) if "int" in field["type"] else case[field["name"]]
+        for field in fields
+    }
+    return encode_typed_data(
+        full_message={
+            "types": {kind: fields, "EIP712Domain": domain_type},
+            "primaryType": kind,
+            "domain": domain,
+            "message": message,
+        }
+    )
+
+
+def digest(signable):
+    return keccak(b"\x19\x01" + signable.header + signable.body)
+
+
+for case in cases("eip712.json", "channels"):
+    same(case["id"], digest(typed(case, "ChannelConfig", "x402 Batch Settlement")), "channel id")
+for array, kind, name in [
+    ("vouchers", "Voucher", "x402 Batch Settlement"),
+    ("requests", "Request", "Vouch"),
+    ("promises", "Promise", "Vouch"),
+    ("checkpoints", "Checkpoint", "Vouch Log"),
+]:
+    for case in cases("eip712.json", array):
+        signable = typed(case, kind, name)
+        same(case["digest"], digest(signable), f"{kind} digest")
+        same(case["signature"], bytes(Account.sign_message(signable, case["key"]).signature), f"{kind} signature")
+        signer = Account.recover_message(signable, signature=case["signature"])
+        same(case["signer"], signer.lower(), f"{kind} signer")
+
+# --- Receipts --------------------------------------------------------------------------------
+
+LAYOUT = (
+    "version:1 chain:8 settlement:20 kind:1 status:1 tier:1 flags:2 provider:20 agent:32 payer:20 channel:32 "
+    "sequence:8 request:32 response:32 tokens:32 input:8 cached:8 output:8 model:32 sampling:32 seed:32 "
+    "commitment:32 terms:32 charge:16 cumulative:16 asset:20 parent:32 time:8"
+)
+for case in cases("receipt.json", "receipts"):
+    encoded = b""
+    for field in LAYOUT.split():
+        name, size = field.split(":")
+        value = case[name]
+        encoded += raw(value) if value.startswith("0x") else be(value, int(size))
+    same(case["encoded"], encoded, "receipt bytes")
+    same(case["digest"], keccak(encoded), "receipt digest")
+    same(case["entry"], b"\x01" + keccak(encoded), "log entry")
+    same(case["leafHash"], hashlib.sha256(b"\x00\x01" + keccak(encoded)).digest(), "leaf hash")
+
+# --- Merkle trees ----------------------------------------------------------------------------
+
+
+def leaf(index):
+    return hashlib.sha256(b"\x00" + f"entry {index}".encode()).digest()
+
+
+def split(count):
+    return 1 << (count - 1).bit_length() - 1
+
+
+def mth(leaves):
+    if not leaves:
+        return hashlib.sha256(b"").digest()
+    if len(leaves) == 1:
+        return leaves[0]
+    k = split(len(leaves))
+    return hashlib.sha256(b"\x01" + mth(leaves[:k]) + mth(leaves[k:])).digest()
+
+
+def path(m, leaves):
+    if len(leaves) == 1:
+        return []
+    k = split(len(leaves))
+    if m < k:
+        return path(m, leaves[:k]) + [mth(leaves[k:])]
+    return path(m - k, leaves[k:]) + [mth(leaves[:k])]
+
+
+def subproof(m, leaves, known):
+    if m == len(leaves):
+        return [] if known else [mth(leaves)]
+    k = split(len(leaves))
+    if m <= k:
+        return subproof(m, leaves[:k], known) + [mth(leaves[k:])]
+    return subproof(m - k, leaves[k:], False) + [mth(leaves[:k])]
+
+
+def hexes(hashes):
+    return ["0x" + item.hex() for item in hashes]
+
+
+for case in cases("merkle.json", "leaves"):
+    same(case["hash"], hashlib.sha256(b"\x00" + raw(case["entry"])).digest(), "leaf")
+for case in cases("merkle.json", "roots"):
+    same(case["root"], mth([leaf(i) for i in range(int(case["size"]))]), "root")
+for case in cases("merkle.json", "inclusions"):
+    leaves = [leaf(i) for i in range(int(case["size"]))]
+    same(case["root"], mth(leaves), "root")
+    same(case["leaf"], leaves[int(case["index"])], "leaf")
+    same(case["path"], hexes(path(int(case["index"]), leaves)), "inclusion path")
+for case in cases("merkle.json", "consistencies"):
+    old, new = int(case["oldSize"]), int(case["newSize"])
+    leaves = [leaf(i) for i in range(new)]
+    same(case["oldRoot"], mth(leaves[:old]), "old root")
+    same(case["newRoot"], mth(leaves), "new root")
+    same(case["path"], hexes(subproof(old, leaves, True)) if 0 < old < new else [], "consistency path")
+
+# --- Checkpoints -----------------------------------------------------------------------------
+
+
+def key_id(name, blob):
+    return hashlib.sha256(name.encode() + b"\n" + blob).digest()[:4]
+
+
+for case in cases("checkpoint.json", "checkpoints"):
+    text, _, lines = case["note"].rpartition("\n\n")
+    text += "\n"
+    root = base64.b64encode(raw(case["root"])).decode()
+    same(text, f"{case['origin']}\n{case['size']}\n{root}\n", "checkpoint text")
+    blobs = [base64.b64decode(line.split(" ")[2]) for line in lines.strip().split("\n")]
+    for verifier, blob in [(case["key"], blobs[0]), (case["witness"], blobs[2])]:
+        name, hash_, key = verifier.split("+", 2)
+        key = base64.b64decode(key)
+        same(hash_, key_id(name, key).hex(), "verifier key hash")
+        assert blob[:4] == key_id(name, key), "note key id"
+        message, signature = text, blob[4:]
+        if key[0] == 4:
+            time, signature = int.from_bytes(signature[:8], "big"), signature[8:]
+            same(case["witnessTime"], str(time), "witness time")
+            message = f"cosignature/v1\ntime {time}\n{text}"
+        VerifyKey(key[1:]).verify(message.encode(), signature)
+        checked += 1
+    name = b"vouch/eip712-secp256k1/v1"
+    assert blobs[1][:4] == key_id(case["origin"], b"\xff" + name + raw(case["provider"])), "secp256k1 key id"
+    signable = typed(case, "Checkpoint", "Vouch Log")
+    same(case["digest"], digest(signable), "checkpoint digest")
+    signer = Account.recover_message(signable, signature=blobs[1][4:])
+    same(case["provider"], signer.lower(), "checkpoint signer")
+
+# --- Money and commitments -------------------------------------------------------------------
+
+for case in cases("money.json", "charges"):
+    part = sum(int(case[n]) * int(case["price" + n.title()]) for n in ("input", "cached", "output"))
+    same(case["charge"], str(-(-part // 10**6) + int(case["priceRequest"])), "charge")
+for case in cases("commitments.json", "canonical"):
+    canonical = rfc8785.dumps(json.loads(case["text"]))
+    same(case["canonical"], canonical, "RFC 8785 form")
+    same(case["hash"], keccak(canonical), "canonical hash")
+    same(case["commitment"], keccak(raw(case["nonce"]) + canonical), "response commitment")
+for case in cases("commitments.json", "requests"):
+    nonce = raw(case["nonce"])
+    commitment = keccak(nonce + case["resource"].encode() + b"\n" + case["body"].encode())
+    same(case["commitment"], commitment, "request commitment")
+    same(case["derivedSeed"], keccak(nonce + commitment), "derived seed")
+    same(case["seedCommitment"], keccak(nonce + keccak(nonce + commitment)), "seed commitment")
+for case in cases("commitments.json", "seeds"):
+    seed = int(case["seed"]).to_bytes(32, "big", signed=True)
+    same(case["seedBytes"], seed, "caller's seed")
+    same(case["commitment"], keccak(raw(case["nonce"]) + seed), "seed commitment")
+for case in cases("commitments.json", "tokens"):
+    blob = raw(case["nonce"])
+    for ids in (case["input"], case["output"]):
+        blob += be(len(ids), 8) + b"".join(be(i, 4) for i in ids)
+    same(case["commitment"], keccak(blob), "token commitment")
+for case in cases("commitments.json", "terms"):
+    assert case["canonical"].encode() == rfc8785.dumps(json.loads(case["canonical"])), "terms"
+    same(case["hash"], keccak(case["canonical"].encode()), "terms hash")
+
+print(f"{checked} values agree")
