@@ -69,10 +69,7 @@ impl Gguf {
     /// # Errors
     /// [`Error::Io`] where the file cannot be read; [`Error::Gguf`] where it is malformed.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let io = |source| Error::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let io = |source| Error::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(io)?;
         if !file.metadata().map_err(io)?.is_file() {
             return Err(gguf_error(path, "is not a regular file"));
@@ -80,10 +77,7 @@ impl Gguf {
         // SAFETY: a map is sound while nobody truncates or rewrites the file beneath it. Models
         // are placed by a rename and never written in place (`source.rs`), and an operator who
         // can rewrite the model file can as well rewrite this binary.
-        #[allow(
-            unsafe_code,
-            reason = "mapping a file is unsafe in memmap2; argued above"
-        )]
+        #[allow(unsafe_code, reason = "mapping a file is unsafe in memmap2; argued above")]
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
         Self::parse(path, Bytes::Mapped(map))
     }
@@ -99,12 +93,7 @@ impl Gguf {
     fn parse(path: &Path, bytes: Bytes) -> Result<Self, Error> {
         let Header { metadata, tensors } =
             parse::header(bytes.as_slice()).map_err(|detail| gguf_error(path, detail))?;
-        Ok(Self {
-            path: path.to_owned(),
-            bytes,
-            metadata,
-            tensors,
-        })
+        Ok(Self { path: path.to_owned(), bytes, metadata, tensors })
     }
 
     /// The path it was opened at.
@@ -140,9 +129,7 @@ impl Gguf {
 
     /// Every tensor, in the order of their names.
     pub fn tensors(&self) -> impl Iterator<Item = TensorView<'_>> {
-        self.tensors
-            .iter()
-            .map(|(name, record)| self.view(name, record))
+        self.tensors.iter().map(|(name, record)| self.view(name, record))
     }
 
     fn view<'a>(&'a self, name: &'a str, record: &'a TensorRecord) -> TensorView<'a> {
@@ -165,10 +152,7 @@ impl Gguf {
 }
 
 fn gguf_error(path: &Path, detail: impl Into<String>) -> Error {
-    Error::Gguf {
-        path: path.to_owned(),
-        detail: detail.into(),
-    }
+    Error::Gguf { path: path.to_owned(), detail: detail.into() }
 }
 
 /// Metadata by key. A missing key and a value of another type are both errors that name the key;
@@ -242,10 +226,7 @@ impl Gguf {
     /// [`Error::Gguf`] where the key is absent, no array of strings, or one is not UTF-8.
     pub fn strings(&self, key: &str) -> Result<Vec<&str>, Error> {
         let array = self.array(key, "an array of strings", ArrayValue::is_strings)?;
-        array
-            .strings(self.bytes.as_slice())
-            .map(|bytes| self.utf8(key, bytes))
-            .collect()
+        array.strings(self.bytes.as_slice()).map(|bytes| self.utf8(key, bytes)).collect()
     }
 
     /// An array of f32.
@@ -283,9 +264,7 @@ impl Gguf {
     }
 
     fn value(&self, key: &str) -> Result<&Value, Error> {
-        self.metadata
-            .get(key)
-            .ok_or_else(|| self.error(format!("has no metadata key {key:?}")))
+        self.metadata.get(key).ok_or_else(|| self.error(format!("has no metadata key {key:?}")))
     }
 
     fn utf8<'a>(&self, key: &str, bytes: &'a [u8]) -> Result<&'a str, Error> {
@@ -294,10 +273,7 @@ impl Gguf {
     }
 
     fn mismatch(&self, key: &str, wanted: &str, found: &Value) -> Error {
-        self.error(format!(
-            "{key} should be {wanted} and is {}",
-            found.describe()
-        ))
+        self.error(format!("{key} should be {wanted} and is {}", found.describe()))
     }
 }
 

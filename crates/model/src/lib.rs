@@ -22,7 +22,7 @@ mod error;
 pub mod exact;
 pub mod gguf;
 pub mod sample;
-// pub mod source;
+pub mod source;
 pub mod template;
 pub mod tokenizer;
 pub mod upstream;

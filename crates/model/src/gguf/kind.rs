@@ -73,8 +73,6 @@ impl TensorKind {
             return None;
         }
         let row_bytes = (row / self.block_elements()).checked_mul(self.block_bytes())?;
-        shape[1..]
-            .iter()
-            .try_fold(row_bytes, |bytes, extent| bytes.checked_mul(*extent))
+        shape[1..].iter().try_fold(row_bytes, |bytes, extent| bytes.checked_mul(*extent))
     }
 }

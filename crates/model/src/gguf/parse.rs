@@ -82,10 +82,7 @@ impl ArrayValue {
 
     /// The strings of an array of strings in `file`, as bytes.
     pub(super) fn strings<'a>(&self, file: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let mut cursor = Cursor {
-            bytes: &file[..self.range.end],
-            at: self.range.start,
-        };
+        let mut cursor = Cursor { bytes: &file[..self.range.end], at: self.range.start };
         // The walk at opening has read these strings before, so none of them can fail now.
         (0..self.count).map_while(move |_| cursor.string().ok().map(|range| &file[range]))
     }
@@ -152,9 +149,7 @@ pub(super) fn header(file: &[u8]) -> Result<Header, String> {
             return Err("is a big-endian GGUF file; only little-endian ones are read".into());
         }
         version => {
-            return Err(format!(
-                "has GGUF version {version}; versions 2 and 3 are read"
-            ));
+            return Err(format!("has GGUF version {version}; versions 2 and 3 are read"));
         }
     }
     let tensor_count = cursor.count("tensors", MAX_TENSORS, MIN_TENSOR_BYTES)?;
@@ -186,9 +181,9 @@ fn alignment(metadata: &BTreeMap<String, Value>) -> Result<u64, String> {
         {
             Ok(*bytes)
         }
-        Some(_) => Err(format!(
-            "has an unusable {ALIGNMENT_KEY} (a power of two up to 1 MiB is needed)"
-        )),
+        Some(_) => {
+            Err(format!("has an unusable {ALIGNMENT_KEY} (a power of two up to 1 MiB is needed)"))
+        }
     }
 }
 
@@ -215,16 +210,10 @@ fn tensors(
         let end = start.and_then(|start| start.checked_add(size));
         let (Some(start), Some(end)) = (start, end.filter(|end| *end <= cursor.bytes.len() as u64))
         else {
-            return Err(format!(
-                "ends before the data of tensor {name:?}; fetch it again"
-            ));
+            return Err(format!("ends before the data of tensor {name:?}; fetch it again"));
         };
         // Both are at most the file's length, which is a usize.
-        let record = TensorRecord {
-            shape,
-            kind,
-            range: start as usize..end as usize,
-        };
+        let record = TensorRecord { shape, kind, range: start as usize..end as usize };
         if tensors.insert(name.clone(), record).is_some() {
             return Err(format!("has the tensor {name:?} twice"));
         }
@@ -239,22 +228,16 @@ fn tensor_record(
     let name = cursor.name("tensor name")?;
     let extents = cursor.u32()?;
     if !(1..=MAX_SHAPE_EXTENTS).contains(&extents) {
-        return Err(format!(
-            "has tensor {name:?} with {extents} extents; 1 to 4 are read"
-        ));
+        return Err(format!("has tensor {name:?} with {extents} extents; 1 to 4 are read"));
     }
-    let shape = (0..extents)
-        .map(|_| cursor.u64())
-        .collect::<Result<Vec<_>, _>>()?;
+    let shape = (0..extents).map(|_| cursor.u64()).collect::<Result<Vec<_>, _>>()?;
     let code = cursor.u32()?;
     let kind = TensorKind::from_code(code).ok_or_else(|| {
         format!("has tensor {name:?} of ggml type {code}, which is not supported")
     })?;
     let offset = cursor.u64()?;
     if !offset.is_multiple_of(alignment) {
-        return Err(format!(
-            "has tensor {name:?} at offset {offset}, not aligned to {alignment}"
-        ));
+        return Err(format!("has tensor {name:?} at offset {offset}, not aligned to {alignment}"));
     }
     Ok((name, shape, kind, offset))
 }
@@ -274,9 +257,7 @@ impl Cursor<'_> {
                 self.at += length;
                 Ok(start..self.at)
             }
-            _ => Err(format!(
-                "has {left} bytes left where {length} are needed; fetch it again"
-            )),
+            _ => Err(format!("has {left} bytes left where {length} are needed; fetch it again")),
         }
     }
 
@@ -359,10 +340,6 @@ impl Cursor<'_> {
             }
             None => return Err("has an array of arrays, which is not supported".into()),
         }
-        Ok(ArrayValue {
-            element,
-            count,
-            range: start..self.at,
-        })
+        Ok(ArrayValue { element, count, range: start..self.at })
     }
 }

@@ -17,9 +17,7 @@ fn key(out: &mut Vec<u8>, name: &str, kind: u32) {
 fn tensor(out: &mut Vec<u8>, name: &str, shape: &[u64], kind: u32, offset: u64) {
     string(out, name);
     out.extend((shape.len() as u32).to_le_bytes());
-    shape
-        .iter()
-        .for_each(|extent| out.extend(extent.to_le_bytes()));
+    shape.iter().for_each(|extent| out.extend(extent.to_le_bytes()));
     out.extend(kind.to_le_bytes());
     out.extend(offset.to_le_bytes());
 }
@@ -43,15 +41,11 @@ fn sample() -> Vec<u8> {
     key(&mut out, "words", 9);
     out.extend(8u32.to_le_bytes());
     out.extend(3u64.to_le_bytes());
-    ["a", "", "bé"]
-        .iter()
-        .for_each(|word| string(&mut out, word));
+    ["a", "", "bé"].iter().for_each(|word| string(&mut out, word));
     key(&mut out, "types", 9);
     out.extend(5u32.to_le_bytes());
     out.extend(2u64.to_le_bytes());
-    [1i32, -1]
-        .iter()
-        .for_each(|kind| out.extend(kind.to_le_bytes()));
+    [1i32, -1].iter().for_each(|kind| out.extend(kind.to_le_bytes()));
     tensor(&mut out, "norm", &[2, 3], 0, 0);
     tensor(&mut out, "weight", &[32, 2], 3, 32);
     out.resize(out.len().next_multiple_of(32), 0);
@@ -83,15 +77,9 @@ fn reads_what_was_written() {
     assert_eq!(gguf.strings("words").unwrap(), ["a", "", "bé"]);
     assert_eq!(gguf.i32s("types").unwrap(), [1, -1]);
     let weight = gguf.tensor("weight").unwrap();
-    assert_eq!(
-        (weight.shape, weight.kind),
-        (&[32u64, 2][..], TensorKind::Q4_1)
-    );
+    assert_eq!((weight.shape, weight.kind), (&[32u64, 2][..], TensorKind::Q4_1));
     assert_eq!(weight.bytes, (32..72).collect::<Vec<u8>>());
-    assert_eq!(
-        gguf.tensors().map(|tensor| tensor.name).collect::<Vec<_>>(),
-        ["norm", "weight"]
-    );
+    assert_eq!(gguf.tensors().map(|tensor| tensor.name).collect::<Vec<_>>(), ["norm", "weight"]);
     assert_eq!(gguf.tensor("norm").unwrap().bytes.len(), 24);
 }
 
@@ -117,14 +105,8 @@ fn errors_name_the_file_and_the_key() {
         message(gguf.u32("absent").unwrap_err()),
         "sample.gguf has no metadata key \"absent\""
     );
-    assert_eq!(
-        message(gguf.u32("signed").unwrap_err()),
-        "sample.gguf signed is negative: -3"
-    );
-    assert_eq!(
-        message(gguf.tensor("x").unwrap_err()),
-        "sample.gguf has no tensor \"x\""
-    );
+    assert_eq!(message(gguf.u32("signed").unwrap_err()), "sample.gguf signed is negative: -3");
+    assert_eq!(message(gguf.tensor("x").unwrap_err()), "sample.gguf has no tensor \"x\"");
 }
 
 #[test]
