@@ -11,8 +11,10 @@
 //!
 //! Source: ggml `docs/gguf.md`. Not read: big-endian files, split files, nested arrays.
 
+mod cursor;
 mod kind;
 mod parse;
+mod value;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,7 +23,8 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 pub use kind::TensorKind;
-use parse::{ArrayValue, Header, Scalar, TensorRecord, Value};
+use parse::{Header, TensorRecord};
+use value::{ArrayValue, Scalar, Value};
 
 /// An open GGUF file: its metadata and its tensors, backed by a memory map.
 #[derive(Debug)]

@@ -28,7 +28,7 @@ struct Case {
 }
 
 fn golden() -> Golden {
-    serde_json::from_str(include_str!("golden/template.json")).unwrap()
+    serde_json::from_str(include_str!("golden/template.json")).expect("the golden file reads")
 }
 
 #[test]

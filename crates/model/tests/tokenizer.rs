@@ -23,15 +23,18 @@ struct Ids {
     special: BTreeMap<usize, Vec<u32>>,
 }
 
-static GOLDEN: LazyLock<Golden> =
-    LazyLock::new(|| serde_json::from_str(include_str!("golden/tokenizer.json")).unwrap());
+static GOLDEN: LazyLock<Golden> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("golden/tokenizer.json")).expect("the golden file reads")
+});
 
-static TOKENIZER: LazyLock<Tokenizer> =
-    LazyLock::new(|| Tokenizer::from_gguf(&Gguf::open(&common::default_model()).unwrap()).unwrap());
+static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(|| {
+    let gguf = Gguf::open(&common::default_model()).expect("the default model opens");
+    Tokenizer::from_gguf(&gguf).expect("it has a tokenizer")
+});
 
 fn with_pattern(pre: &str) -> Tokenizer {
     let spec = TokenizerSpec { pre: pre.into(), ..TOKENIZER.spec().clone() };
-    Tokenizer::new(spec).unwrap()
+    Tokenizer::new(spec).expect("the pattern is known")
 }
 
 /// Compares every text and reports the first few that differ.

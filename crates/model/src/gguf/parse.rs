@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::TensorKind;
+use super::cursor::Cursor;
+use super::value::{Scalar, Value, ValueKind};
 
 /// No real model comes near these; a header that does is refused before any work is done on it.
 const MAX_METADATA_KEYS: u64 = 1 << 16;
 const MAX_TENSORS: u64 = 1 << 18;
-const MAX_NAME_BYTES: u64 = 1 << 16;
 const MAX_SHAPE_EXTENTS: u32 = 4;
 const MAX_ALIGNMENT_BYTES: u64 = 1 << 20;
 const DEFAULT_ALIGNMENT_BYTES: u64 = 32;
@@ -32,114 +33,9 @@ pub(super) struct TensorRecord {
     pub(super) range: Range<usize>,
 }
 
-#[derive(Debug)]
-pub(super) enum Value {
-    Scalar(Scalar),
-    Str(Range<usize>),
-    Array(ArrayValue),
-}
-
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Scalar {
-    Unsigned(u64),
-    Signed(i64),
-    Float(f64),
-    Bool(bool),
-}
-
-/// An array left in place: `range` has been walked once and holds exactly `count` elements.
-#[derive(Debug)]
-pub(super) struct ArrayValue {
-    element: ValueKind,
-    count: u64,
-    pub(super) range: Range<usize>,
-}
-
-impl Value {
-    pub(super) fn describe(&self) -> String {
-        match self {
-            Self::Scalar(Scalar::Unsigned(_) | Scalar::Signed(_)) => "an integer".into(),
-            Self::Scalar(Scalar::Float(_)) => "a float".into(),
-            Self::Scalar(Scalar::Bool(_)) => "a boolean".into(),
-            Self::Str(_) => "a string".into(),
-            Self::Array(array) => format!("an array of {} {:?}", array.count, array.element),
-        }
-    }
-}
-
-impl ArrayValue {
-    pub(super) fn is_strings(&self) -> bool {
-        self.element == ValueKind::Str
-    }
-
-    pub(super) fn is_f32(&self) -> bool {
-        self.element == ValueKind::F32
-    }
-
-    pub(super) fn is_i32(&self) -> bool {
-        matches!(self.element, ValueKind::I32 | ValueKind::U32)
-    }
-
-    /// The strings of an array of strings in `file`, as bytes.
-    pub(super) fn strings<'a>(&self, file: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let mut cursor = Cursor { bytes: &file[..self.range.end], at: self.range.start };
-        // The walk at opening has read these strings before, so none of them can fail now.
-        (0..self.count).map_while(move |_| cursor.string().ok().map(|range| &file[range]))
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ValueKind {
-    U8,
-    I8,
-    U16,
-    I16,
-    U32,
-    I32,
-    F32,
-    Bool,
-    Str,
-    Array,
-    U64,
-    I64,
-    F64,
-}
-
-impl ValueKind {
-    fn from_code(code: u32) -> Result<Self, String> {
-        Ok(match code {
-            0 => Self::U8,
-            1 => Self::I8,
-            2 => Self::U16,
-            3 => Self::I16,
-            4 => Self::U32,
-            5 => Self::I32,
-            6 => Self::F32,
-            7 => Self::Bool,
-            8 => Self::Str,
-            9 => Self::Array,
-            10 => Self::U64,
-            11 => Self::I64,
-            12 => Self::F64,
-            _ => return Err(format!("has a metadata value of unknown type {code}")),
-        })
-    }
-
-    /// Bytes of one element; `None` where that differs from element to element.
-    fn fixed_bytes(self) -> Option<u64> {
-        match self {
-            Self::U8 | Self::I8 | Self::Bool => Some(1),
-            Self::U16 | Self::I16 => Some(2),
-            Self::U32 | Self::I32 | Self::F32 => Some(4),
-            Self::U64 | Self::I64 | Self::F64 => Some(8),
-            Self::Str | Self::Array => None,
-        }
-    }
-}
-
 /// Walks and checks the header of `file`.
 pub(super) fn header(file: &[u8]) -> Result<Header, String> {
-    let mut cursor = Cursor { bytes: file, at: 0 };
+    let mut cursor = Cursor::new(file);
     if cursor.take(4) != Ok(0..4) || &file[..4] != b"GGUF" {
         return Err("is not a GGUF file (it does not begin with GGUF)".into());
     }
@@ -197,7 +93,7 @@ fn tensors(
     for _ in 0..count {
         records.push(tensor_record(cursor, alignment)?);
     }
-    let data_start = (cursor.at as u64).next_multiple_of(alignment);
+    let data_start = (cursor.position() as u64).next_multiple_of(alignment);
     let mut tensors = BTreeMap::new();
     for (name, shape, kind, offset) in records {
         let size = kind.size_bytes(&shape).ok_or_else(|| {
@@ -208,7 +104,7 @@ fn tensors(
         })?;
         let start = data_start.checked_add(offset);
         let end = start.and_then(|start| start.checked_add(size));
-        let (Some(start), Some(end)) = (start, end.filter(|end| *end <= cursor.bytes.len() as u64))
+        let (Some(start), Some(end)) = (start, end.filter(|end| *end <= cursor.file_bytes()))
         else {
             return Err(format!("ends before the data of tensor {name:?}; fetch it again"));
         };
@@ -240,106 +136,4 @@ fn tensor_record(
         return Err(format!("has tensor {name:?} at offset {offset}, not aligned to {alignment}"));
     }
     Ok((name, shape, kind, offset))
-}
-
-/// A position in foreign bytes that never passes their end.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl Cursor<'_> {
-    fn take(&mut self, length: u64) -> Result<Range<usize>, String> {
-        let left = self.bytes.len() - self.at;
-        match usize::try_from(length) {
-            Ok(length) if length <= left => {
-                let start = self.at;
-                self.at += length;
-                Ok(start..self.at)
-            }
-            _ => Err(format!("has {left} bytes left where {length} are needed; fetch it again")),
-        }
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], String> {
-        let range = self.take(N as u64)?;
-        let mut array = [0; N];
-        array.copy_from_slice(&self.bytes[range]);
-        Ok(array)
-    }
-
-    fn u32(&mut self) -> Result<u32, String> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Result<u64, String> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn string(&mut self) -> Result<Range<usize>, String> {
-        let length = self.u64()?;
-        self.take(length)
-    }
-
-    /// A count of things that take at least `min_bytes` each, refused where they cannot be there.
-    fn count(&mut self, what: &str, max: u64, min_bytes: u64) -> Result<u64, String> {
-        let count = self.u64()?;
-        if count > max || count.saturating_mul(min_bytes) > self.bytes.len() as u64 {
-            return Err(format!("claims {count} {what}, more than it can hold"));
-        }
-        Ok(count)
-    }
-
-    fn name(&mut self, what: &str) -> Result<String, String> {
-        let range = self.string()?;
-        if range.len() as u64 > MAX_NAME_BYTES {
-            return Err(format!("has a {what} of {} bytes", range.len()));
-        }
-        match std::str::from_utf8(&self.bytes[range]) {
-            Ok(name) => Ok(name.to_owned()),
-            Err(_) => Err(format!("has a {what} that is not UTF-8")),
-        }
-    }
-
-    fn value(&mut self, kind: ValueKind) -> Result<Value, String> {
-        let scalar = match kind {
-            ValueKind::Str => return self.string().map(Value::Str),
-            ValueKind::Array => return self.array_value().map(Value::Array),
-            ValueKind::U8 => Scalar::Unsigned(u8::from_le_bytes(self.array()?).into()),
-            ValueKind::U16 => Scalar::Unsigned(u16::from_le_bytes(self.array()?).into()),
-            ValueKind::U32 => Scalar::Unsigned(self.u32()?.into()),
-            ValueKind::U64 => Scalar::Unsigned(self.u64()?),
-            ValueKind::I8 => Scalar::Signed(i8::from_le_bytes(self.array()?).into()),
-            ValueKind::I16 => Scalar::Signed(i16::from_le_bytes(self.array()?).into()),
-            ValueKind::I32 => Scalar::Signed(i32::from_le_bytes(self.array()?).into()),
-            ValueKind::I64 => Scalar::Signed(i64::from_le_bytes(self.array()?)),
-            ValueKind::F32 => Scalar::Float(f32::from_le_bytes(self.array()?).into()),
-            ValueKind::F64 => Scalar::Float(f64::from_le_bytes(self.array()?)),
-            ValueKind::Bool => match u8::from_le_bytes(self.array()?) {
-                0 => Scalar::Bool(false),
-                1 => Scalar::Bool(true),
-                other => return Err(format!("has a boolean of value {other}")),
-            },
-        };
-        Ok(Value::Scalar(scalar))
-    }
-
-    fn array_value(&mut self) -> Result<ArrayValue, String> {
-        let element = ValueKind::from_code(self.u32()?)?;
-        let count = self.u64()?;
-        let start = self.at;
-        match element.fixed_bytes() {
-            Some(size) => {
-                self.take(count.saturating_mul(size))?;
-            }
-            None if element == ValueKind::Str => {
-                // Each string takes 8 bytes or more, so a false count ends at the file's end.
-                for _ in 0..count {
-                    self.string()?;
-                }
-            }
-            None => return Err("has an array of arrays, which is not supported".into()),
-        }
-        Ok(ArrayValue { element, count, range: start..self.at })
-    }
 }

@@ -120,6 +120,22 @@ fn false_counts_are_refused_before_any_work() {
 }
 
 #[test]
+fn other_files_are_told_apart() {
+    let error = |bytes: &[u8]| parse(bytes.to_vec()).unwrap_err().to_string();
+    let with_version = |version: u32| [&b"GGUF"[..], &version.to_le_bytes(), &[0; 16]].concat();
+    assert_eq!(error(b""), "sample.gguf is not a GGUF file (it does not begin with GGUF)");
+    assert!(error(b"PK\x03\x04").contains("not a GGUF file"));
+    assert!(error(&with_version(1)).contains("version 1"));
+    assert!(error(&with_version(3u32.swap_bytes())).contains("big-endian"));
+    assert!(parse(with_version(2)).is_ok());
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    assert!(Gguf::open(empty.path()).unwrap_err().to_string().contains("not a GGUF file"));
+    let directory = tempfile::tempdir().unwrap();
+    assert!(Gguf::open(directory.path()).unwrap_err().to_string().contains("not a regular file"));
+    assert!(matches!(Gguf::open(&directory.path().join("none")), Err(Error::Io { .. })));
+}
+
+#[test]
 fn every_truncation_is_an_error() {
     let whole = sample();
     for length in 0..whole.len() {
