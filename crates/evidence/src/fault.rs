@@ -1,0 +1,195 @@
+//! Faults that signatures alone prove: two statements of one provider that cannot both be true.
+//!
+//! Each function returns a [`Fault`] only once it has checked it; whoever receives one checks it
+//! again with [`Fault::verify`]. That a log rewrote its past without signing two roots of one size
+//! shows only to who holds both checkpoints and gets no [`check_consistency`] path: that is reason
+//! to leave, not proof for others.
+
+use serde::{Deserialize, Serialize};
+use vouch_core::{
+    Address, B256,
+    log::{
+        Checkpoint, merkle,
+        note::{Note, Verifier},
+    },
+    promise::SignedPromise,
+    receipt::Receipt,
+    terms::Terms,
+};
+
+use crate::Error;
+
+/// A receipt that its provider cannot deny.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promised {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// The provider's signature for it.
+    pub promise: SignedPromise,
+    /// The terms that the receipt names: they name the log.
+    pub terms: Terms,
+}
+
+impl Promised {
+    /// Checks that the provider promised this receipt under these terms.
+    ///
+    /// # Errors
+    /// [`Error::NoFault`] if the terms are not the receipt's, [`Error::Core`] if the promise is bad.
+    pub fn verify(&self) -> Result<(), Error> {
+        let Self { receipt, promise, terms } = self;
+        receipt.check()?;
+        ensure(terms.hash()? == receipt.terms, "a receipt is under other terms")?;
+        let named = terms.provider == receipt.provider && terms.domain == receipt.domain;
+        ensure(named, "the terms are another provider's")?;
+        Ok(promise.verify(receipt.leaf_hash(), &receipt.domain, receipt.provider)?)
+    }
+}
+
+/// A provider's fault with its proof.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Fault {
+    /// One log, one size, two roots.
+    SplitLog {
+        /// Whose log it is.
+        provider: Address,
+        /// The log's key, `name+hash+key`.
+        key: String,
+        /// A signed note.
+        first: String,
+        /// A signed note of the same size with another root.
+        second: String,
+    },
+    /// One channel, one sequence, two receipts: the payer was charged for both or shown another.
+    DoubleSequence {
+        /// A receipt.
+        first: Box<Promised>,
+        /// Another in its place.
+        second: Box<Promised>,
+    },
+    /// One log, one index, two receipts promised there.
+    DoubleIndex {
+        /// A receipt.
+        first: Box<Promised>,
+        /// Another in its place.
+        second: Box<Promised>,
+    },
+    /// A charge that does not follow from the terms.
+    WrongCharge {
+        /// The receipt.
+        receipt: Box<Promised>,
+    },
+}
+
+impl Fault {
+    /// Checks the proof and says whose fault it is.
+    ///
+    /// # Errors
+    /// [`Error::NoFault`] if the statements agree or are about different things, [`Error::Core`] if
+    /// a signature or proof does not hold.
+    pub fn verify(&self) -> Result<Address, Error> {
+        match self {
+            Self::SplitLog { provider, key, first, second } => {
+                let key = Verifier::parse(key)?;
+                let read = |text: &str| -> Result<Checkpoint, Error> {
+                    Ok(Checkpoint::verify(&Note::parse(text)?, &key, *provider)?)
+                };
+                let (first, second) = (read(first)?, read(second)?);
+                ensure(first.size == second.size, "the checkpoints are of different sizes")?;
+                ensure(first.root != second.root, "the checkpoints have the same root")?;
+                Ok(*provider)
+            }
+            Self::DoubleSequence { first, second } => {
+                let provider = distinct(first, second)?;
+                let place =
+                    |of: &Promised| (of.receipt.domain, of.receipt.channel, of.receipt.sequence);
+                ensure(
+                    place(first) == place(second),
+                    "the receipts have different places in channels",
+                )?;
+                ensure(first.receipt.channel != B256::ZERO, "the receipts are of no channel")?;
+                Ok(provider)
+            }
+            Self::DoubleIndex { first, second } => {
+                let provider = distinct(first, second)?;
+                let place = |of: &Promised| (of.terms.log.origin.clone(), of.promise.index);
+                ensure(
+                    place(first) == place(second),
+                    "the receipts have different places in logs",
+                )?;
+                Ok(provider)
+            }
+            Self::WrongCharge { receipt: promised } => {
+                promised.verify()?;
+                let Promised { receipt, terms, .. } = promised.as_ref();
+                let owed = terms.prices.charge(&receipt.usage);
+                ensure(owed != Ok(receipt.charge), "the charge follows from the terms")?;
+                Ok(receipt.provider)
+            }
+        }
+    }
+
+    fn checked(self) -> Result<Self, Error> {
+        self.verify().map(|_| self)
+    }
+}
+
+/// Two different receipts that one provider promised.
+fn distinct(first: &Promised, second: &Promised) -> Result<Address, Error> {
+    first.verify()?;
+    second.verify()?;
+    let provider = first.receipt.provider;
+    ensure(provider == second.receipt.provider, "the receipts are by different providers")?;
+    ensure(first.receipt != second.receipt, "it is the same receipt twice")?;
+    Ok(provider)
+}
+
+fn ensure(holds: bool, why: &'static str) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(Error::NoFault(why)) }
+}
+
+/// Checks that the log of `new` begins with the log of `old`: what every buyer checks each time.
+///
+/// # Errors
+/// [`Error::NoFault`] if they are of different logs, [`Error::Core`] if the path does not lead
+/// from one to the other, or the log has shrunk.
+pub fn check_consistency(old: &Checkpoint, new: &Checkpoint, path: &[B256]) -> Result<(), Error> {
+    ensure(old.origin == new.origin, "the checkpoints are of different logs")?;
+    Ok(merkle::verify_consistency(old.size, old.root, new.size, new.root, path)?)
+}
+
+/// Two signed notes of one log and size with different roots.
+///
+/// # Errors
+/// As [`Fault::verify`].
+pub fn split_log(
+    provider: Address,
+    key: &Verifier,
+    first: &Note,
+    second: &Note,
+) -> Result<Fault, Error> {
+    let [first, second] = [first, second].map(ToString::to_string);
+    Fault::SplitLog { provider, key: key.to_string(), first, second }.checked()
+}
+
+/// Two receipts that claim one place, in a channel or in a log.
+///
+/// # Errors
+/// As [`Fault::verify`].
+pub fn double_receipt(first: &Promised, second: &Promised) -> Result<Fault, Error> {
+    let boxed = || (Box::new(first.clone()), Box::new(second.clone()));
+    let (one, other) = boxed();
+    Fault::DoubleSequence { first: one, second: other }.checked().or_else(|_| {
+        let (first, second) = boxed();
+        Fault::DoubleIndex { first, second }.checked()
+    })
+}
+
+/// A receipt whose charge contradicts its terms.
+///
+/// # Errors
+/// As [`Fault::verify`].
+pub fn wrong_charge(receipt: &Promised) -> Result<Fault, Error> {
+    Fault::WrongCharge { receipt: Box::new(receipt.clone()) }.checked()
+}

@@ -1,0 +1,164 @@
+//! What was asked and answered: receipt, request, response, model.
+
+use serde_json::Value;
+use vouch_core::{
+    B256,
+    bundle::{self, Bundle},
+    commitment,
+    receipt::{Kind, Receipt, Status, Tier, flags},
+};
+
+use super::{Broken, Outcome, ensure, proven};
+use crate::{MAX_BUNDLE_BYTES, Options, json};
+
+/// The clocks of a provider and of the engine behind it may differ by this much.
+const CLOCK_SLACK_S: u64 = 300;
+
+pub(super) fn receipt(bundle: &Bundle, options: &Options<'_>) -> Outcome {
+    let receipt = &bundle.receipt;
+    if bundle.version != bundle::VERSION {
+        let (found, read) = (bundle.version, bundle::VERSION);
+        return Err(format!("bundle version {found} is unknown, this software reads {read}").into());
+    }
+    receipt.check()?;
+    ensure(receipt.kind == Kind::Inference, "it is no receipt of an inference")?;
+    ensure(receipt.sequence > 0, "its sequence is 0, but a channel paid")?;
+    let before = receipt.cumulative.checked_sub(receipt.charge);
+    ensure(before.is_some(), "its channel's total is below its own charge")?;
+    let first = receipt.sequence > 1 || before == Some(0);
+    ensure(first, "it is the channel's first, but its channel's total is not its charge")?;
+    let expected = options.provider.is_none_or(|provider| provider == receipt.provider);
+    ensure(expected, "it is by another provider than expected")?;
+    let expected = options.payer.is_none_or(|payer| payer == receipt.payer);
+    ensure(expected, "it is for another payer than expected")?;
+    let trust = match (options.provider, options.payer) {
+        (Some(_), Some(_)) => String::new(),
+        _ => format!("that {} and {} are whom you mean", receipt.provider, receipt.payer),
+    };
+    proven(format!("well formed; receipt {} of its channel", receipt.sequence), trust)
+}
+
+pub(super) fn request(bundle: &Bundle, _: &Options<'_>) -> Outcome {
+    let Bundle { nonce, resource, request: body, receipt, terms, .. } = bundle;
+    ensure(body.len() <= MAX_BUNDLE_BYTES, "the request is too large")?;
+    let committed = commitment::request(nonce, resource, body.as_bytes());
+    ensure(committed == receipt.request, "the receipt is for another request, resource or nonce")?;
+    let request = parsed(body)?;
+    let model = request.get("model").and_then(Value::as_str);
+    ensure(model == Some(&terms.model), "the request asks for another model than the terms sell")?;
+    let single = request.get("n").is_none_or(|n| n.is_null() || *n == 1);
+    ensure(single, "the request asks for several answers")?;
+    let limit = limit(&request)?;
+    ensure(
+        limit.is_none_or(|limit| receipt.usage.output <= limit),
+        "more tokens were charged than the request allows",
+    )?;
+    seed(&request, receipt, nonce)?;
+    let trust = if receipt.flags & flags::PROVIDERS_NONCE == 0 {
+        ""
+    } else {
+        "that the provider chose a nonce that nobody can guess; it only hides the request"
+    };
+    proven("this very body was received, for this model, with this seed", trust)
+}
+
+/// The body as JSON. It was only hashed until now, so a key that stands twice could mean one thing
+/// to the provider and another here.
+pub(super) fn parsed(body: &str) -> Result<Value, Broken> {
+    let request = json::parse(body).map_err(|error| format!("the request is not read: {error}"))?;
+    ensure(request.is_object(), "the request is no JSON object")?;
+    Ok(request)
+}
+
+/// The most tokens that a request allows to be generated.
+fn limit(request: &Value) -> Result<Option<u64>, Broken> {
+    let given = |name| request.get(name).filter(|value| !value.is_null());
+    match given("max_completion_tokens").or_else(|| given("max_tokens")) {
+        None => Ok(None),
+        Some(limit) => {
+            limit.as_u64().map(Some).ok_or_else(|| "the request's token limit is no count".into())
+        }
+    }
+}
+
+fn seed(request: &Value, receipt: &Receipt, nonce: &B256) -> Result<(), Broken> {
+    let flagged = receipt.flags & flags::CALLERS_SEED != 0;
+    let given = request.get("seed").filter(|seed| !seed.is_null());
+    ensure(
+        given.is_some() == flagged,
+        "receipt and request differ in whether the caller chose the seed",
+    )?;
+    let seed = match given {
+        None => commitment::derived_seed(nonce, &receipt.request),
+        Some(seed) => {
+            let seed = seed.as_i64().ok_or("the request's seed is no 64-bit integer")?;
+            commitment::callers_seed(seed)
+        }
+    };
+    let committed = commitment::seed(nonce, &seed);
+    ensure(committed == receipt.seed, "the receipt is for another seed than the request's")
+}
+
+pub(super) fn response(bundle: &Bundle, _: &Options<'_>) -> Outcome {
+    let Bundle { nonce, response, receipt, terms, .. } = bundle;
+    ensure(json::is_exact(response), "the response has an integer above 2^53, which JSON rounds")?;
+    let canonical = commitment::canonical_json(response)?;
+    let committed = commitment::response(nonce, &canonical);
+    ensure(committed == receipt.response, "the receipt is for another response")?;
+    let model = response.get("model").and_then(Value::as_str);
+    ensure(model == Some(&terms.model), "the response names another model than the terms")?;
+    let created = response.get("created").and_then(Value::as_u64);
+    let latest = (receipt.time / 1000).saturating_add(CLOCK_SLACK_S);
+    ensure(created.is_some_and(|at| at <= latest), "the response was made after its receipt")?;
+    usage(response, receipt)?;
+    finish(response, receipt.status)?;
+    proven("this very response was given; its counts, model and ending are the receipt's", "")
+}
+
+/// OpenAI counts cached tokens among those of the prompt; a receipt counts them apart.
+fn usage(response: &Value, receipt: &Receipt) -> Result<(), Broken> {
+    let count = |pointer| response.pointer(pointer).and_then(Value::as_u64);
+    let usage = &receipt.usage;
+    let input = usage.input.checked_add(usage.cached);
+    let total = input.and_then(|input| input.checked_add(usage.output));
+    let cached = count("/usage/prompt_tokens_details/cached_tokens").unwrap_or(0);
+    let agrees = total.is_some()
+        && count("/usage/prompt_tokens") == input
+        && count("/usage/completion_tokens") == Some(usage.output)
+        && count("/usage/total_tokens") == total
+        && cached == usage.cached;
+    ensure(agrees, "the response's usage is not what the receipt counts")
+}
+
+fn finish(response: &Value, status: Status) -> Result<(), Broken> {
+    let choices = response.get("choices").and_then(Value::as_array).map(Vec::as_slice);
+    let Some([choice]) = choices else {
+        return Err("the response has not exactly one choice".into());
+    };
+    let reason = choice.get("finish_reason").ok_or("the response's choice has no finish_reason")?;
+    let agrees = match status {
+        Status::Complete => reason.is_string(),
+        Status::StoppedByPayer | Status::OutOfFunds | Status::Failed => reason.is_null(),
+    };
+    ensure(agrees, "the response's finish_reason contradicts the receipt's status")
+}
+
+pub(super) fn model(bundle: &Bundle, _: &Options<'_>) -> Outcome {
+    let Bundle { model, receipt, terms, .. } = bundle;
+    ensure(model.is_object(), "the identity document is no JSON object")?;
+    ensure(json::is_exact(model), "the identity document has an integer above 2^53")?;
+    let identity = commitment::canonical_hash(model)?;
+    ensure(identity == terms.identity, "the terms sell another model than the identity document")?;
+    ensure(
+        identity == receipt.model,
+        "the receipt names another model than the identity document",
+    )?;
+    let trust = match receipt.tier {
+        Tier::Signed => "the provider, that it ran this model and no other",
+        Tier::Audited => "the provider and its audits by sample, that it ran this model",
+        Tier::Replayed => "nobody, once you replay it: the run is repeatable bit for bit",
+        Tier::Proven => "the proof of the run, which is not checked here",
+        Tier::Attested => "the hardware's attestation, which is not checked here",
+    };
+    proven("the answer is claimed for exactly this model, which the terms sold", trust)
+}

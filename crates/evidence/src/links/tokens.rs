@@ -1,0 +1,85 @@
+//! What was counted: the ids in the response against the receipt.
+
+use serde_json::Value;
+use vouch_core::{
+    bundle::Bundle,
+    commitment,
+    receipt::{Receipt, Tier, flags},
+};
+
+use super::{Broken, Outcome, absent, answer, ensure, proven};
+use crate::{Detokenizer, Options};
+
+pub(super) fn tokens(bundle: &Bundle, options: &Options<'_>) -> Outcome {
+    let Bundle { nonce, response, receipt, .. } = bundle;
+    if receipt.flags & flags::NO_TOKEN_IDS != 0 {
+        return no_ids(bundle);
+    }
+    let (input, output) = (ids(response, "inputIds")?, ids(response, "outputIds")?);
+    let committed = commitment::tokens(nonce, &input, &output);
+    ensure(committed == receipt.tokens, "the receipt is for other token ids than the response's")?;
+    counts(receipt, input.len(), output.len())?;
+    let Some(detokenizer) = options.detokenizer else {
+        let trust = "that the ids decode to the text: pass the model's tokenizer to check";
+        return proven(format!("{} ids in, {} out, as counted", input.len(), output.len()), trust);
+    };
+    let trust = if decoded(bundle, detokenizer, &input, &output)? {
+        ""
+    } else {
+        "that the input ids are the prompt's: this tokenizer cannot tell"
+    };
+    proven(format!("{} ids in, {} out, and they are the text's", input.len(), output.len()), trust)
+}
+
+/// The engine gave no ids: nothing but the provider's word stands behind the counts.
+fn no_ids(bundle: &Bundle) -> Outcome {
+    let Bundle { nonce, response, receipt, .. } = bundle;
+    ensure(response.get("vouch").is_none(), "the receipt says there are no ids, but there are")?;
+    let none = commitment::tokens(nonce, &[], &[]);
+    ensure(receipt.tokens == none, "the receipt commits to token ids that it says are not there")?;
+    let tier = matches!(receipt.tier, Tier::Signed | Tier::Attested);
+    ensure(tier, "the receipt claims a tier that needs token ids, and has none")?;
+    absent(
+        "the engine gave no token ids",
+        "the provider's count; the payer's cap is the protection",
+    )
+}
+
+fn ids(response: &Value, name: &str) -> Result<Vec<u32>, Broken> {
+    let ids = response.get("vouch").and_then(|vouch| vouch.get(name)).and_then(Value::as_array);
+    ids.and_then(|ids| {
+        ids.iter().map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok())).collect()
+    })
+    .ok_or_else(|| format!("the response has no {name}, or not as 32-bit integers").into())
+}
+
+fn counts(receipt: &Receipt, input: usize, output: usize) -> Result<(), Broken> {
+    let charged_input = receipt.usage.input.checked_add(receipt.usage.cached);
+    let agrees = charged_input == u64::try_from(input).ok()
+        && Some(receipt.usage.output) == u64::try_from(output).ok();
+    ensure(agrees, "there are not as many ids as were charged")
+}
+
+/// Whether the prompt was checked too; broken if ids and text differ.
+fn decoded(
+    bundle: &Bundle,
+    detokenizer: &dyn Detokenizer,
+    input: &[u32],
+    output: &[u32],
+) -> Result<bool, Broken> {
+    let request = answer::parsed(&bundle.request)?;
+    let text = detokenizer
+        .text(output, &request)
+        .map_err(|why| format!("the ids do not decode: {}", crate::report::printable(&why)))?;
+    let choice = bundle.response.pointer("/choices/0");
+    let said = choice
+        .and_then(|choice| choice.pointer("/message/content").or_else(|| choice.get("text")))
+        .and_then(Value::as_str);
+    ensure(said == Some(&text), "the ids decode to another text than the response's")?;
+    let prompt = detokenizer.input_ids(&bundle.resource, &request);
+    ensure(
+        prompt.as_ref().is_none_or(|ids| ids == input),
+        "the input ids are not those of the prompt",
+    )?;
+    Ok(prompt.is_some())
+}
