@@ -2,6 +2,7 @@
 // node-llama-cpp (its prebuilt library). See README.md for how to run it.
 //
 // node tokenizer.mjs smollm=MODEL.gguf llama-bpe=OTHER.gguf ... > tokenizer.json
+// node tokenizer.mjs --few smollm=small-smollm.gguf ... > small.json
 import {getLlama} from "node-llama-cpp";
 
 const prose = [
@@ -53,10 +54,15 @@ const mixed = Array.from({length: 260}, () => Array.from({length: 2 + next(14)},
 const joints = ["a", "1", ".", "中", "é", "😀"].flatMap((x) => ["b", "2", "!", "文", "\u0301", "'s"].map((y, i) => x + [" ", "  ", "\n", " \n", "\t", ""][(i + x.length) % 6] + y));
 const long = ["word ".repeat(200), "x".repeat(700), " ".repeat(300) + "end", "\n".repeat(120), "1".repeat(200), "中".repeat(120), "ab12 ".repeat(100), "!".repeat(250), "😀".repeat(60), prose.join(" ")];
 
-const texts = [...new Set([...prose, ...scripts, ...symbols, ...code, ...specials, ...mixed, ...joints, ...long])];
+// What the small vocabulary is made for, and of the other texts the short ones it has tokens for.
+const few = ["hello", " hello", "hello hello", "1234", "12345678", "1234567 1234", "a1234", "٣٤٥٦", "12.5", "112.55", "<x>", "<x><y>", "<x><y><x>", "y><x><y>", "<x><x><y>", "  a  b   c", "the  the   the", "...the!\n\n", "'s's", "aaaa aaaaa", "<unk>", "x<unk>12", "!\n\n\n", "()()", "\n\n\n 1", "$12+34=46~|", "12-34-56", "«12»", "1,234,567.89", "مم م"];
+const all = [...prose, ...scripts, ...symbols, ...code, ...specials, ...mixed, ...joints, ...long];
+const isFew = process.argv.includes("--few");
+const chosen = isFew ? [...few, ...all.filter((text) => text.length <= 60 && /\d\d|the|\.\.|<[|a-z]/i.test(text))] : all;
+const texts = [...new Set(chosen)];
 const llama = await getLlama({gpu: false, build: "never", logLevel: "error"});
 const golden = {llama_cpp: llama.llamaCppRelease.release, texts, ids: {}};
-for (const argument of process.argv.slice(2)) {
+for (const argument of process.argv.slice(2).filter((argument) => argument.includes("="))) {
   const [pre, path] = argument.split("=");
   const model = await llama.loadModel({modelPath: path, vocabOnly: true});
   const plain = texts.map((text) => model.tokenize(text, false));
