@@ -123,3 +123,54 @@ fn step(node: TrieNode, path: &[u8]) -> Result<Step<'_>, String> {
 fn hash_of(child: &RlpNode) -> Result<B256, String> {
     child.as_hash().ok_or_else(|| "a node names its child by no hash".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_rlp::Encodable;
+    use alloy_trie::nodes::{ExtensionNode, LeafNode};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded(node: &impl Encodable) -> Bytes {
+        alloy_rlp::encode(node).into()
+    }
+
+    /// Extension nodes whose keys add up to more than 64 nibbles: `alloy_trie`'s own verifier
+    /// panics on them.
+    #[test]
+    fn keys_that_are_too_long_are_refused() {
+        let path = Nibbles::unpack(keccak256(b"key"));
+        let leaf = encoded(&LeafNode::new(path, vec![1; 40]));
+        let child = RlpNode::word_rlp(&keccak256(&leaf));
+        let extension = encoded(&ExtensionNode::new(path, child));
+        let root = keccak256(&extension);
+        assert!(prove(root, b"key", &[extension.clone(), leaf.clone()]).is_err());
+        assert!(prove(root, b"key", &[extension]).is_err());
+        assert_eq!(prove(keccak256(&leaf), b"key", &[leaf]), Ok(vec![1; 40]));
+    }
+
+    #[test]
+    fn proofs_without_end_are_refused() {
+        let node = Bytes::from(vec![0xc0]);
+        assert!(prove(keccak256(&node), b"key", &vec![node.clone(); MAX_NODES + 1]).is_err());
+        assert!(prove(B256::ZERO, b"key", &[]).is_err());
+        assert!(BlockHeader::decode(&[0; MAX_HEADER_BYTES + 1]).is_err());
+    }
+
+    proptest! {
+        /// Nodes whose hashes fit, so that their content is read.
+        #[test]
+        fn hostile_nodes_never_panic(items in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..19)) {
+            let node = encoded(&items);
+            prop_assert!(prove(keccak256(&node), b"key", &[node]).is_err());
+        }
+
+        #[test]
+        fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            let node = Bytes::from(bytes);
+            let _header = BlockHeader::decode(&node);
+            prop_assert!(prove(keccak256(&node), b"key", &[node]).is_err());
+        }
+    }
+}

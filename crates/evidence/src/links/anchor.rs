@@ -96,3 +96,17 @@ fn trust(header: &BlockHeader, options: &Options<'_>) -> String {
     trust.push("whoever makes that chain's blocks: the provider itself, on a chain it runs".into());
     trust.join("; ")
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::b256;
+
+    use super::*;
+
+    /// The value is eth-abi's and eth-utils' for Solidity's layout of nested mappings.
+    #[test]
+    fn the_slot_is_soliditys() {
+        let slot = storage_slot("provider.example/log", Address::repeat_byte(0x11), 300);
+        assert_eq!(slot, b256!("ab023a8da764844ab89927177edcb9a110641dea8e87c0d9ba187d08ce1a6461"));
+    }
+}
