@@ -67,6 +67,12 @@ impl Position {
         Self(u64::from(segment) << 32 | offset)
     }
 
+    /// Byte `offset` of the payload of the record that starts here, for [`Reader::read_part`].
+    #[must_use]
+    pub fn part(self, offset: u32) -> Part {
+        Part(self.0.saturating_add(16).saturating_add(u64::from(offset)))
+    }
+
     pub(crate) fn segment(self) -> usize {
         usize::try_from(self.0 >> 32).unwrap_or(usize::MAX)
     }
@@ -75,3 +81,7 @@ impl Position {
         self.0 & u64::from(u32::MAX)
     }
 }
+
+/// A byte inside a record's payload: eight bytes find one item of a large record again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Part(u64);

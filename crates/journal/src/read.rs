@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::Position;
 use crate::error::{Error, Result};
 use crate::file::File;
 use crate::format::{HEADER_BYTES, segment_name};
 use crate::scan::{Found, Window, record_at};
+use crate::{Part, Position};
 
 /// A single record is most often small: one read takes header and payload.
 const POINT_READ_BYTES: usize = 4096;
@@ -109,6 +109,24 @@ impl Reader {
     /// changed since it was written.
     pub fn read(&self, position: Position) -> Result<Vec<u8>> {
         self.shared.read(position)
+    }
+
+    /// Reads `length` bytes from the middle of a durable record, *without* its checksum, which
+    /// covers the whole record: the caller has a check of its own, such as a hash.
+    ///
+    /// # Errors
+    /// [`Error::NoRecord`] if that range is not durable.
+    pub fn read_part(&self, part: Part, length: usize) -> Result<Vec<u8>> {
+        let start = Position(part.0);
+        let size = u64::try_from(length).unwrap_or(u64::MAX);
+        if part.0.saturating_add(size) > self.shared.durable().0 {
+            return Err(Error::NoRecord(part.0));
+        }
+        let file = self.shared.file(start.segment()).ok_or(Error::NoRecord(part.0))?;
+        let mut bytes = vec![0; length];
+        let read =
+            file.read_at(&mut bytes, start.offset()).map_err(|e| self.shared.failed(start, e))?;
+        if read == length { Ok(bytes) } else { Err(Error::NoRecord(part.0)) }
     }
 }
 

@@ -20,6 +20,8 @@ fn records_come_back_from_real_files() {
         if number % 100 == 99 {
             journal.sync().unwrap();
             assert_eq!(reader.read(position).unwrap(), bytes, "after the sync");
+            assert_eq!(reader.read_part(position.part(2), 2).unwrap(), bytes[2..4]);
+            assert!(reader.read_part(position.part(2), 1 << 14).is_err(), "beyond what is durable");
         }
         written.push((position, bytes));
     }

@@ -1,1 +1,77 @@
-//! The gateway's state: channels, receipts, the log's tiles.
+//! Keep a gateway's money and log: channels, receipts, promises, checkpoints.
+//!
+//! ```text
+//!  reserve, extend, release          open, observe, accept, commit, append, close, claim
+//!   │ memory only                     │ queue
+//!   ▼                                 ▼
+//!  channels ◀── applied in order ── committer ──▶ one journal record a batch, one sync
+//!  (machines of core)                 │             vouchers + charges + receipts + answers
+//!                                     │             + one signed promise
+//!                                     ▼
+//!                                 Merkle tree ──▶ publisher: tiles, checkpoint (stored by
+//!                                                 compare-and-swap, then released)
+//! ```
+//! The next commit starts when the last sync ends and takes everything that waits: no timer.
+//!
+//! # Invariants
+//! - `charged + reserved <= accepted` on every channel, sequences without a gap, one charge a
+//!   request: the machine of [`vouch_core::channel`] decides, in one place.
+//! - Nothing is acknowledged before its record is synced; a receipt, the voucher that pays for it
+//!   and the stored answer are in the same record.
+//! - A promise is in the record of its batch: a repeat gets the same bytes, also after a restart.
+//! - A checkpoint is durable before anyone sees it, and only ever grows. A log that finds itself
+//!   behind a checkpoint it has released does not start.
+//! - The journal is the truth; memory and tiles are views that are rebuilt from it.
+//!
+//! # What it does not do
+//! It checks no signatures of payers (the gateway did), follows no chain (`settle` tells it), and
+//! holds no keys: it is given closures that sign. Reservations are not durable: whatever was in
+//! flight when the process ended is released.
+
+#![deny(
+    missing_docs,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::float_arithmetic,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::missing_errors_doc
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        reason = "a test that overflows or misses an index fails, which is its purpose"
+    )
+)]
+
+mod api;
+mod batch;
+mod committer;
+mod config;
+mod embedded;
+mod error;
+mod hold;
+mod log;
+mod lookup;
+mod pending;
+mod publish;
+mod record;
+mod replay;
+mod service;
+mod state;
+mod tiles;
+mod tree;
+
+pub use api::{
+    Acknowledged, Begun, Call, ChannelView, Claim, Observed, PayerTotals, Published, Store,
+    StoredAnswer,
+};
+pub use config::{CheckpointSigner, Clock, Config, PromiseSigner};
+pub use embedded::{EmbeddedStore, Opened};
+pub use error::{Error, Result};
+pub use hold::Hold;
+pub use pending::Pending;
+pub use tiles::{FileTiles, TileStore};

@@ -1,0 +1,196 @@
+//! The thread that sequences checkpoints: tiles first, then a durable compare-and-swap, then the
+//! checkpoint is released.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use alloy_primitives::B256;
+use vouch_core::log::Checkpoint;
+use vouch_core::log::note::{MAX_SIGNATURES, Note, NoteSignature};
+use vouch_core::log::tile::{TILE_WIDTH, Tile};
+use vouch_core::receipt::{ENTRY_LEN, entry_of};
+
+use crate::api::Published;
+use crate::batch::Operation;
+use crate::embedded::{Queue, Shared};
+use crate::error::{Error, Result};
+use crate::pending::{Pending, Reply, answer_to};
+use crate::replay::Stored;
+
+/// Where the newest checkpoint is.
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+
+#[derive(Debug)]
+pub(crate) enum Request {
+    Publish(Reply<Published>),
+    Cosign { text: String, line: NoteSignature, reply: Reply<Published> },
+}
+
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) requests: Receiver<Request>,
+    pub(crate) queue: Queue,
+}
+
+impl Publisher {
+    pub(crate) fn run(self) {
+        while let Ok(request) = self.requests.recv() {
+            match request {
+                Request::Publish(reply) => answer_to(reply, self.publish()),
+                Request::Cosign { text, line, reply } => answer_to(reply, self.cosign(&text, line)),
+            }
+        }
+    }
+
+    fn publish(&self) -> Result<Published> {
+        if let Some(cause) = self.shared.stopped.get() {
+            return Err(Error::stopped(cause));
+        }
+        let current = self.shared.published.read().clone();
+        let previous = current.as_ref().map_or(0, |published| published.checkpoint.size);
+        let size = self.shared.log.read().size();
+        match current {
+            Some(current) if current.checkpoint.size == size => return Ok(current),
+            _ => {}
+        }
+        for tile in Tile::of_size(size).filter(|tile| reaches_beyond(tile, previous)) {
+            self.shared.put_tile(&tile)?;
+        }
+        let root = self.shared.log.read().root(size)?;
+        let checkpoint = Checkpoint { origin: self.shared.config.origin.clone(), size, root };
+        let signatures = (self.shared.config.sign_checkpoint)(&checkpoint)
+            .map_err(|why| Error::Signer { what: "checkpoint", why })?;
+        let note = Note { text: checkpoint.text(), signatures }.to_string();
+        self.store(previous, size, root, note.clone())?;
+        let published = Published { checkpoint, note };
+        self.shared.release(published.clone())?;
+        Ok(published)
+    }
+
+    /// Durable by compare-and-swap before anyone sees it.
+    fn store(&self, previous: u64, size: u64, root: B256, note: String) -> Result<()> {
+        let (reply, stored) = Pending::new();
+        self.queue.send(Operation::Checkpoint { previous, size, root, note, reply });
+        stored.wait()
+    }
+
+    fn cosign(&self, text: &str, line: NoteSignature) -> Result<Published> {
+        let current = self.shared.published.read().clone();
+        let mut published = current.ok_or(Error::Cosignature("there is no checkpoint yet"))?;
+        let mut note = parse(&published.note)?;
+        if note.text != text {
+            return Err(Error::Cosignature("it is for a checkpoint that is not the current one"));
+        }
+        note.signatures.retain(|known| (&known.name, known.id) != (&line.name, line.id));
+        if note.signatures.len() >= MAX_SIGNATURES {
+            return Err(Error::Cosignature("the checkpoint has 32 signatures already"));
+        }
+        note.signatures.push(line);
+        published.note = note.to_string();
+        self.shared.release(published.clone())?;
+        Ok(published)
+    }
+}
+
+/// Whether the tile has more hashes than it had, or is new, since the log had `previous` entries.
+fn reaches_beyond(tile: &Tile, previous: u64) -> bool {
+    let shift = u32::from(tile.level.unwrap_or(0)).saturating_mul(8);
+    let before = previous.checked_shr(shift).unwrap_or(0);
+    tile.index.saturating_mul(TILE_WIDTH).saturating_add(u64::from(tile.width)) > before
+}
+
+fn parse(note: &str) -> Result<Note> {
+    Note::parse(note).map_err(|_| Error::Cosignature("the stored checkpoint is not a signed note"))
+}
+
+impl Shared {
+    /// Puts a tile where the public reads it.
+    fn put_tile(&self, tile: &Tile) -> Result<()> {
+        let path = tile.path();
+        let bytes = self.tile_bytes(tile)?;
+        self.tiles.put(&path, &bytes).map_err(|e| Error::tiles("write", &path, e))?;
+        if u64::from(tile.width) == TILE_WIDTH {
+            self.tiles
+                .remove_partials(&path)
+                .map_err(|e| Error::tiles("remove partials of", &path, e))?;
+        }
+        Ok(())
+    }
+
+    fn tile_bytes(&self, tile: &Tile) -> Result<Vec<u8>> {
+        let range = || Error::Range {
+            asked: tile.index.saturating_mul(TILE_WIDTH),
+            size: self.log.read().size(),
+        };
+        if let Some(level) = tile.level {
+            let log = self.log.read();
+            let hashes = log.tree.tile(level, tile.index, tile.width);
+            return hashes.map(|hashes| hashes.concat()).ok_or_else(range);
+        }
+        let first = tile.index.checked_mul(TILE_WIDTH).ok_or_else(range)?;
+        let mut bytes = Vec::new();
+        for index in (first..).take(usize::from(tile.width)) {
+            let entry = entry_of(&self.digest(index)?.ok_or_else(range)?);
+            bytes.extend_from_slice(&[0, 33]);
+            bytes.extend_from_slice(&entry);
+        }
+        Ok(bytes)
+    }
+
+    /// Writes the checkpoint out: from here on the world knows it.
+    fn release(&self, published: Published) -> Result<()> {
+        self.tiles
+            .put(CHECKPOINT, published.note.as_bytes())
+            .map_err(|e| Error::tiles("write", CHECKPOINT, e))?;
+        self.log.write().released(published.checkpoint.size);
+        *self.published.write() = Some(published);
+        Ok(())
+    }
+
+    /// Refuses to go on behind a checkpoint that the world has, then puts in place again what the
+    /// stored checkpoint needs.
+    pub(crate) fn restore_public(&self, stored: Option<Stored>) -> Result<()> {
+        let released =
+            self.tiles.get(CHECKPOINT).map_err(|e| Error::tiles("read", CHECKPOINT, e))?;
+        let released = released.and_then(|bytes| Note::parse(&String::from_utf8(bytes).ok()?).ok());
+        if let Some(note) = &released {
+            self.check_released(note)?;
+        }
+        let Some(Stored { size, note }) = stored else { return Ok(()) };
+        for tile in Tile::of_size(size) {
+            let path = tile.path();
+            let found = self.tiles.size(&path).map_err(|e| Error::tiles("read", &path, e))?;
+            if found != Some(tile_size_bytes(&tile)) {
+                self.put_tile(&tile)?;
+            }
+        }
+        let parsed = parse(&note)?;
+        let checkpoint = Checkpoint::parse(&parsed.text)
+            .map_err(|_| Error::Cosignature("the stored checkpoint is malformed"))?;
+        // The same checkpoint out there may have cosignatures that the journal has not.
+        let cosigned = released.filter(|released| {
+            released.text == parsed.text
+                && parsed.signatures.iter().all(|own| released.signatures.contains(own))
+        });
+        let note = cosigned.map_or(note, |cosigned| cosigned.to_string());
+        self.release(Published { checkpoint, note })
+    }
+
+    fn check_released(&self, note: &Note) -> Result<()> {
+        let Ok(released) = Checkpoint::parse(&note.text) else { return Ok(()) };
+        if released.origin != self.config.origin {
+            let expected = format!("log {}", self.config.origin);
+            return Err(Error::OtherLog {
+                found: format!("log {:.200}", released.origin),
+                expected,
+            });
+        }
+        self.log.read().check_extends(released.size, released.root)
+    }
+}
+
+fn tile_size_bytes(tile: &Tile) -> u64 {
+    let each = if tile.level.is_some() { 32 } else { ENTRY_LEN.saturating_add(2) };
+    u64::from(tile.width).saturating_mul(u64::try_from(each).unwrap_or(u64::MAX))
+}

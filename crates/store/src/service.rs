@@ -1,0 +1,233 @@
+//! [`Store`] for the embedded store: what needs the disk is queued, the rest is done here.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256};
+use vouch_core::bundle::LogProof;
+use vouch_core::channel::{ChannelConfig, Mode, OnChain, Reservation, SignedVoucher};
+use vouch_core::log::note::NoteSignature;
+use vouch_core::log::tile::{TILE_WIDTH, Tile};
+use vouch_core::receipt::Receipt;
+
+use crate::api::{
+    Acknowledged, Begun, Call, ChannelView, Claim, Observed, PayerTotals, Published, Store,
+    StoredAnswer,
+};
+use crate::batch::Operation;
+use crate::embedded::{EmbeddedStore, Shared};
+use crate::error::{Error, Result};
+use crate::hold::{Hold, Release};
+use crate::pending::Pending;
+use crate::publish::{CHECKPOINT, Request};
+use crate::state::{Account, Reserved};
+
+impl Release for Shared {
+    fn release(&self, channel: &B256, request: &B256, reservation: Reservation) {
+        self.state.lock().release(channel, request, reservation);
+    }
+}
+
+impl Shared {
+    fn check_running(&self) -> Result<()> {
+        self.stopped.get().map_or(Ok(()), |cause| Err(Error::stopped(cause)))
+    }
+
+    fn check_chain_is_fresh(&self) -> Result<()> {
+        let Some(limit_ms) = self.config.chain_stale_after_ms else { return Ok(()) };
+        let age_ms = self.config.now_ms().saturating_sub(self.recent_block.lock().1);
+        if age_ms > limit_ms { Err(Error::StaleChain(age_ms / 1000)) } else { Ok(()) }
+    }
+}
+
+/// What must not differ between a call and its receipt.
+fn check_draft(hold: &Hold, draft: &Receipt, shared: &Shared) -> Result<()> {
+    let wrong = [
+        ("channel", draft.channel != hold.channel),
+        ("request", draft.request != hold.request),
+        ("payer", draft.payer != hold.payer),
+        ("asset", draft.asset != hold.asset),
+        ("domain", draft.domain != shared.config.domain),
+        ("version or flags", draft.check().is_err()),
+    ];
+    wrong.iter().find(|(_, wrong)| *wrong).map_or(Ok(()), |(what, _)| Err(Error::Draft(what)))
+}
+
+impl Store for EmbeddedStore {
+    fn open_channel(
+        &self,
+        config: ChannelConfig,
+        mode: Mode,
+        on_chain: OnChain,
+    ) -> Pending<ChannelView> {
+        let (reply, pending) = Pending::new();
+        self.send(Operation::Open { config, mode, on_chain, reply });
+        pending
+    }
+
+    fn observe(&self, channel: B256, on_chain: OnChain) -> Pending<Observed> {
+        let (reply, pending) = Pending::new();
+        self.send(Operation::Observe { channel, on_chain, reply });
+        pending
+    }
+
+    fn close_channel(&self, channel: B256) -> Pending<ChannelView> {
+        let (reply, pending) = Pending::new();
+        self.send(Operation::Close { channel, reply });
+        pending
+    }
+
+    fn accept(&self, voucher: SignedVoucher) -> Pending<u128> {
+        let (reply, pending) = Pending::new();
+        self.send(Operation::Accept { voucher, reply });
+        pending
+    }
+
+    fn reserve(&self, call: &Call) -> Result<Begun> {
+        self.shared.check_running()?;
+        let reserved = match self.shared.check_chain_is_fresh() {
+            Ok(()) => self.shared.state.lock().reserve(call)?,
+            // What was answered before is given again in any case.
+            Err(stale) => {
+                let answered = self.shared.state.lock().answer(&call.channel, &call.request);
+                Reserved::Done(answered.ok_or(stale)?)
+            }
+        };
+        match reserved {
+            Reserved::New { reservation, payer, asset } => Ok(Begun::New(Hold {
+                channel: call.channel,
+                request: call.request,
+                payer,
+                asset,
+                reservation: Some(reservation),
+                owner: Arc::clone(&self.shared) as Arc<dyn Release>,
+            })),
+            Reserved::Done(index) => {
+                let answer = self.shared.stored_answer(index)?;
+                let missing = Error::Range { asked: index, size: self.size() };
+                Ok(Begun::Repeat(Box::new(answer.ok_or(missing)?)))
+            }
+        }
+    }
+
+    fn extend(&self, hold: &mut Hold, amount: u128) -> Result<()> {
+        self.shared.check_running()?;
+        let reservation = hold.reservation.as_mut().ok_or(Error::Draft("hold"))?;
+        self.shared.state.lock().extend(&hold.channel, reservation, amount)
+    }
+
+    fn commit(&self, hold: Hold, draft: Receipt, answer: Vec<u8>) -> Pending<Acknowledged> {
+        match check_draft(&hold, &draft, &self.shared) {
+            Ok(()) => self.enqueue(Some(hold), draft, answer),
+            Err(error) => Pending::ready(Err(error)),
+        }
+    }
+
+    fn append(&self, draft: Receipt) -> Pending<Acknowledged> {
+        if !draft.channel.is_zero() {
+            return Pending::ready(Err(Error::Draft("channel")));
+        }
+        if draft.domain != self.shared.config.domain || draft.check().is_err() {
+            return Pending::ready(Err(Error::Draft("domain, version or flags")));
+        }
+        self.enqueue(None, Receipt { sequence: 0, cumulative: 0, ..draft }, Vec::new())
+    }
+
+    fn record_claim(&self, claim: Claim) -> Pending<()> {
+        let (reply, pending) = Pending::new();
+        self.send(Operation::Claim { claim, reply });
+        pending
+    }
+
+    fn set_recent_block(&self, hash: B256) {
+        *self.shared.recent_block.lock() = (hash, self.shared.config.now_ms());
+    }
+
+    fn channel(&self, channel: &B256) -> Option<ChannelView> {
+        self.shared.state.lock().account(channel).map(Account::view)
+    }
+
+    fn channels(&self) -> Vec<ChannelView> {
+        self.shared.state.lock().views()
+    }
+
+    fn payer(&self, payer: &Address) -> PayerTotals {
+        self.shared.state.lock().payer(payer)
+    }
+
+    fn answer(&self, channel: &B256, request: &B256) -> Result<Option<StoredAnswer>> {
+        let index = self.shared.state.lock().answer(channel, request);
+        index.map_or(Ok(None), |index| self.shared.stored_answer(index))
+    }
+
+    fn receipt(&self, index: u64) -> Result<Option<Acknowledged>> {
+        self.shared.acknowledged(index)
+    }
+
+    fn receipt_by_digest(&self, digest: &B256) -> Result<Option<Acknowledged>> {
+        let index = self.shared.log.read().find(digest);
+        index.map_or(Ok(None), |index| self.shared.acknowledged(index))
+    }
+
+    fn receipt_by_sequence(&self, channel: &B256, sequence: u64) -> Result<Option<Acknowledged>> {
+        let place = sequence.checked_sub(1).and_then(|place| usize::try_from(place).ok());
+        let index = {
+            let state = self.shared.state.lock();
+            let receipts = state.account(channel).map(|account| account.receipts.as_slice());
+            place.and_then(|place| receipts?.get(place).copied())
+        };
+        index.map_or(Ok(None), |index| self.shared.acknowledged(index))
+    }
+
+    fn size(&self) -> u64 {
+        self.shared.log.read().size()
+    }
+
+    fn publish_checkpoint(&self) -> Pending<Published> {
+        let (reply, pending) = Pending::new();
+        self.ask_publisher(Request::Publish(reply));
+        pending
+    }
+
+    fn add_cosignature(&self, text: String, line: NoteSignature) -> Pending<Published> {
+        let (reply, pending) = Pending::new();
+        self.ask_publisher(Request::Cosign { text, line, reply });
+        pending
+    }
+
+    fn checkpoint(&self) -> Option<Published> {
+        self.shared.published.read().clone()
+    }
+
+    fn proof(&self, index: u64) -> Result<Option<LogProof>> {
+        self.shared.proof(index)
+    }
+
+    fn inclusion(&self, index: u64, size: u64) -> Result<Vec<B256>> {
+        self.shared.inclusion(index, size)
+    }
+
+    fn consistency(&self, old: u64, new: u64) -> Result<Vec<B256>> {
+        self.shared.consistency(old, new)
+    }
+
+    fn check_extends(&self, size: u64, root: B256) -> Result<()> {
+        self.shared.log.read().check_extends(size, root)
+    }
+
+    fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        let get =
+            |path: &str| self.shared.tiles.get(path).map_err(|e| Error::tiles("read", path, e));
+        if path == CHECKPOINT {
+            return get(path);
+        }
+        let Some(tile) = Tile::parse(path) else { return Ok(None) };
+        if let Some(bytes) = get(path)? {
+            return Ok(Some(bytes));
+        }
+        // A full tile stands in for its partial ones.
+        let full = Tile { width: u16::try_from(TILE_WIDTH).unwrap_or(u16::MAX), ..tile };
+        let size =
+            usize::from(tile.width).saturating_mul(if tile.level.is_some() { 32 } else { 35 });
+        Ok(get(&full.path())?.and_then(|bytes| bytes.get(..size).map(<[u8]>::to_vec)))
+    }
+}

@@ -1,0 +1,237 @@
+//! Channels in memory: the machine of core, with what must be written and what was answered.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use alloy_primitives::{Address, B256};
+use vouch_core::channel::{Channel, ChannelError, Mode, OnChain, Reservation, SignedVoucher};
+use vouch_core::receipt::Receipt;
+
+use crate::api::{Call, ChannelView, Claim, PayerTotals};
+use crate::error::{Error, Result};
+
+/// A call's place in the idempotency table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    InFlight,
+    /// Log index of its receipt.
+    Done(u64),
+}
+
+#[derive(Debug)]
+pub(crate) struct Account {
+    pub(crate) channel: Channel,
+    /// The best voucher is not in the journal yet: it goes in with the next charge.
+    pub(crate) unwritten_voucher: bool,
+    pub(crate) claim: Option<Claim>,
+    /// Log index of each receipt, by sequence from 1.
+    pub(crate) receipts: Vec<u64>,
+    requests: HashMap<B256, Progress>,
+}
+
+/// What [`State::reserve`] found.
+#[derive(Debug)]
+pub(crate) enum Reserved {
+    New { reservation: Reservation, payer: Address, asset: Address },
+    Done(u64),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    accounts: BTreeMap<B256, Account>,
+    by_payer: HashMap<Address, Vec<B256>>,
+    /// When each stored answer was committed, oldest first.
+    answers: VecDeque<(u64, B256, B256)>,
+}
+
+impl Account {
+    pub(crate) fn new(channel: Channel) -> Self {
+        Self {
+            channel,
+            unwritten_voucher: false,
+            claim: None,
+            receipts: Vec::new(),
+            requests: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn view(&self) -> ChannelView {
+        let channel = &self.channel;
+        ChannelView {
+            id: channel.id(),
+            config: *channel.config(),
+            mode: channel.mode(),
+            on_chain: channel.on_chain(),
+            best: channel.best().copied(),
+            accepted: channel.accepted(),
+            charged: channel.charged(),
+            reserved: channel.reserved(),
+            sequence: channel.sequence(),
+            frozen: channel.frozen(),
+            claim: self.claim,
+        }
+    }
+
+    /// Runs a step that may accept a voucher, and notes if it did, also when the step then fails.
+    fn accepting<T>(
+        &mut self,
+        step: impl FnOnce(&mut Channel) -> Result<T, ChannelError>,
+    ) -> Result<T, ChannelError> {
+        let before = self.channel.accepted();
+        let outcome = step(&mut self.channel);
+        self.unwritten_voucher |= self.channel.accepted() != before;
+        outcome
+    }
+
+    fn set_aside(&mut self, call: &Call) -> Result<Reservation, ChannelError> {
+        let (mode, accepted) = (self.channel.mode(), self.channel.accepted());
+        match (mode, call.voucher) {
+            (Mode::Stock, Some(voucher)) => {
+                self.accepting(|channel| channel.accept_stock(voucher, call.amount))
+            }
+            (Mode::Stock, None) => {
+                let charged = self.channel.charged();
+                let required = charged.checked_add(call.amount).ok_or(ChannelError::Overflow)?;
+                Err(ChannelError::VoucherNeeded { required, accepted })
+            }
+            (Mode::Session, voucher) => self.accepting(|channel| {
+                // Calls overtake each other: a voucher below the best one is no mistake here.
+                let higher =
+                    |voucher: &SignedVoucher| voucher.voucher.max_claimable_amount > accepted;
+                if let Some(voucher) = voucher.filter(higher) {
+                    channel.accept(voucher)?;
+                }
+                channel.reserve(call.amount)
+            }),
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn account(&self, id: &B256) -> Option<&Account> {
+        self.accounts.get(id)
+    }
+
+    pub(crate) fn account_mut(&mut self, id: &B256) -> Result<&mut Account> {
+        self.accounts.get_mut(id).ok_or(Error::UnknownChannel(*id))
+    }
+
+    pub(crate) fn views(&self) -> Vec<ChannelView> {
+        self.accounts.values().map(Account::view).collect()
+    }
+
+    /// Adds an account that is not there yet.
+    pub(crate) fn insert(&mut self, account: Account) {
+        let (id, payer) = (account.channel.id(), account.channel.config().payer);
+        if self.accounts.insert(id, account).is_none() {
+            self.by_payer.entry(payer).or_default().push(id);
+        }
+    }
+
+    pub(crate) fn payer(&self, payer: &Address) -> PayerTotals {
+        let ids = self.by_payer.get(payer).map(Vec::as_slice).unwrap_or_default();
+        let accounts = ids.iter().filter_map(|id| self.accounts.get(id));
+        accounts.fold(PayerTotals::default(), |sum, Account { channel, .. }| {
+            let unclaimed = channel.charged().saturating_sub(channel.on_chain().claimed);
+            PayerTotals {
+                channels: sum.channels.saturating_add(1),
+                charged: sum.charged.saturating_add(channel.charged()),
+                reserved: sum.reserved.saturating_add(channel.reserved()),
+                accepted: sum.accepted.saturating_add(channel.accepted()),
+                unclaimed: sum.unclaimed.saturating_add(unclaimed),
+            }
+        })
+    }
+
+    pub(crate) fn reserve(&mut self, call: &Call) -> Result<Reserved> {
+        let account = self.account_mut(&call.channel)?;
+        match account.requests.get(&call.request) {
+            Some(Progress::InFlight) => return Err(Error::InFlight),
+            Some(Progress::Done(index)) => return Ok(Reserved::Done(*index)),
+            None => {}
+        }
+        let reservation = account.set_aside(call)?;
+        account.requests.insert(call.request, Progress::InFlight);
+        let config = account.channel.config();
+        Ok(Reserved::New { reservation, payer: config.payer, asset: config.token })
+    }
+
+    pub(crate) fn extend(&mut self, id: &B256, held: &mut Reservation, amount: u128) -> Result<()> {
+        Ok(self.account_mut(id)?.channel.extend(held, amount)?)
+    }
+
+    pub(crate) fn release(&mut self, id: &B256, request: &B256, reservation: Reservation) {
+        if let Ok(account) = self.account_mut(id) {
+            account.channel.release(reservation);
+            account.requests.remove(request);
+        }
+    }
+
+    /// Charges a call and numbers its receipt; gives the voucher that must be written with it.
+    pub(crate) fn commit(
+        &mut self,
+        id: &B256,
+        request: &B256,
+        reservation: Reservation,
+        receipt: &mut Receipt,
+    ) -> Result<Option<SignedVoucher>> {
+        let account = self.account_mut(id)?;
+        match account.channel.commit(reservation, receipt.charge) {
+            Ok((sequence, cumulative)) => {
+                (receipt.sequence, receipt.cumulative) = (sequence, cumulative);
+                let unwritten = std::mem::take(&mut account.unwritten_voucher);
+                Ok(account.channel.best().copied().filter(|_| unwritten))
+            }
+            Err((reservation, error)) => {
+                self.release(id, request, reservation);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Accepts a voucher on its own; true if it must be written.
+    pub(crate) fn accept(&mut self, voucher: SignedVoucher) -> Result<(u128, bool)> {
+        let account = self.account_mut(&voucher.voucher.channel_id)?;
+        account.accepting(|channel| channel.accept(voucher))?;
+        Ok((account.channel.accepted(), std::mem::take(&mut account.unwritten_voucher)))
+    }
+
+    /// Takes in what the chain says: whether it froze the channel, and whether it must be written.
+    pub(crate) fn observe(
+        &mut self,
+        id: &B256,
+        on_chain: OnChain,
+    ) -> Result<(bool, bool, ChannelView)> {
+        let account = self.account_mut(id)?;
+        let before = account.channel.on_chain();
+        let froze = account.channel.observe(on_chain);
+        // A new block with the same amounts is not worth a write for each channel.
+        let changed = OnChain { block: before.block, ..on_chain } != before;
+        Ok((froze, changed, account.view()))
+    }
+
+    /// Notes that a call's receipt is durable: from now on a repeat gets the stored answer.
+    pub(crate) fn answered(&mut self, id: B256, request: B256, index: u64, committed_ms: u64) {
+        if let Some(account) = self.accounts.get_mut(&id) {
+            account.receipts.push(index);
+            account.requests.insert(request, Progress::Done(index));
+            self.answers.push_back((committed_ms, id, request));
+        }
+    }
+
+    pub(crate) fn answer(&self, id: &B256, request: &B256) -> Option<u64> {
+        match self.accounts.get(id)?.requests.get(request)? {
+            Progress::Done(index) => Some(*index),
+            Progress::InFlight => None,
+        }
+    }
+
+    /// Forgets answers committed before `oldest_ms`.
+    pub(crate) fn expire(&mut self, oldest_ms: u64) {
+        while let Some((_, id, request)) = self.answers.pop_front_if(|(time, ..)| *time < oldest_ms)
+        {
+            if let Some(account) = self.accounts.get_mut(&id) {
+                account.requests.remove(&request);
+            }
+        }
+    }
+}
