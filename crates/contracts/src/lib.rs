@@ -1,1 +1,32 @@
-//! The Rust face of the Solidity contracts: bindings, artefacts, deployment.
+//! Speak to Vouch's contracts from Rust: bindings, compiled code, and where each contract stands.
+//!
+//! ```text
+//! contracts/src --npm run build--> contracts/out --build.rs--> artefacts() --> genesis_code()  embedded chain
+//!                                                                        \--> deploy()        any other network
+//! bindings  <----------- calls, events, errors ----------->  chain, by alloy's `Provider`
+//! ```
+//!
+//! ```
+//! use vouch_contracts::{Deployment, addresses};
+//!
+//! let deployment = Deployment::genesis(31_337);
+//! assert_eq!(deployment.settlement, addresses::SETTLEMENT);
+//! ```
+//!
+//! Invariants: this crate compiles without the Solidity artefacts, and says in one sentence at run
+//! time that they are missing; bindings equal the artefacts' ABI; no contract has immutables, so one
+//! runtime code serves any address.
+//!
+//! It does not follow a chain, keep keys or decide what to claim: that is `settle` and `wallet`.
+
+pub mod addresses;
+mod artefacts;
+pub mod bindings;
+mod convert;
+mod deployment;
+mod error;
+
+pub use artefacts::{Artefacts, Code, artefacts};
+pub use convert::{collector_data, deposit_nonce, voucher_claim};
+pub use deployment::{Deployment, GenesisContract, deploy, genesis_code};
+pub use error::Error;

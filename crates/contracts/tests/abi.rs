@@ -1,0 +1,107 @@
+//! The bindings against the compiled contracts, and against x402's own package.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use alloy::{
+    json_abi::JsonAbi,
+    primitives::{B256, b256, hex},
+    sol_types::{SolCall, SolEvent, SolStruct},
+};
+use vouch_contracts::bindings::{
+    BatchSettlement as batch, CheckpointAnchor, ClaimBatch, ERC3009DepositCollector,
+    ReceiveWithAuthorization, Refund, TestDollar,
+};
+
+/// The ABI that the compiler wrote for a contract.
+fn compiled(contract: &str) -> JsonAbi {
+    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/out");
+    let path = out.join(format!("{contract}.sol/{contract}.json"));
+    let text = fs::read(&path)
+        .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask setup`", path.display()));
+    let mut artefact: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    serde_json::from_value(artefact["abi"].take()).unwrap()
+}
+
+/// Everything a caller relies on: names, types, returns, mutability, which event fields are indexed.
+fn signatures(abi: &JsonAbi) -> BTreeSet<String> {
+    let functions =
+        abi.functions().map(|f| format!("{} {:?}", f.full_signature(), f.state_mutability));
+    let events = abi.events().map(|e| e.full_signature());
+    let errors = abi.errors().map(|e| format!("error {}", e.signature()));
+    functions.chain(events).chain(errors).collect()
+}
+
+#[test]
+fn bindings_equal_the_compiled_contracts() {
+    for (contract, bound) in [
+        ("BatchSettlement", batch::abi::contract()),
+        ("ERC3009DepositCollector", ERC3009DepositCollector::abi::contract()),
+        ("TestDollar", TestDollar::abi::contract()),
+        ("CheckpointAnchor", CheckpointAnchor::abi::contract()),
+    ] {
+        let (bound, compiled) = (signatures(&bound), signatures(&compiled(contract)));
+        let unknown: Vec<_> = bound.difference(&compiled).collect();
+        assert!(unknown.is_empty(), "{contract} has no {unknown:#?}; it has {compiled:#?}");
+    }
+}
+
+/// Computed with another keccak from the ABI in npm's `@x402/evm` 2.27.0.
+#[test]
+fn selectors_are_x402s() {
+    let ours = [
+        batch::multicallCall::SELECTOR,
+        batch::depositCall::SELECTOR,
+        batch::claimCall::SELECTOR,
+        batch::claimWithSignatureCall::SELECTOR,
+        batch::settleCall::SELECTOR,
+        batch::initiateWithdrawCall::SELECTOR,
+        batch::finalizeWithdrawCall::SELECTOR,
+        batch::refundCall::SELECTOR,
+        batch::refundWithSignatureCall::SELECTOR,
+        batch::getChannelIdCall::SELECTOR,
+        batch::CHANNEL_CONFIG_TYPEHASHCall::SELECTOR,
+        batch::channelsCall::SELECTOR,
+        batch::pendingWithdrawalsCall::SELECTOR,
+        batch::receiversCall::SELECTOR,
+        batch::getVoucherDigestCall::SELECTOR,
+        batch::getRefundDigestCall::SELECTOR,
+        batch::refundNonceCall::SELECTOR,
+        batch::getClaimBatchDigestCall::SELECTOR,
+    ];
+    let theirs = hex!(
+        "ac9650d8 140f1e75 29237b0c e43ce1f2 9db32a8f cf5cf3dc e88377b1 dce4bfae b77433e9"
+        "5e5e0b87 8e4a68ac 7a7ebd7b b7f06ebe 21ff6389 862bb199 e25cf189 f0dc792e 488ccc3b"
+    );
+    assert_eq!(hex::encode(ours.concat()), hex::encode(theirs));
+    assert_eq!(
+        batch::Settled::SIGNATURE_HASH,
+        b256!("7337b4386b690fdb8ba66905b92b9d45d33bc6626ee2620c905fb150ec0cc47d")
+    );
+}
+
+#[test]
+fn typehashes_are_x402s() {
+    fn typehash<T: SolStruct + Default>() -> B256 {
+        T::default().eip712_type_hash()
+    }
+    for (ours, theirs) in [
+        (
+            typehash::<batch::ChannelConfig>(),
+            b256!("1c9a06ceab9b0ebbd3301dc56c9111bb6d9af421356dc9ccb3b7084c755db308"),
+        ),
+        (
+            typehash::<Refund>(),
+            b256!("be23ad087435072cd69b49cc5b92de10ee610fce7ae0ab428307972d764bb216"),
+        ),
+        (
+            typehash::<ClaimBatch>(),
+            b256!("42bd57c010b870c2e96203c66341f28a6a19b4d56a74533a8eb5f706b9fd6d57"),
+        ),
+        (
+            typehash::<ReceiveWithAuthorization>(),
+            b256!("d099cc98ef71107a616c4f0f941f04c322d8e254fe26b3c6668db87aae413de8"),
+        ),
+    ] {
+        assert_eq!(ours, theirs);
+    }
+}
