@@ -47,6 +47,11 @@ impl KvCache {
         2 * 2 * entries as u64 * capacity as u64
     }
 
+    /// Bytes it takes.
+    pub(crate) fn allocated_bytes(&self) -> u64 {
+        2 * (self.keys.len() + self.values.len()) as u64
+    }
+
     /// Positions filled.
     pub(crate) fn length(&self) -> usize {
         self.length
