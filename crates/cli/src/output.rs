@@ -18,6 +18,13 @@ impl Output {
         Ok(())
     }
 
+    /// Says that a long-running command is ready: one line of JSON, or a text for people.
+    pub(crate) fn ready(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        self.answer(value, text)?;
+        // Whoever started the process waits for this line, also through a pipe.
+        Ok(std::io::stdout().flush()?)
+    }
+
     /// Prints a line for people; nothing where JSON was asked for.
     pub(crate) fn line(self, text: impl std::fmt::Display) {
         if !self.json {

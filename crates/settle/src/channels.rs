@@ -1,0 +1,243 @@
+//! Channels on the chain: what they hold, deposits in, claims and refunds out.
+
+use std::time::Duration;
+
+use alloy::{
+    eips::BlockId, providers::Provider, rpc::types::TransactionRequest, sol_types::SolCall,
+};
+use alloy_primitives::{B256, Bytes, U256};
+use vouch_contracts::{
+    bindings::BatchSettlement::{
+        VoucherClaim, claimCall, depositCall, multicallCall, refundCall, settleCall,
+    },
+    collector_data, deposit_nonce, voucher_claim,
+};
+use vouch_core::{
+    channel::{ChannelConfig, OnChain},
+    domain::Domain,
+    signature::Signature,
+};
+use vouch_store::{ChannelView, Claim};
+
+use crate::{Error, Settler};
+
+/// Rows of one claim: some 19,000 gas each, far below any network's limit.
+const CLAIMS_A_TRANSACTION: usize = 50;
+/// How long a close waits for calls that are still in flight.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A payer's ERC-3009 authorization to fund a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deposit {
+    /// Atomic units.
+    pub amount: u128,
+    /// Unix seconds, excluded.
+    pub valid_after: U256,
+    /// Unix seconds, excluded.
+    pub valid_before: U256,
+    /// Tells apart deposits into one channel.
+    pub salt: U256,
+    /// By the payer, over `ReceiveWithAuthorization` in the token's domain.
+    pub signature: Signature,
+}
+
+impl Settler {
+    /// The domain that channels belong to.
+    #[must_use]
+    pub fn domain(&self) -> Domain {
+        Domain { chain: self.deployment.chain_id, settlement: self.deployment.settlement }
+    }
+
+    /// What the chain says of a channel, at the depth that counts as final. Deposits count when
+    /// final; a withdrawal counts as soon as it is seen.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`].
+    pub async fn observe(&self, channel: B256) -> Result<OnChain, Error> {
+        let head = self.head().await?.0;
+        let block = head.saturating_sub(self.finality);
+        let contract = self.settlement();
+        let final_state = contract.channels(channel).block(BlockId::number(block)).call().await;
+        let final_state = final_state.map_err(Error::rpc("for a channel"))?;
+        let (state, pending) = (contract.channels(channel), contract.pendingWithdrawals(channel));
+        let newest = state.call().await.map_err(Error::rpc("for a channel"))?;
+        let pending = pending.call().await.map_err(Error::rpc("for a withdrawal"))?;
+        // Claims since the notice may have left less to withdraw than it says.
+        let free = newest.balance.saturating_sub(newest.totalClaimed);
+        Ok(OnChain {
+            balance: final_state.balance.min(newest.balance),
+            claimed: newest.totalClaimed,
+            withdrawing: pending.amount.min(free),
+            block: head,
+        })
+    }
+
+    /// Takes a payer's deposit and returns the channel with it. The same authorization again is
+    /// recognised by its nonce on the chain and not sent twice.
+    ///
+    /// # Errors
+    /// [`Error::Deposit`], [`Error::Refused`] or [`Error::Reverted`] if it was not taken,
+    /// [`Error::Unknown`] if that cannot be known yet, [`Error::Rpc`].
+    pub async fn deposit(
+        &self,
+        config: &ChannelConfig,
+        deposit: &Deposit,
+    ) -> Result<OnChain, Error> {
+        if config.receiver != self.receiver {
+            return Err(Error::Deposit(
+                "the channel pays another receiver: use the payTo of the offer",
+            ));
+        }
+        if config.token != self.deployment.token {
+            return Err(Error::Deposit(
+                "the channel pays in another token: use the asset of the offer",
+            ));
+        }
+        let channel = config.id(&self.domain());
+        let nonce = deposit_nonce(channel, deposit.salt);
+        let used = self.token().authorizationState(config.payer, nonce).call().await;
+        if !used.map_err(Error::rpc("for a deposit's authorization"))? {
+            let call = depositCall {
+                config: config.into(),
+                amount: deposit.amount,
+                collector: self.deployment.collector,
+                collectorData: collector_data(
+                    deposit.valid_after,
+                    deposit.valid_before,
+                    deposit.salt,
+                    &deposit.signature,
+                ),
+            };
+            self.transact("the deposit", &call).await?;
+            tracing::info!(%channel, amount = deposit.amount, "deposited");
+        }
+        self.observe(channel).await
+    }
+
+    /// Claims what was charged on channels that `due` picks, and moves it to the receiver.
+    /// Returns how much, in atomic units.
+    ///
+    /// # Errors
+    /// As any transaction; what was claimed before the error stays claimed.
+    pub async fn claim(&self, due: impl Fn(&ChannelView) -> bool) -> Result<u128, Error> {
+        let channels: Vec<_> = self.store.channels().into_iter().filter(due).collect();
+        let rows: Vec<_> = channels.iter().filter_map(row).collect();
+        let mut claimed: u128 = 0;
+        for rows in rows.chunks(CLAIMS_A_TRANSACTION) {
+            let claims = rows.iter().map(|row| row.claim.clone()).collect();
+            let calls = [claimCall { voucherClaims: claims }.abi_encode(), self.settle_call()];
+            let transaction = self.multicall("the claim", &calls).await?;
+            for row in rows {
+                claimed = claimed.saturating_add(row.gain);
+                self.after_claim(row, transaction).await?;
+            }
+        }
+        Ok(claimed)
+    }
+
+    /// Ends a channel in agreement with its payer: claims what was charged and refunds the rest,
+    /// in one transaction, whose hash is returned. Repeating it is safe.
+    ///
+    /// # Errors
+    /// [`Error::UnknownChannel`], [`Error::InFlight`] while calls run, and as any transaction.
+    pub async fn close(&self, channel: B256) -> Result<B256, Error> {
+        self.store.close_channel(channel).await?;
+        let view = self.idle(channel).await?;
+        let newest = self.settlement().channels(channel).call().await;
+        let newest = newest.map_err(Error::rpc("for a channel"))?;
+        let row = row(&view).filter(|_| view.charged > newest.totalClaimed);
+        let rest = newest.balance.saturating_sub(view.charged.max(newest.totalClaimed));
+        let mut calls = Vec::new();
+        if let Some(row) = &row {
+            calls.push(claimCall { voucherClaims: vec![row.claim.clone()] }.abi_encode());
+            calls.push(self.settle_call());
+        }
+        if rest > 0 {
+            calls.push(refundCall { config: (&view.config).into(), amount: rest }.abi_encode());
+        }
+        if calls.is_empty() {
+            return Ok(view.claim.map_or(B256::ZERO, |claim| claim.transaction));
+        }
+        let transaction = self.multicall("the close", &calls).await?;
+        if let Some(row) = &row {
+            self.after_claim(row, transaction).await?;
+        } else {
+            self.observe_in_store(channel).await?;
+        }
+        tracing::info!(%channel, refunded = rest, %transaction, "closed");
+        Ok(transaction)
+    }
+
+    /// Reads a channel and tells the store; true if that froze it.
+    pub(crate) async fn observe_in_store(&self, channel: B256) -> Result<bool, Error> {
+        let seen = self.observe(channel).await?;
+        Ok(self.store.observe(channel, seen).await?.froze)
+    }
+
+    /// Waits until nothing is in flight on a closing channel.
+    async fn idle(&self, channel: B256) -> Result<ChannelView, Error> {
+        let look = Duration::from_millis(50);
+        let mut waited = Duration::ZERO;
+        loop {
+            let view = self.store.channel(&channel).ok_or(Error::UnknownChannel(channel))?;
+            if view.reserved == 0 {
+                return Ok(view);
+            }
+            if waited >= CLOSE_PATIENCE {
+                return Err(Error::InFlight(view.reserved));
+            }
+            tokio::time::sleep(look).await;
+            waited = waited.saturating_add(look);
+        }
+    }
+
+    async fn after_claim(&self, row: &Row, transaction: B256) -> Result<(), Error> {
+        let claim = Claim { channel: row.channel, total: row.claim.totalClaimed, transaction };
+        self.store.record_claim(claim).await?;
+        self.observe_in_store(row.channel).await?;
+        Ok(())
+    }
+
+    fn settle_call(&self) -> Vec<u8> {
+        settleCall { receiver: self.receiver, token: self.deployment.token }.abi_encode()
+    }
+
+    async fn multicall(&self, what: &'static str, calls: &[Vec<u8>]) -> Result<B256, Error> {
+        let data = calls.iter().map(|call| Bytes::copy_from_slice(call)).collect();
+        self.transact(what, &multicallCall { data }).await
+    }
+
+    async fn transact(&self, what: &'static str, call: &impl SolCall) -> Result<B256, Error> {
+        let request = TransactionRequest::default().input(call.abi_encode().into());
+        let receipt = self.sender.send(what, self.deployment.settlement, request).await?;
+        Ok(receipt.transaction_hash)
+    }
+
+    /// Number and hash of the newest block.
+    pub(crate) async fn head(&self) -> Result<(u64, B256), Error> {
+        let block = self.provider.get_block(BlockId::latest()).await;
+        let block = block.map_err(Error::rpc("for its newest block"))?;
+        let header = block.map(|block| (block.header.number, block.header.hash));
+        header.ok_or_else(|| Error::Rpc {
+            what: "for its newest block",
+            source: "it has none".into(),
+        })
+    }
+}
+
+/// One row of a claim: what a channel's best voucher gives over what was claimed.
+#[derive(Debug)]
+struct Row {
+    channel: B256,
+    claim: VoucherClaim,
+    gain: u128,
+}
+
+/// Nothing where nothing new was charged.
+fn row(view: &ChannelView) -> Option<Row> {
+    let best = view.best.as_ref()?;
+    // A withdrawal that went through may have left less than was charged: take what there is.
+    let total = view.charged.min(view.accepted).min(view.on_chain.balance);
+    let gain = total.checked_sub(view.on_chain.claimed).filter(|gain| *gain > 0)?;
+    Some(Row { channel: view.id, claim: voucher_claim(&view.config, best, total), gain })
+}

@@ -1,0 +1,138 @@
+//! The loop: what the chain says goes into the store, what is due goes out.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use alloy::{eips::BlockNumberOrTag, providers::Provider, rpc::types::Filter};
+use alloy_primitives::B256;
+use tokio::{sync::watch, time::Instant};
+use vouch_store::ChannelView;
+
+use crate::{Error, Settler};
+
+/// When to look and when to act.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    /// Between looks at the chain.
+    pub poll: Duration,
+    /// Between claims of channels that are well.
+    pub claim: Duration,
+    /// Between anchors.
+    pub anchor: Duration,
+    /// Blocks of one question for events.
+    pub blocks_a_query: u64,
+}
+
+impl Default for Schedule {
+    /// For an embedded chain: a look is a function call.
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_millis(500),
+            claim: Duration::from_secs(60),
+            anchor: Duration::from_secs(10),
+            blocks_a_query: 1_000,
+        }
+    }
+}
+
+/// How far the chain was followed.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    number: u64,
+    hash: B256,
+}
+
+impl Settler {
+    /// Follows the chain until `stop` says true. Errors are logged and tried again: the view going
+    /// stale is the store's to notice.
+    pub async fn follow(&self, schedule: Schedule, mut stop: watch::Receiver<bool>) {
+        let mut seen = None;
+        let (mut claimed, mut anchored) = (Instant::now(), Instant::now());
+        loop {
+            if let Err(error) = self.look(&mut seen, schedule.blocks_a_query).await {
+                tracing::warn!(%error, "cannot follow the chain; tries again");
+            }
+            if claimed.elapsed() >= schedule.claim {
+                claimed = Instant::now();
+                self.logged("claim", self.claim(|_| true).await.map(|_| ()));
+            }
+            if anchored.elapsed() >= schedule.anchor {
+                anchored = Instant::now();
+                self.anchor_newest().await;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(schedule.poll) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// Anchors the newest checkpoint, if there is one.
+    pub async fn anchor_newest(&self) {
+        if let Some(published) = self.store.checkpoint() {
+            self.logged("anchor", self.anchor(&published).await.map(|_| ()));
+        }
+    }
+
+    fn logged(&self, what: &'static str, result: Result<(), Error>) {
+        if let Err(error) = result {
+            tracing::warn!(what, %error, "not settled; tries again");
+        }
+    }
+
+    /// One look: the head, the channels that events name, and claims that cannot wait.
+    async fn look(&self, seen: &mut Option<Seen>, blocks_a_query: u64) -> Result<(), Error> {
+        let (number, hash) = self.head().await?;
+        let changed = match *seen {
+            Some(last) if last.number == number && last.hash == hash => Vec::new(),
+            Some(last) if self.extends(last).await? => {
+                self.touched(last.number.saturating_add(1), number, blocks_a_query).await?
+            }
+            // The first look, or a chain that went back: nothing known of it holds.
+            _ => self.store.channels().iter().map(|view| view.id).collect(),
+        };
+        let mut frozen = BTreeSet::new();
+        for channel in changed {
+            if self.observe_in_store(channel).await? {
+                frozen.insert(channel);
+            }
+        }
+        *seen = Some(Seen { number, hash });
+        self.store.set_recent_block(hash);
+        if !frozen.is_empty() {
+            tracing::warn!(channels = frozen.len(), "channels froze; claims at once");
+            self.claim(|view: &ChannelView| frozen.contains(&view.id)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the block seen last is still on the chain.
+    async fn extends(&self, last: Seen) -> Result<bool, Error> {
+        let number = BlockNumberOrTag::Number(last.number);
+        let block = self.provider.get_block_by_number(number).await;
+        let block = block.map_err(Error::rpc("for a block"))?;
+        let same = block.is_some_and(|block| block.header.hash == last.hash);
+        if !same {
+            tracing::warn!(
+                block = last.number,
+                "the chain went back; looks at every channel again"
+            );
+        }
+        Ok(same)
+    }
+
+    /// Known channels that the settlement contract's events name, in blocks `from` to `to`.
+    async fn touched(&self, from: u64, to: u64, at_once: u64) -> Result<Vec<B256>, Error> {
+        let mut touched = BTreeSet::new();
+        let mut start = from;
+        while start <= to {
+            let end = start.saturating_add(at_once.max(1)).saturating_sub(1).min(to);
+            let filter =
+                Filter::new().address(self.deployment.settlement).from_block(start).to_block(end);
+            let logs = self.provider.get_logs(&filter).await.map_err(Error::rpc("for events"))?;
+            // Every event of a channel has its id as first indexed topic.
+            touched.extend(logs.iter().filter_map(|log| log.topics().get(1).copied()));
+            start = end.saturating_add(1);
+        }
+        Ok(touched.into_iter().filter(|id| self.store.channel(id).is_some()).collect())
+    }
+}
