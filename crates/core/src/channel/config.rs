@@ -1,6 +1,6 @@
 use alloy_primitives::{Address, B256, Uint};
 use alloy_sol_types::sol;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::domain::{Domain, digest};
 
@@ -33,10 +33,21 @@ pub struct ChannelConfig {
     pub receiver_authorizer: Address,
     /// The ERC-20 that pays.
     pub token: Address,
-    /// Seconds between a payer's notice of withdrawal and the withdrawal.
+    /// Seconds between a payer's notice of withdrawal and the withdrawal, below 2^40.
+    #[serde(deserialize_with = "uint40")]
     pub withdraw_delay: u64,
     /// Tells apart channels of the same parties.
     pub salt: B256,
+}
+
+/// The contract's field has 40 bits: read cut to them, two configurations would have one id.
+fn uint40<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let value = u64::deserialize(deserializer)?;
+    if value >> 40 == 0 {
+        Ok(value)
+    } else {
+        Err(D::Error::custom("withdrawDelay does not fit 40 bits"))
+    }
 }
 
 impl ChannelConfig {
@@ -60,5 +71,23 @@ impl ChannelConfig {
     #[must_use]
     pub fn voucher_signer(&self) -> Address {
         if self.payer_authorizer.is_zero() { self.payer } else { self.payer_authorizer }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_beyond_the_contracts_40_bits_is_refused() {
+        let read = |delay: u64| {
+            serde_json::from_value::<ChannelConfig>(serde_json::json!({
+                "payer": Address::ZERO, "payerAuthorizer": Address::ZERO,
+                "receiver": Address::ZERO, "receiverAuthorizer": Address::ZERO,
+                "token": Address::ZERO, "withdrawDelay": delay, "salt": B256::ZERO,
+            }))
+        };
+        assert_eq!(read((1 << 40) - 1).unwrap().withdraw_delay, (1 << 40) - 1);
+        assert!(read(1 << 40).is_err());
     }
 }
