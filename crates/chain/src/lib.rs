@@ -1,1 +1,64 @@
-//! The embedded EVM chain: blocks, state, pool, and its JSON-RPC.
+//! Run an Ethereum chain inside your process, on one directory.
+//!
+//! ```text
+//! raw transaction ─▶ admission ─▶ pool ─▶ builder thread ─▶ execute ─▶ roots, header
+//!                                                                         │
+//! receipts, logs, state, proofs ◀─ publish ◀─ one fdatasync ◀─ journal ◀──┘
+//! ```
+//!
+//! [`Chain::open`] starts it, [`Chain::provider`] is an alloy provider in process,
+//! [`Chain::router`] is the same JSON-RPC over HTTP.
+//!
+//! ```
+//! use alloy::providers::Provider;
+//! use vouch_chain::{Chain, Genesis, Options, SystemClock, random_chain_id};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! let genesis = Genesis::development(random_chain_id()?, 1_700_000_000);
+//! let chain = Chain::open(dir.path(), Options::new(genesis, SystemClock))?;
+//! assert_eq!(chain.provider().get_chain_id().await?, chain.chain_id());
+//! chain.close()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Invariants
+//! - Nothing is visible before it is durable: a receipt, a block or a new balance can be read only
+//!   after the block's sync, so `kill -9` and a power cut lose nothing that anyone was shown.
+//! - A block is what Ethereum (Prague) would have made of these transactions: state, transactions
+//!   and receipts roots, logs bloom, base fee and hash are the real ones.
+//! - Opening executes every block again and compares every root; a difference is refused.
+//! - There are no reorganisations: `latest`, `safe` and `finalized` are the same block.
+//! - Timestamps never go back, and may repeat: blocks can be mined faster than one a second, and
+//!   contracts that count on the clock must not see it run ahead.
+//!
+//! # What it does not do
+//! No peers, no consensus layer, hence no withdrawals, blobs (type 3 transactions) or execution
+//! requests. No accounts: it signs nothing. No WebSocket, traces, or state older than the history
+//! window. The transaction index and one entry a block are in memory; restarts take as long as
+//! executing the chain, as there are no state snapshots yet.
+
+mod admission;
+mod block;
+mod builder;
+mod chain;
+mod clock;
+mod error;
+mod execute;
+mod genesis;
+mod index;
+mod node;
+mod pool;
+mod record;
+mod replay;
+mod rpc;
+mod sender;
+mod state;
+mod transport;
+
+pub use chain::{Chain, Mining, Options, Progress};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{Error, Result};
+pub use genesis::{Genesis, GenesisAccount, random_chain_id};
+pub use rpc::BODY_LIMIT_BYTES;

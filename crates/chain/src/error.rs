@@ -1,0 +1,95 @@
+//! What can go wrong when a chain is opened, run or closed.
+
+use alloy_primitives::B256;
+
+/// Why the chain cannot be opened or go on. Errors of single requests are JSON-RPC errors.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The journal refused: in use, damaged, newer, or the disk is full.
+    #[error(transparent)]
+    Journal(#[from] vouch_journal::Error),
+    /// A record is not what this program writes.
+    #[error(
+        "record {record} of the chain's journal cannot be read: {reason}; restore the directory \
+         from a copy, or start with an empty one"
+    )]
+    Record {
+        /// Its place in the journal, from 0.
+        record: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A record was written by a newer program.
+    #[error(
+        "the chain's records have version {found}, this program reads up to {supported}: use a \
+         newer version"
+    )]
+    Newer {
+        /// The version found.
+        found: u8,
+        /// The newest this program reads.
+        supported: u8,
+    },
+    /// Executing a stored block again gave another result.
+    #[error(
+        "block {number} has another {what} than when it was made (stored {stored}, now \
+         {computed}): open the directory with the version that wrote it"
+    )]
+    Replay {
+        /// The block's number.
+        number: u64,
+        /// What differs.
+        what: &'static str,
+        /// The value in the stored header.
+        stored: String,
+        /// The value of this execution.
+        computed: String,
+    },
+    /// A stored block does not follow the one before it.
+    #[error(
+        "block {number} ({hash}) does not follow its predecessor: the journal mixes two chains"
+    )]
+    Parent {
+        /// The block's number.
+        number: u64,
+        /// The block's hash.
+        hash: B256,
+    },
+    /// The directory holds another chain than the caller expects.
+    #[error(
+        "the directory holds chain {found}, not {expected}: choose another data directory, or \
+         leave the chain id out to go on with the stored one"
+    )]
+    OtherChain {
+        /// The id asked for.
+        expected: u64,
+        /// The id stored.
+        found: u64,
+    },
+    /// The genesis contradicts itself.
+    #[error("the genesis is not usable: {0}")]
+    Genesis(String),
+    /// Executing failed for a reason that is not the transaction's.
+    #[error("block {number} cannot be executed: {reason}")]
+    Execution {
+        /// The block being made.
+        number: u64,
+        /// What the EVM reported.
+        reason: String,
+    },
+    /// The builder has stopped after an error.
+    #[error("the chain stopped: {0}; start again to recover what was synced")]
+    Stopped(String),
+    /// The operating system has no random numbers or no thread to give.
+    #[error("the system cannot give {what}: {reason}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// The system's answer.
+        reason: String,
+    },
+}
+
+/// The chain's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

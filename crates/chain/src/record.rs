@@ -1,0 +1,185 @@
+//! What the journal holds: one record a genesis, one a block.
+//!
+//! ```text
+//! record = kind (u8) || version (u8) || body
+//! kind 0, genesis: body = JSON
+//! kind 1, block:   body = rlp([ block, [sender, ...], [[status, gas, [log, ...]], ...] ])
+//! ```
+//! `block` is Ethereum's own encoding. Senders are stored because recovering them costs more than
+//! executing; receipts so that old ones are read, not computed. Blooms are left out.
+
+use alloy::consensus::transaction::Recovered;
+use alloy::consensus::{Block, Receipt, ReceiptEnvelope, TxEnvelope};
+use alloy_primitives::{Address, Log};
+use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
+
+use crate::block::SealedBlock;
+use crate::{Error, Genesis, Result};
+
+const KIND_GENESIS: u8 = 0;
+const KIND_BLOCK: u8 = 1;
+const VERSION: u8 = 1;
+
+#[derive(RlpEncodable, RlpDecodable)]
+struct StoredBlock {
+    block: Block<TxEnvelope>,
+    senders: Vec<Address>,
+    receipts: Vec<StoredReceipt>,
+}
+
+#[derive(RlpEncodable, RlpDecodable)]
+struct StoredReceipt {
+    success: bool,
+    cumulative_gas_used: u64,
+    logs: Vec<Log>,
+}
+
+/// The genesis record.
+pub(crate) fn encode_genesis(genesis: &Genesis) -> Result<Vec<u8>> {
+    let mut record = vec![KIND_GENESIS, VERSION];
+    serde_json::to_writer(&mut record, genesis).map_err(|e| Error::Genesis(e.to_string()))?;
+    Ok(record)
+}
+
+/// A block's record.
+pub(crate) fn encode_block(block: &SealedBlock) -> Vec<u8> {
+    let stored = StoredBlock {
+        block: block.to_consensus(),
+        senders: block.transactions.iter().map(Recovered::signer).collect(),
+        receipts: block
+            .receipts
+            .iter()
+            .map(|receipt| StoredReceipt {
+                success: receipt.status(),
+                cumulative_gas_used: receipt.cumulative_gas_used(),
+                logs: receipt.logs().to_vec(),
+            })
+            .collect(),
+    };
+    let mut record = Vec::with_capacity(2 + stored.length());
+    record.extend([KIND_BLOCK, VERSION]);
+    stored.encode(&mut record);
+    record
+}
+
+/// Reads the record at place `index`, which must be a genesis.
+pub(crate) fn decode_genesis(record: &[u8], index: u64) -> Result<Genesis> {
+    let body = body(record, KIND_GENESIS, index)?;
+    serde_json::from_slice(body).map_err(|e| malformed(index, &e))
+}
+
+/// Reads the record at place `index`, which must be a block.
+pub(crate) fn decode_block(record: &[u8], index: u64) -> Result<SealedBlock> {
+    let mut body = body(record, KIND_BLOCK, index)?;
+    let stored = StoredBlock::decode(&mut body).map_err(|e| malformed(index, &e))?;
+    let transactions = stored.block.body.transactions;
+    if !body.is_empty()
+        || transactions.len() != stored.senders.len()
+        || transactions.len() != stored.receipts.len()
+    {
+        return Err(malformed(index, &"its parts do not belong together"));
+    }
+    let receipts = transactions
+        .iter()
+        .zip(stored.receipts)
+        .map(|(transaction, stored)| {
+            let receipt = Receipt {
+                status: stored.success.into(),
+                cumulative_gas_used: stored.cumulative_gas_used,
+                logs: stored.logs,
+            };
+            ReceiptEnvelope::from_typed(transaction.tx_type(), receipt.with_bloom())
+        })
+        .collect();
+    let transactions = transactions
+        .into_iter()
+        .zip(stored.senders)
+        .map(|(transaction, sender)| Recovered::new_unchecked(transaction, sender))
+        .collect();
+    let header = stored.block.header;
+    Ok(SealedBlock { hash: header.hash_slow(), header, transactions, receipts })
+}
+
+fn body(record: &[u8], kind: u8, index: u64) -> Result<&[u8]> {
+    match record {
+        [found, VERSION, body @ ..] if *found == kind => Ok(body),
+        [_, version, ..] if *version > VERSION => {
+            Err(Error::Newer { found: *version, supported: VERSION })
+        }
+        [..] => Err(malformed(index, &"it is not of the kind expected here")),
+    }
+}
+
+fn malformed(record: u64, reason: &dyn std::fmt::Display) -> Error {
+    Error::Record { record, reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block;
+    use alloy::consensus::{Header, SignableTransaction, TxEip1559, TxLegacy};
+    use alloy_primitives::{B256, Bytes, Signature, TxKind, U256};
+    use proptest::prelude::*;
+
+    fn sealed(inputs: Vec<(Vec<u8>, bool, u64)>) -> SealedBlock {
+        let signature = Signature::new(U256::from(5), U256::from(9), true);
+        let mut transactions = Vec::new();
+        let mut receipts = Vec::new();
+        for (index, (data, legacy, gas)) in (0u64..).zip(inputs) {
+            let (to, input) = (TxKind::Call(Address::with_last_byte(3)), Bytes::from(data.clone()));
+            let tx: TxEnvelope = if legacy {
+                TxLegacy { chain_id: Some(9), nonce: index, to, input, ..TxLegacy::default() }
+                    .into_signed(signature)
+                    .into()
+            } else {
+                TxEip1559 { chain_id: 9, nonce: index, to, input, ..TxEip1559::default() }
+                    .into_signed(signature)
+                    .into()
+            };
+            let log = Log::new_unchecked(
+                Address::with_last_byte(8),
+                vec![B256::with_last_byte(1)],
+                data.into(),
+            );
+            let receipt =
+                Receipt { status: legacy.into(), cumulative_gas_used: gas, logs: vec![log] };
+            receipts.push(ReceiptEnvelope::from_typed(tx.tx_type(), receipt.with_bloom()));
+            transactions.push(Recovered::new_unchecked(tx, Address::with_last_byte(index as u8)));
+        }
+        let header = block::next_header(&Header::default(), B256::repeat_byte(4), 77);
+        block::seal(header, transactions, receipts, 21_000, B256::repeat_byte(6))
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_survive_and_cut_ones_are_refused(
+            inputs in prop::collection::vec(
+                (prop::collection::vec(any::<u8>(), 0..80), any::<bool>(), any::<u64>()), 0..6),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let block = sealed(inputs);
+            let record = encode_block(&block);
+            prop_assert_eq!(decode_block(&record, 1).unwrap(), block);
+            prop_assert!(decode_block(&record[..cut.index(record.len())], 1).is_err());
+        }
+
+        #[test]
+        fn foreign_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let mut record = vec![KIND_BLOCK, VERSION];
+            record.extend(bytes);
+            prop_assert!(decode_block(&record, 1).is_err());
+        }
+    }
+
+    #[test]
+    fn newer_and_other_records_are_refused() {
+        let record = encode_genesis(&Genesis::development(5, 6)).unwrap();
+        assert_eq!(decode_genesis(&record, 0).unwrap(), Genesis::development(5, 6));
+        assert!(matches!(decode_block(&record, 0), Err(Error::Record { .. })));
+        assert!(matches!(
+            decode_genesis(&[KIND_GENESIS, VERSION + 1, 1], 0),
+            Err(Error::Newer { found: 2, supported: 1 })
+        ));
+    }
+}

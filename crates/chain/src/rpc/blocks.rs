@@ -1,0 +1,203 @@
+//! Blocks, transactions and receipts.
+
+use std::sync::Arc;
+
+use alloy::consensus::transaction::TransactionInfo;
+use alloy::consensus::{Sealed, Transaction as _};
+use alloy::eips::{BlockId, BlockNumberOrTag};
+use alloy::network::primitives::BlockTransactions;
+use alloy::rpc::types::{Block, Header, Log, Transaction, TransactionReceipt};
+use alloy_primitives::{B256, U64, U256};
+use alloy_rlp::Encodable;
+use serde_json::Value;
+
+use super::params::Params;
+use super::{Outcome, Rpc, RpcError, json};
+use crate::block::{SealedBlock, seal};
+
+type Found = Result<Option<Arc<SealedBlock>>, RpcError>;
+
+impl Rpc {
+    pub(super) fn block_by_number(&self, mut params: Params) -> Outcome {
+        let tag: BlockNumberOrTag = params.next("block")?;
+        let full = params.optional("full transactions")?.unwrap_or_default();
+        params.finish()?;
+        json(self.find_number(tag)?.map(|block| block_json(&block, full)))
+    }
+
+    pub(super) fn block_by_hash(&self, mut params: Params) -> Outcome {
+        let hash: B256 = params.next("hash")?;
+        let full = params.optional("full transactions")?.unwrap_or_default();
+        params.finish()?;
+        json(self.find_hash(hash)?.map(|block| block_json(&block, full)))
+    }
+
+    pub(super) fn block_receipts(&self, mut params: Params) -> Outcome {
+        let id: BlockId = params.next("block")?;
+        params.finish()?;
+        let found = match id {
+            BlockId::Hash(hash) => self.find_hash(hash.block_hash)?,
+            BlockId::Number(tag) => self.find_number(tag)?,
+        };
+        let Some(block) = found else { return Ok(Value::Null) };
+        let receipts: Result<Vec<_>, _> =
+            (0..block.transactions.len()).map(|index| receipt(&block, index)).collect();
+        json(receipts?)
+    }
+
+    pub(super) fn transactions_in_number(&self, mut params: Params) -> Outcome {
+        let tag: BlockNumberOrTag = params.next("block")?;
+        params.finish()?;
+        json(self.find_number(tag)?.map(|block| U64::from(block.transactions.len())))
+    }
+
+    pub(super) fn transactions_in_hash(&self, mut params: Params) -> Outcome {
+        let hash: B256 = params.next("hash")?;
+        params.finish()?;
+        json(self.find_hash(hash)?.map(|block| U64::from(block.transactions.len())))
+    }
+
+    pub(super) fn transaction_in_number(&self, mut params: Params) -> Outcome {
+        let tag: BlockNumberOrTag = params.next("block")?;
+        let index: U64 = params.next("index")?;
+        params.finish()?;
+        json(self.find_number(tag)?.and_then(|block| transaction(&block, index.to())))
+    }
+
+    pub(super) fn transaction_in_hash(&self, mut params: Params) -> Outcome {
+        let hash: B256 = params.next("hash")?;
+        let index: U64 = params.next("index")?;
+        params.finish()?;
+        json(self.find_hash(hash)?.and_then(|block| transaction(&block, index.to())))
+    }
+
+    /// Mined, or waiting in the pool (then without a block).
+    pub(super) fn transaction_by_hash(&self, mut params: Params) -> Outcome {
+        let hash: B256 = params.next("hash")?;
+        params.finish()?;
+        let waiting = self.node.pool.lock().get(hash);
+        if let Some((block, index)) = self.node.transaction(hash)? {
+            return json(transaction(&block, index));
+        }
+        json(waiting.map(|waiting| {
+            Transaction::from_transaction((*waiting).clone(), TransactionInfo::default())
+        }))
+    }
+
+    pub(super) fn transaction_receipt(&self, mut params: Params) -> Outcome {
+        let hash: B256 = params.next("hash")?;
+        params.finish()?;
+        match self.node.transaction(hash)? {
+            Some((block, index)) => json(receipt(&block, index)?),
+            None => Ok(Value::Null),
+        }
+    }
+
+    fn find_number(&self, tag: BlockNumberOrTag) -> Found {
+        match tag {
+            BlockNumberOrTag::Number(number) => Ok(self.node.block(number)?),
+            BlockNumberOrTag::Earliest => Ok(self.node.block(0)?),
+            BlockNumberOrTag::Pending => Ok(Some(self.pending_block())),
+            BlockNumberOrTag::Latest | BlockNumberOrTag::Safe | BlockNumberOrTag::Finalized => {
+                Ok(Some(self.node.head()))
+            }
+        }
+    }
+
+    /// The next block as it would be without transactions; what waits is not executed for it.
+    fn pending_block(&self) -> Arc<SealedBlock> {
+        let state_root = self.node.head().header.state_root;
+        Arc::new(seal(self.node.next_header(), Vec::new(), Vec::new(), 0, state_root))
+    }
+
+    fn find_hash(&self, hash: B256) -> Found {
+        let number = self.node.view.read().index.number(hash);
+        Ok(number.map(|number| self.node.block(number)).transpose()?.flatten())
+    }
+}
+
+fn block_json(block: &SealedBlock, full: bool) -> Block {
+    let transactions = match full {
+        true => BlockTransactions::Full(
+            (0..block.transactions.len()).filter_map(|index| transaction(block, index)).collect(),
+        ),
+        false => {
+            BlockTransactions::Hashes(block.transactions.iter().map(|tx| *tx.hash()).collect())
+        }
+    };
+    let consensus = block.to_consensus();
+    let size = U256::from(consensus.length());
+    let sealed = Sealed::new_unchecked(consensus.header, block.hash);
+    Block {
+        header: Header::from_consensus(sealed, None, Some(size)),
+        uncles: Vec::new(),
+        transactions,
+        withdrawals: consensus.body.withdrawals,
+    }
+}
+
+fn transaction(block: &SealedBlock, index: usize) -> Option<Transaction> {
+    let transaction = block.transactions.get(index)?;
+    let info = TransactionInfo {
+        hash: Some(*transaction.hash()),
+        index: Some(index as u64),
+        block_hash: Some(block.hash),
+        block_number: Some(block.header.number),
+        base_fee: block.header.base_fee_per_gas,
+        block_timestamp: Some(block.header.timestamp),
+    };
+    Some(Transaction::from_transaction(transaction.clone(), info))
+}
+
+/// The receipt of transaction `index`.
+pub(super) fn receipt(block: &SealedBlock, index: usize) -> Result<TransactionReceipt, RpcError> {
+    let (Some(transaction), Some(envelope)) =
+        (block.transactions.get(index), block.receipts.get(index))
+    else {
+        return Err(RpcError::internal("the index names a transaction its block does not have"));
+    };
+    let mut log_index = logs_before(block, index);
+    let inner = envelope.clone().map_logs(|inner| {
+        let log = rpc_log(block, index, log_index, inner);
+        log_index += 1;
+        log
+    });
+    Ok(TransactionReceipt {
+        inner,
+        transaction_hash: *transaction.hash(),
+        transaction_index: Some(index as u64),
+        block_hash: Some(block.hash),
+        block_number: Some(block.header.number),
+        gas_used: block.gas_used(index),
+        effective_gas_price: transaction.effective_gas_price(block.header.base_fee_per_gas),
+        blob_gas_used: None,
+        blob_gas_price: None,
+        from: transaction.signer(),
+        to: transaction.to(),
+        contract_address: block.created(index),
+    })
+}
+
+/// How many logs the block has before transaction `index`.
+pub(super) fn logs_before(block: &SealedBlock, index: usize) -> u64 {
+    block.receipts[..index].iter().map(|receipt| receipt.logs().len() as u64).sum()
+}
+
+/// A log with where it is; `index` is the transaction's, `log_index` counts through the block.
+pub(super) fn rpc_log(
+    block: &SealedBlock,
+    index: usize,
+    log_index: u64,
+    inner: alloy_primitives::Log,
+) -> Log {
+    Log {
+        inner,
+        block_hash: Some(block.hash),
+        block_number: Some(block.header.number),
+        block_timestamp: Some(block.header.timestamp),
+        transaction_hash: Some(*block.transactions[index].hash()),
+        transaction_index: Some(index as u64),
+        log_index: Some(log_index),
+        removed: false,
+    }
+}

@@ -1,0 +1,244 @@
+//! Running without mining: `eth_call` and `eth_estimateGas`.
+
+use alloy::eips::BlockId;
+use alloy::rpc::types::TransactionRequest;
+use alloy_primitives::{Bytes, TxKind, U64, U256};
+use alloy_sol_types::{Panic, Revert, SolError};
+use revm::ExecuteEvm;
+use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
+use revm::context::{BlockEnv, CfgEnv, TxEnv};
+use revm::context_interface::either::Either;
+use serde_json::Value;
+
+use super::error::quote;
+use super::params::Params;
+use super::{Outcome, Rpc, RpcError, Target, json};
+use crate::execute::{EvmError, TX_GAS_LIMIT_CAP, block_env, config, evm};
+use crate::node::StateAt;
+use crate::sender::recover_authorization;
+use crate::state::{Overlay, StateRead};
+
+/// Gas of a call that names none, and the most it may name, as geth has it.
+const CALL_GAS_CAP: u64 = 50_000_000;
+const TRANSFER_GAS: u64 = 21_000;
+/// The stipend of calls with value, which a successful run does not show.
+const CALL_STIPEND: u64 = 2_300;
+
+/// A call's surroundings: state, block and configuration.
+struct Context {
+    state: StateAt,
+    block: BlockEnv,
+    config: CfgEnv,
+}
+
+impl Rpc {
+    pub(super) fn eth_call(&self, params: Params) -> Outcome {
+        let (request, context) = self.prepare(params)?;
+        let tx = context.tx_env(&request, request.gas.unwrap_or(CALL_GAS_CAP).min(CALL_GAS_CAP))?;
+        match context.run(tx).map_err(|e| failure(&e))? {
+            ExecutionResult::Success { output, .. } => json(output.into_data()),
+            ExecutionResult::Revert { output, .. } => Err(reverted(&output)),
+            ExecutionResult::Halt { reason, .. } => Err(halted(&reason)),
+        }
+    }
+
+    pub(super) fn estimate_gas(&self, params: Params) -> Outcome {
+        let (request, context) = self.prepare(params)?;
+        json(U64::from(context.estimate(&request)?))
+    }
+
+    fn prepare(&self, mut params: Params) -> Result<(TransactionRequest, Context), RpcError> {
+        let request: TransactionRequest = params.next("transaction")?;
+        let target = self.target(params.optional::<BlockId>("block")?)?;
+        for name in ["state overrides", "block overrides"] {
+            let overrides: Option<Value> = params.optional(name)?;
+            if overrides.is_some_and(|value| value.as_object().is_none_or(|o| !o.is_empty())) {
+                return Err(RpcError::params(format!("{name} are not supported")));
+            }
+        }
+        params.finish()?;
+        Ok((request, self.context(target)?))
+    }
+
+    fn context(&self, target: Target) -> Result<Context, RpcError> {
+        let header = match target.pending {
+            true => self.node.next_header(),
+            false => match self.node.block(target.number)? {
+                Some(block) => block.header.clone(),
+                None => return Err(RpcError::server("header not found")),
+            },
+        };
+        let mut config = config(self.node.chain_id);
+        config.disable_nonce_check = true;
+        config.disable_base_fee = true;
+        config.disable_eip3607 = true;
+        config.disable_block_gas_limit = true;
+        config.tx_gas_limit_cap = Some(u64::MAX);
+        let state = self.node.state_at(target.number)?;
+        Ok(Context { state, block: block_env(&header), config })
+    }
+}
+
+impl Context {
+    fn run(&self, tx: TxEnv) -> Result<ExecutionResult, EvmError> {
+        let mut overlay = Overlay::new(self.state.clone());
+        evm(&mut overlay, self.config.clone(), self.block.clone()).transact_one(tx)
+    }
+
+    fn tx_env(&self, request: &TransactionRequest, gas_limit: u64) -> Result<TxEnv, RpcError> {
+        if request.gas_price.is_some() && request.max_fee_per_gas.is_some() {
+            return Err(RpcError::params(
+                "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified",
+            ));
+        }
+        if request.blob_versioned_hashes.is_some() {
+            return Err(RpcError::params("blob transactions are not supported"));
+        }
+        let input = match (&request.input.input, &request.input.data) {
+            (Some(input), Some(data)) if input != data => {
+                return Err(RpcError::params(
+                    "both \"data\" and \"input\" are set and not equal; use \"input\"",
+                ));
+            }
+            (Some(input), _) | (None, Some(input)) => input.clone(),
+            (None, None) => Bytes::new(),
+        };
+        let authorizations = request.authorization_list.as_deref().unwrap_or_default();
+        Ok(TxEnv {
+            tx_type: tx_type(request),
+            caller: request.from.unwrap_or_default(),
+            gas_limit,
+            gas_price: request.max_fee_per_gas.or(request.gas_price).unwrap_or_default(),
+            kind: request.to.unwrap_or(TxKind::Create),
+            value: request.value.unwrap_or_default(),
+            data: input,
+            nonce: request.nonce.unwrap_or_default(),
+            chain_id: Some(request.chain_id.unwrap_or(self.config.chain_id)),
+            access_list: request.access_list.clone().unwrap_or_default(),
+            gas_priority_fee: (tx_type(request) >= 2)
+                .then(|| request.max_priority_fee_per_gas.unwrap_or_default()),
+            authorization_list: authorizations
+                .iter()
+                .map(|signed| Either::Right(recover_authorization(signed)))
+                .collect(),
+            ..TxEnv::default()
+        })
+    }
+
+    /// The least gas (within 1.5%, as geth) with which the transaction succeeds.
+    fn estimate(&self, request: &TransactionRequest) -> Result<u64, RpcError> {
+        let mut high = self.gas_allowance(request)?;
+        let result = self.run(self.tx_env(request, high)?).map_err(|e| failure(&e))?;
+        let (used, refunded) = match result {
+            ExecutionResult::Success { gas, .. } => (gas.tx_gas_used(), gas.inner_refunded()),
+            ExecutionResult::Revert { output, .. } => return Err(reverted(&output)),
+            ExecutionResult::Halt { reason: HaltReason::OutOfGas(_), .. } => {
+                return Err(RpcError::server(format!("gas required exceeds allowance ({high})")));
+            }
+            ExecutionResult::Halt { reason, .. } => return Err(halted(&reason)),
+        };
+        let mut low = used.saturating_sub(1);
+        // Enough for all transactions that do not look at the gas they have left.
+        let likely = (used + refunded + CALL_STIPEND) * 64 / 63;
+        for first in [used, likely] {
+            if (low + 1..high).contains(&first) {
+                match self.succeeds(request, first)? {
+                    true => high = first,
+                    false => low = first,
+                }
+            }
+        }
+        while low + 1 < high && (high - low) * 1000 > high * 15 {
+            let middle = (low + (high - low) / 2).min(low.saturating_mul(2));
+            match self.succeeds(request, middle)? {
+                true => high = middle,
+                false => low = middle,
+            }
+        }
+        Ok(high)
+    }
+
+    /// The most gas the transaction could have: what it names or the cap, and can pay for.
+    fn gas_allowance(&self, request: &TransactionRequest) -> Result<u64, RpcError> {
+        let most = request.gas.filter(|gas| *gas >= TRANSFER_GAS).unwrap_or(TX_GAS_LIMIT_CAP);
+        let most = most.min(TX_GAS_LIMIT_CAP);
+        let price = request.max_fee_per_gas.or(request.gas_price).unwrap_or_default();
+        if price == 0 {
+            return Ok(most);
+        }
+        let account = self.state.account(request.from.unwrap_or_default())?.unwrap_or_default();
+        let left = account.balance.checked_sub(request.value.unwrap_or_default());
+        let left = left.ok_or_else(|| RpcError::server("insufficient funds for transfer"))?;
+        let affordable = u64::try_from(left / U256::from(price)).unwrap_or(u64::MAX);
+        if affordable < TRANSFER_GAS {
+            let message = format!("gas required exceeds allowance ({affordable})");
+            return Err(RpcError::server(message));
+        }
+        Ok(most.min(affordable))
+    }
+
+    fn succeeds(&self, request: &TransactionRequest, gas: u64) -> Result<bool, RpcError> {
+        use InvalidTransaction::{CallGasCostMoreThanGasLimit, GasFloorMoreThanGasLimit};
+        match self.run(self.tx_env(request, gas)?) {
+            Ok(result) => Ok(result.is_success()),
+            Err(EVMError::Transaction(
+                CallGasCostMoreThanGasLimit { .. } | GasFloorMoreThanGasLimit { .. },
+            )) => Ok(false),
+            Err(error) => Err(failure(&error)),
+        }
+    }
+}
+
+fn tx_type(request: &TransactionRequest) -> u8 {
+    if request.authorization_list.is_some() {
+        4
+    } else if request.max_fee_per_gas.is_some() || request.max_priority_fee_per_gas.is_some() {
+        2
+    } else if request.access_list.is_some() {
+        1
+    } else {
+        0
+    }
+}
+
+/// As geth: code 3, the data, and the reason in the message where it is a standard one.
+fn reverted(output: &Bytes) -> RpcError {
+    let reason = Revert::abi_decode(output)
+        .map(|revert| quote(&revert.reason))
+        .ok()
+        .or_else(|| Some(Panic::abi_decode(output).ok()?.kind()?.as_str().to_owned()));
+    let message = match reason {
+        Some(reason) => format!("execution reverted: {reason}"),
+        None => "execution reverted".to_owned(),
+    };
+    RpcError::reverted(message, output)
+}
+
+fn halted(reason: &HaltReason) -> RpcError {
+    RpcError::server(match reason {
+        HaltReason::OutOfGas(_) => "out of gas".to_owned(),
+        HaltReason::OpcodeNotFound | HaltReason::InvalidFEOpcode => "invalid opcode".to_owned(),
+        HaltReason::InvalidJump => "invalid jump destination".to_owned(),
+        HaltReason::StackUnderflow => "stack underflow".to_owned(),
+        HaltReason::StackOverflow => "stack limit reached 1024".to_owned(),
+        HaltReason::CreateCollision => "contract address collision".to_owned(),
+        HaltReason::CreateContractSizeLimit => "max code size exceeded".to_owned(),
+        other => format!("execution failed: {other:?}"),
+    })
+}
+
+/// Words for what never ran.
+fn failure(error: &EvmError) -> RpcError {
+    RpcError::server(match error {
+        EVMError::Transaction(InvalidTransaction::LackOfFundForMaxFee { fee, balance }) => {
+            format!("insufficient funds for gas * price + value: balance {balance}, tx cost {fee}")
+        }
+        EVMError::Transaction(InvalidTransaction::CallGasCostMoreThanGasLimit {
+            initial_gas,
+            gas_limit,
+        }) => format!("intrinsic gas too low: gas {gas_limit}, minimum needed {initial_gas}"),
+        EVMError::Transaction(reason) => reason.to_string(),
+        EVMError::Database(error) => error.to_string(),
+        other => other.to_string(),
+    })
+}

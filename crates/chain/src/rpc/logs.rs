@@ -1,0 +1,198 @@
+//! Logs: asked for once, or polled through filters.
+
+use std::collections::BTreeMap;
+
+use alloy::eips::BlockNumberOrTag;
+use alloy::rpc::types::{Filter, FilterBlockOption, Log};
+use alloy_primitives::{B256, U64};
+use parking_lot::Mutex;
+
+use super::blocks::{logs_before, rpc_log};
+use super::params::Params;
+use super::{Outcome, Rpc, RpcError, json};
+use crate::block::SealedBlock;
+
+/// Most logs in one answer.
+const MAX_LOGS: usize = 10_000;
+/// Most bytes of log data in one answer.
+const MAX_DATA_BYTES: usize = 16 << 20;
+const MAX_FILTERS: usize = 1024;
+/// Filters that nobody polls for this long may be dropped for new ones (geth drops them then).
+const FILTER_IDLE_SECONDS: u64 = 300;
+
+#[derive(Debug)]
+enum Watched {
+    Blocks,
+    Logs(Box<Filter>),
+}
+
+#[derive(Debug)]
+struct Installed {
+    watched: Watched,
+    /// The first block not yet told.
+    next: u64,
+    polled_at: u64,
+}
+
+/// Filters by id.
+#[derive(Debug, Default)]
+pub(super) struct Filters(Mutex<(u64, BTreeMap<u64, Installed>)>);
+
+/// Logs collected so far, bounded.
+#[derive(Default)]
+struct Collected {
+    logs: Vec<Log>,
+    data_bytes: usize,
+}
+
+impl Rpc {
+    pub(super) fn get_logs(&self, mut params: Params) -> Outcome {
+        let filter: Filter = params.next("filter")?;
+        params.finish()?;
+        json(self.matching_logs(&filter)?)
+    }
+
+    fn matching_logs(&self, filter: &Filter) -> Result<Vec<Log>, RpcError> {
+        let (from, to) = self.range(filter)?;
+        self.logs_between(filter, from, to)
+    }
+
+    /// The blocks a filter is about. A range that ends beyond the head ends at it.
+    fn range(&self, filter: &Filter) -> Result<(u64, u64), RpcError> {
+        let head = *self.node.head.borrow();
+        match filter.block_option {
+            FilterBlockOption::AtBlockHash(hash) => {
+                let number = self.node.view.read().index.number(hash);
+                let number = number.ok_or_else(|| RpcError::server("unknown block"))?;
+                Ok((number, number))
+            }
+            FilterBlockOption::Range { from_block, to_block } => {
+                let resolve = |tag: Option<BlockNumberOrTag>| match tag {
+                    Some(BlockNumberOrTag::Number(number)) => number,
+                    Some(BlockNumberOrTag::Earliest) => 0,
+                    _ => head,
+                };
+                let (from, to) = (resolve(from_block), resolve(to_block));
+                if from > to && matches!(to_block, Some(BlockNumberOrTag::Number(_))) {
+                    return Err(RpcError::params("invalid block range params: from is after to"));
+                }
+                Ok((from, to.min(head)))
+            }
+        }
+    }
+
+    fn logs_between(&self, filter: &Filter, from: u64, to: u64) -> Result<Vec<Log>, RpcError> {
+        let mut collected = Collected::default();
+        for number in from..=to {
+            let bloom = self.node.view.read().index.bloom(number);
+            if !bloom.is_some_and(|bloom| filter.matches_bloom(bloom)) {
+                continue;
+            }
+            let Some(block) = self.node.block(number)? else { break };
+            collected.add_block(filter, &block)?;
+        }
+        Ok(collected.logs)
+    }
+
+    pub(super) fn new_filter(&self, mut params: Params) -> Outcome {
+        let filter: Filter = params.next("filter")?;
+        params.finish()?;
+        self.range(&filter)?;
+        self.install(Watched::Logs(Box::new(filter)))
+    }
+
+    pub(super) fn new_block_filter(&self, params: Params) -> Outcome {
+        params.finish()?;
+        self.install(Watched::Blocks)
+    }
+
+    fn install(&self, watched: Watched) -> Outcome {
+        let next = *self.node.head.borrow() + 1;
+        let now = self.node.clock.unix_seconds();
+        let mut guard = self.filters.0.lock();
+        let (last_id, filters) = &mut *guard;
+        if filters.len() >= MAX_FILTERS {
+            filters.retain(|_, f| f.polled_at.saturating_add(FILTER_IDLE_SECONDS) >= now);
+        }
+        if filters.len() >= MAX_FILTERS {
+            return Err(RpcError::limit(format!("{MAX_FILTERS} filters exist: uninstall some")));
+        }
+        *last_id += 1;
+        filters.insert(*last_id, Installed { watched, next, polled_at: now });
+        json(U64::from(*last_id))
+    }
+
+    pub(super) fn filter_changes(&self, mut params: Params) -> Outcome {
+        let id: U64 = params.next("filter id")?;
+        params.finish()?;
+        let head = *self.node.head.borrow();
+        let (from, filter) = {
+            let mut guard = self.filters.0.lock();
+            let installed = guard.1.get_mut(&id.to()).ok_or_else(no_filter)?;
+            installed.polled_at = self.node.clock.unix_seconds();
+            let from = std::mem::replace(&mut installed.next, head + 1);
+            (from, installed.filter())
+        };
+        match filter {
+            Some(filter) => json(self.logs_between(&filter, from, head)?),
+            None => {
+                let view = self.node.view.read();
+                let hashes: Vec<B256> =
+                    (from..=head).filter_map(|number| view.index.hash(number)).collect();
+                json(hashes)
+            }
+        }
+    }
+
+    pub(super) fn filter_logs(&self, mut params: Params) -> Outcome {
+        let id: U64 = params.next("filter id")?;
+        params.finish()?;
+        let filter = self.filters.0.lock().1.get(&id.to()).and_then(Installed::filter);
+        json(self.matching_logs(&filter.ok_or_else(no_filter)?)?)
+    }
+
+    pub(super) fn uninstall_filter(&self, mut params: Params) -> Outcome {
+        let id: U64 = params.next("filter id")?;
+        params.finish()?;
+        json(self.filters.0.lock().1.remove(&id.to()).is_some())
+    }
+}
+
+impl Installed {
+    fn filter(&self) -> Option<Filter> {
+        match &self.watched {
+            Watched::Logs(filter) => Some((**filter).clone()),
+            Watched::Blocks => None,
+        }
+    }
+}
+
+fn no_filter() -> RpcError {
+    RpcError::server("filter not found")
+}
+
+impl Collected {
+    fn add_block(&mut self, filter: &Filter, block: &SealedBlock) -> Result<(), RpcError> {
+        for (index, receipt) in block.receipts.iter().enumerate() {
+            let first = logs_before(block, index);
+            for (log_index, log) in (first..).zip(receipt.logs()) {
+                if filter.matches(log) {
+                    self.add(rpc_log(block, index, log_index, log.clone()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, log: Log) -> Result<(), RpcError> {
+        self.data_bytes += log.inner.data.data.len();
+        if self.logs.len() >= MAX_LOGS || self.data_bytes > MAX_DATA_BYTES {
+            return Err(RpcError::limit(format!(
+                "query returned more than {MAX_LOGS} results or {MAX_DATA_BYTES} bytes: ask for \
+                 fewer blocks"
+            )));
+        }
+        self.logs.push(log);
+        Ok(())
+    }
+}

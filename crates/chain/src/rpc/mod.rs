@@ -1,0 +1,159 @@
+//! JSON-RPC: one dispatcher, reached over HTTP and in process.
+
+mod blocks;
+mod call;
+mod dev;
+mod error;
+mod fees;
+mod http;
+mod logs;
+mod params;
+mod proof;
+mod send;
+mod state;
+
+use std::sync::Arc;
+
+use alloy::eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::{Bytes, U64, keccak256};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+
+use crate::node::Node;
+use logs::Filters;
+use params::Params;
+
+pub(crate) use error::RpcError;
+pub use http::BODY_LIMIT_BYTES;
+pub(crate) use http::router;
+
+/// Calls that may run at once; more wait their turn.
+const CONCURRENT_CALLS: usize = 64;
+
+/// The dispatcher.
+#[derive(Debug)]
+pub(crate) struct Rpc {
+    node: Arc<Node>,
+    filters: Filters,
+    permits: Semaphore,
+}
+
+/// The block a request names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Target {
+    /// The block whose state is meant.
+    number: u64,
+    /// Whether the block after it is meant as the context.
+    pending: bool,
+}
+
+type Outcome = Result<Value, RpcError>;
+
+impl Rpc {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node, filters: Filters::default(), permits: Semaphore::new(CONCURRENT_CALLS) }
+    }
+
+    /// Answers one call. Must run within a tokio runtime.
+    pub(crate) async fn call(self: &Arc<Self>, method: &str, params: Option<&RawValue>) -> Outcome {
+        let params = Params::parse(params)?;
+        if method == send::SYNC_METHOD {
+            return self.send_raw_transaction_sync(params).await;
+        }
+        let method = method.to_owned();
+        self.blocking(move |rpc| rpc.dispatch(&method, params)).await
+    }
+
+    /// Runs `work` where it may take its time, with a bounded number beside it.
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, RpcError> + Send + 'static,
+    ) -> Result<T, RpcError> {
+        let rpc = self.clone();
+        let _permit =
+            self.permits.acquire().await.map_err(|e| RpcError::internal(e.to_string()))?;
+        tokio::task::spawn_blocking(move || work(&rpc))
+            .await
+            .map_err(|e| RpcError::internal(format!("the call did not finish: {e}")))?
+    }
+
+    fn dispatch(&self, method: &str, params: Params) -> Outcome {
+        match method {
+            "eth_chainId" => none(params, || json(U64::from(self.node.chain_id))),
+            "net_version" => none(params, || json(self.node.chain_id.to_string())),
+            "net_listening" => none(params, || json(true)),
+            "net_peerCount" => none(params, || json(U64::ZERO)),
+            "web3_clientVersion" => none(params, || json(CLIENT_VERSION)),
+            "web3_sha3" => sha3(params),
+            "eth_syncing" => none(params, || json(false)),
+            "eth_accounts" => none(params, || json([(); 0])),
+            "eth_blockNumber" => none(params, || json(U64::from(*self.node.head.borrow()))),
+            "eth_getBalance" => self.balance(params),
+            "eth_getCode" => self.code(params),
+            "eth_getStorageAt" => self.storage_at(params),
+            "eth_getTransactionCount" => self.transaction_count(params),
+            "eth_getProof" => self.proof(params),
+            "eth_call" => self.eth_call(params),
+            "eth_estimateGas" => self.estimate_gas(params),
+            "eth_gasPrice" => none(params, || self.gas_price()),
+            "eth_maxPriorityFeePerGas" => none(params, fees::priority_fee),
+            "eth_blobBaseFee" => none(params, || json(U64::from(1))),
+            "eth_feeHistory" => self.fee_history(params),
+            "eth_getBlockByNumber" => self.block_by_number(params),
+            "eth_getBlockByHash" => self.block_by_hash(params),
+            "eth_getBlockReceipts" => self.block_receipts(params),
+            "eth_getBlockTransactionCountByNumber" => self.transactions_in_number(params),
+            "eth_getBlockTransactionCountByHash" => self.transactions_in_hash(params),
+            "eth_getTransactionByHash" => self.transaction_by_hash(params),
+            "eth_getTransactionByBlockNumberAndIndex" => self.transaction_in_number(params),
+            "eth_getTransactionByBlockHashAndIndex" => self.transaction_in_hash(params),
+            "eth_getTransactionReceipt" => self.transaction_receipt(params),
+            "eth_getLogs" => self.get_logs(params),
+            "eth_newFilter" => self.new_filter(params),
+            "eth_newBlockFilter" => self.new_block_filter(params),
+            "eth_getFilterChanges" => self.filter_changes(params),
+            "eth_getFilterLogs" => self.filter_logs(params),
+            "eth_uninstallFilter" => self.uninstall_filter(params),
+            "eth_sendRawTransaction" => self.send_raw_transaction(params),
+            _ if self.node.development_methods => self.development(method, params),
+            _ => Err(RpcError::method(method)),
+        }
+    }
+
+    fn target(&self, id: Option<BlockId>) -> Result<Target, RpcError> {
+        let view = self.node.view.read();
+        let head = view.state.number();
+        let number = match id.unwrap_or_default() {
+            BlockId::Hash(hash) => view
+                .index
+                .number(hash.block_hash)
+                .ok_or_else(|| RpcError::server("header for hash not found"))?,
+            BlockId::Number(BlockNumberOrTag::Number(number)) => number,
+            BlockId::Number(BlockNumberOrTag::Earliest) => 0,
+            BlockId::Number(_) => head,
+        };
+        if number > head {
+            return Err(RpcError::server(format!("header not found: the latest block is {head}")));
+        }
+        Ok(Target { number, pending: id.is_some_and(|id| id.is_pending()) })
+    }
+}
+
+const CLIENT_VERSION: &str = concat!("vouch/v", env!("CARGO_PKG_VERSION"));
+
+fn sha3(mut params: Params) -> Outcome {
+    let data: Bytes = params.next("data")?;
+    params.finish()?;
+    json(keccak256(data))
+}
+
+fn none(params: Params, answer: impl FnOnce() -> Outcome) -> Outcome {
+    params.finish()?;
+    answer()
+}
+
+fn json(value: impl Serialize) -> Outcome {
+    serde_json::to_value(value).map_err(|e| RpcError::internal(e.to_string()))
+}

@@ -1,0 +1,59 @@
+//! Positional parameters, with messages that name the one that is wrong.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::error::{RpcError, quote};
+
+/// The parameters not yet taken.
+#[derive(Debug)]
+pub(crate) struct Params {
+    values: std::vec::IntoIter<Value>,
+    taken: usize,
+}
+
+impl Params {
+    /// An array, or nothing at all.
+    pub(crate) fn parse(raw: Option<&RawValue>) -> Result<Self, RpcError> {
+        let values: Option<Vec<Value>> = match raw {
+            None => None,
+            Some(raw) => serde_json::from_str(raw.get())
+                .map_err(|_| RpcError::params("parameters must be given as an array"))?,
+        };
+        Ok(Self { values: values.unwrap_or_default().into_iter(), taken: 0 })
+    }
+
+    /// The next one, which must be there.
+    pub(crate) fn next<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, RpcError> {
+        let index = self.taken;
+        self.optional(name)?
+            .ok_or_else(|| RpcError::params(format!("missing value for argument {index}: {name}")))
+    }
+
+    /// The next one; absent and `null` are the same.
+    pub(crate) fn optional<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<T>, RpcError> {
+        let index = self.taken;
+        self.taken += 1;
+        match self.values.next() {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => serde_json::from_value(value).map(Some).map_err(|error| {
+                let reason = quote(&error.to_string());
+                RpcError::params(format!("invalid argument {index} ({name}): {reason}"))
+            }),
+        }
+    }
+
+    /// There must be no more.
+    pub(crate) fn finish(mut self) -> Result<(), RpcError> {
+        match self.values.next() {
+            None => Ok(()),
+            Some(_) => {
+                Err(RpcError::params(format!("too many arguments, want at most {}", self.taken)))
+            }
+        }
+    }
+}

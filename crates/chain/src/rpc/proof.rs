@@ -1,0 +1,51 @@
+//! `eth_getProof` (EIP-1186), for the latest and for recent blocks.
+
+use alloy::eips::BlockId;
+use alloy::rpc::types::{EIP1186AccountProofResponse, EIP1186StorageProof};
+use alloy::serde::JsonStorageKey;
+use alloy_primitives::{Address, U256};
+
+use super::params::Params;
+use super::{Outcome, Rpc, RpcError, json};
+
+/// Most slots in one request.
+const MAX_KEYS: usize = 1024;
+
+impl Rpc {
+    pub(super) fn proof(&self, mut params: Params) -> Outcome {
+        let address: Address = params.next("address")?;
+        let keys: Vec<JsonStorageKey> = params.next("storage keys")?;
+        let target = self.target(params.optional::<BlockId>("block")?)?;
+        params.finish()?;
+        if keys.len() > MAX_KEYS {
+            return Err(RpcError::params(format!(
+                "too many storage keys, want at most {MAX_KEYS}"
+            )));
+        }
+        let numbers: Vec<U256> = keys.iter().map(|key| key.as_b256().into()).collect();
+        let proof = {
+            let tries = self.node.tries.read();
+            let view = self.node.view.read();
+            if tries.number() != view.state.number() {
+                // Only after a failed write: the tries were ahead when the chain stopped.
+                return Err(RpcError::server("the chain has stopped: proofs are not available"));
+            }
+            tries.prove(&view.state, address, &numbers, target.number)?
+        };
+        let storage_proof = keys
+            .into_iter()
+            .zip(proof.slots)
+            .map(|(key, (_, value, proof))| EIP1186StorageProof { key, value, proof })
+            .collect();
+        json(EIP1186AccountProofResponse {
+            address,
+            balance: proof.account.balance,
+            code_hash: proof.account.code_hash,
+            nonce: proof.account.nonce,
+            storage_hash: proof.account.storage_root,
+            account_proof: proof.account_proof,
+            storage_proof,
+            ..Default::default()
+        })
+    }
+}

@@ -1,0 +1,217 @@
+//! Accounts, storage and code: the newest state flat in memory, a window of older ones behind it.
+//!
+//! ```text
+//! State  (flat, newest) ◀── apply(Changes) ── Overlay (one block's writes) ◀── EVM
+//!   └ History (values before each recent block)
+//! Tries  (the same content as Merkle-Patricia tries, for roots and proofs)
+//! ```
+
+mod history;
+mod overlay;
+#[cfg(test)]
+mod tests;
+mod trie;
+mod tries;
+
+use alloy_primitives::map::{AddressMap, B256Map, HashMap};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use alloy_trie::EMPTY_ROOT_HASH;
+use revm::bytecode::Bytecode;
+
+pub(crate) use history::{HISTORY_ENTRIES, History};
+pub(crate) use overlay::Overlay;
+pub(crate) use tries::Tries;
+
+/// An account as the state trie's leaf has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) nonce: u64,
+    pub(crate) balance: U256,
+    pub(crate) storage_root: B256,
+    pub(crate) code_hash: B256,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self {
+            nonce: 0,
+            balance: U256::ZERO,
+            storage_root: EMPTY_ROOT_HASH,
+            code_hash: KECCAK256_EMPTY,
+        }
+    }
+}
+
+impl Account {
+    /// EIP-161: such an account does not exist.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nonce == 0 && self.balance.is_zero() && self.code_hash == KECCAK256_EMPTY
+    }
+}
+
+/// Why state cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum StateError {
+    #[error("the state of block {number} is no longer kept (the oldest kept is {oldest})")]
+    Pruned { number: u64, oldest: u64 },
+    #[error("block {number} does not exist yet (the latest is {latest})")]
+    Future { number: u64, latest: u64 },
+    #[error("the code with hash {0} is missing")]
+    MissingCode(B256),
+}
+
+impl revm::database_interface::DBErrorMarker for StateError {}
+
+/// State at one block, for the EVM and for queries.
+pub(crate) trait StateRead {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError>;
+    /// Zero where nothing is stored.
+    fn slot(&self, address: Address, key: U256) -> Result<U256, StateError>;
+    fn code(&self, hash: B256) -> Result<Bytecode, StateError>;
+    /// Zero for blocks that `BLOCKHASH` does not know.
+    fn block_hash(&self, number: u64) -> Result<B256, StateError>;
+}
+
+/// What one account became in one block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AccountChange {
+    pub(crate) address: Address,
+    /// `None`: it is gone, and so is its storage (`slots` has a zero for each).
+    pub(crate) account: Option<Account>,
+    /// New values of slots that differ from before, zero where cleared; each key once.
+    pub(crate) slots: Vec<(U256, U256)>,
+}
+
+/// All that one block changed, by address; nothing that stayed as it was.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Changes {
+    pub(crate) accounts: Vec<AccountChange>,
+    pub(crate) codes: Vec<(B256, Bytecode)>,
+}
+
+/// The newest state and the window of older values.
+#[derive(Debug)]
+pub(crate) struct State {
+    number: u64,
+    accounts: AddressMap<Account>,
+    slots: AddressMap<HashMap<U256, U256>>,
+    /// By hash. Never removed: what a pruned block deployed may be deployed again.
+    codes: B256Map<Bytecode>,
+    history: History,
+}
+
+impl State {
+    /// The state before block 0.
+    pub(crate) fn new(history: History) -> Self {
+        Self {
+            number: 0,
+            accounts: AddressMap::default(),
+            slots: AddressMap::default(),
+            codes: B256Map::default(),
+            history,
+        }
+    }
+
+    /// The newest block's number.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) fn account(&self, address: Address) -> Option<Account> {
+        self.accounts.get(&address).copied()
+    }
+
+    pub(crate) fn slot(&self, address: Address, key: U256) -> U256 {
+        self.slots.get(&address).and_then(|slots| slots.get(&key)).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn code(&self, hash: B256) -> Result<Bytecode, StateError> {
+        if hash == KECCAK256_EMPTY {
+            return Ok(Bytecode::default());
+        }
+        self.codes.get(&hash).cloned().ok_or(StateError::MissingCode(hash))
+    }
+
+    /// Keys of an account's storage, in order.
+    pub(crate) fn keys(&self, address: Address) -> Vec<U256> {
+        let mut keys: Vec<U256> =
+            self.slots.get(&address).map(|s| s.keys().copied().collect()).unwrap_or_default();
+        keys.sort_unstable();
+        keys
+    }
+
+    pub(crate) fn account_at(
+        &self,
+        address: Address,
+        number: u64,
+    ) -> Result<Option<Account>, StateError> {
+        self.check(number)?;
+        Ok(self.history.account(address, number).unwrap_or_else(|| self.account(address)))
+    }
+
+    pub(crate) fn slot_at(
+        &self,
+        address: Address,
+        key: U256,
+        number: u64,
+    ) -> Result<U256, StateError> {
+        self.check(number)?;
+        Ok(self.history.slot(address, key, number).unwrap_or_else(|| self.slot(address, key)))
+    }
+
+    pub(crate) fn check(&self, number: u64) -> Result<(), StateError> {
+        if number > self.number {
+            return Err(StateError::Future { number, latest: self.number });
+        }
+        let oldest = self.history.oldest(self.number);
+        if number < oldest {
+            return Err(StateError::Pruned { number, oldest });
+        }
+        Ok(())
+    }
+
+    /// The values that differed from now at `number`, which must be within the window.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Moves on to block `number` (0 for the genesis, which has no history).
+    pub(crate) fn apply(&mut self, number: u64, changes: Changes) {
+        if number > 0 {
+            self.remember(number, &changes);
+        }
+        self.number = number;
+        self.codes.extend(changes.codes);
+        for change in changes.accounts {
+            match change.account {
+                Some(account) => self.accounts.insert(change.address, account),
+                None => self.accounts.remove(&change.address),
+            };
+            if change.slots.is_empty() {
+                continue;
+            }
+            let slots = self.slots.entry(change.address).or_default();
+            for (key, value) in change.slots {
+                match value.is_zero() {
+                    true => slots.remove(&key),
+                    false => slots.insert(key, value),
+                };
+            }
+            if slots.is_empty() {
+                self.slots.remove(&change.address);
+            }
+        }
+    }
+
+    fn remember(&mut self, number: u64, changes: &Changes) {
+        let mut accounts = Vec::with_capacity(changes.accounts.len());
+        let mut slots = Vec::new();
+        for change in &changes.accounts {
+            accounts.push((change.address, self.account(change.address)));
+            for (key, _) in &change.slots {
+                slots.push(((change.address, *key), self.slot(change.address, *key)));
+            }
+        }
+        self.history.record(number, accounts, slots);
+    }
+}

@@ -1,0 +1,156 @@
+//! The writes of one block (or one call) over a state that stays as it is.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::map::AddressMap;
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use revm::bytecode::Bytecode;
+use revm::state::{Account as EvmAccount, AccountInfo};
+use revm::{Database, DatabaseCommit};
+
+use super::{Account, AccountChange, Changes, State, StateError, StateRead};
+
+#[derive(Debug, Default)]
+struct Written {
+    /// `None`: does not exist. The storage root in it is not meaningful.
+    account: Option<Account>,
+    /// What the base has in storage no longer counts.
+    wiped: bool,
+    slots: BTreeMap<U256, U256>,
+}
+
+/// State plus writes. Each transaction is committed on its own, so `original_value` is always that
+/// transaction's, and what a block changed is found by comparing with the base at the end.
+#[derive(Debug)]
+pub(crate) struct Overlay<R> {
+    base: R,
+    /// Ordered, so that nothing that follows depends on a hash seed.
+    written: BTreeMap<Address, Written>,
+    codes: BTreeMap<B256, Bytecode>,
+}
+
+impl<R: StateRead> Overlay<R> {
+    pub(crate) fn new(base: R) -> Self {
+        Self { base, written: BTreeMap::new(), codes: BTreeMap::new() }
+    }
+
+    /// Sets an account and its storage outside of any transaction; for the genesis.
+    pub(crate) fn set(
+        &mut self,
+        address: Address,
+        account: Account,
+        code: Bytecode,
+        slots: impl IntoIterator<Item = (U256, U256)>,
+    ) {
+        if account.code_hash != KECCAK256_EMPTY {
+            self.codes.insert(account.code_hash, code);
+        }
+        let slots: BTreeMap<U256, U256> = slots.into_iter().collect();
+        let account = (!account.is_empty() || !slots.is_empty()).then_some(account);
+        self.written.insert(address, Written { account, wiped: false, slots });
+    }
+
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        match self.written.get(&address) {
+            Some(written) => Ok(written.account),
+            None => self.base.account(address),
+        }
+    }
+
+    /// What the writes come to. `state` must be the base itself; storage roots are left as they
+    /// were, for [`Tries`](super::Tries) to fill in.
+    pub(crate) fn into_changes(self, state: &State) -> Changes {
+        let mut accounts = Vec::with_capacity(self.written.len());
+        for (address, written) in self.written {
+            let before = state.account(address);
+            let slots = changed_slots(state, address, &written);
+            let account = written.account.map(|account| Account {
+                storage_root: before.unwrap_or_default().storage_root,
+                ..account
+            });
+            if account != before || !slots.is_empty() {
+                accounts.push(AccountChange { address, account, slots });
+            }
+        }
+        Changes { accounts, codes: self.codes.into_iter().collect() }
+    }
+
+    fn commit_account(&mut self, address: Address, evm: EvmAccount) {
+        if !evm.is_touched() {
+            return;
+        }
+        let written = self.written.entry(address).or_default();
+        if evm.is_selfdestructed() || evm.is_empty() {
+            *written = Written { account: None, wiped: true, slots: BTreeMap::new() };
+            return;
+        }
+        if evm.is_created() {
+            written.wiped = true;
+            written.slots.clear();
+        }
+        written.account = Some(Account {
+            nonce: evm.info.nonce,
+            balance: evm.info.balance,
+            code_hash: evm.info.code_hash,
+            ..Account::default()
+        });
+        let changed = evm.storage.into_iter().filter(|(_, slot)| slot.is_changed());
+        written.slots.extend(changed.map(|(key, slot)| (key, slot.present_value)));
+        if let Some(code) = evm.info.code.filter(|code| !code.is_empty()) {
+            self.codes.entry(evm.info.code_hash).or_insert(code);
+        }
+    }
+}
+
+fn changed_slots(state: &State, address: Address, written: &Written) -> Vec<(U256, U256)> {
+    let mut slots: BTreeMap<U256, U256> = match written.wiped {
+        true => state.keys(address).into_iter().map(|key| (key, U256::ZERO)).collect(),
+        false => BTreeMap::new(),
+    };
+    slots.extend(&written.slots);
+    slots.retain(|key, value| state.slot(address, *key) != *value);
+    slots.into_iter().collect()
+}
+
+impl<R: StateRead> Database for Overlay<R> {
+    type Error = StateError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
+        Ok(self.account(address)?.map(|account| AccountInfo {
+            balance: account.balance,
+            nonce: account.nonce,
+            code_hash: account.code_hash,
+            code: None,
+            ..AccountInfo::default()
+        }))
+    }
+
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, StateError> {
+        match self.codes.get(&hash) {
+            Some(code) => Ok(code.clone()),
+            None => self.base.code(hash),
+        }
+    }
+
+    fn storage(&mut self, address: Address, key: U256) -> Result<U256, StateError> {
+        if let Some(written) = self.written.get(&address) {
+            if let Some(value) = written.slots.get(&key) {
+                return Ok(*value);
+            }
+            if written.wiped {
+                return Ok(U256::ZERO);
+            }
+        }
+        self.base.slot(address, key)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
+        self.base.block_hash(number)
+    }
+}
+
+impl<R: StateRead> DatabaseCommit for Overlay<R> {
+    fn commit(&mut self, changes: AddressMap<EvmAccount>) {
+        changes.into_iter().for_each(|(address, account)| self.commit_account(address, account));
+    }
+}

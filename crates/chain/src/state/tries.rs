@@ -1,0 +1,189 @@
+//! The state trie and one storage trie an account, kept in step with the flat state.
+
+use alloy_primitives::map::AddressMap;
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_rlp::Encodable;
+use alloy_trie::TrieAccount;
+
+use super::trie::Trie;
+use super::{Account, Changes, State, StateError};
+
+/// The tries at one block.
+#[derive(Debug, Default)]
+pub(crate) struct Tries {
+    number: u64,
+    accounts: Trie,
+    storage: AddressMap<Trie>,
+}
+
+/// An account and some of its slots with Merkle proofs, at one block.
+#[derive(Debug)]
+pub(crate) struct AccountProof {
+    pub(crate) account: Account,
+    pub(crate) account_proof: Vec<Bytes>,
+    /// (slot, value, proof), in the order asked for.
+    pub(crate) slots: Vec<(U256, U256, Vec<Bytes>)>,
+}
+
+impl Tries {
+    /// The block these tries belong to.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Moves on to block `number`, fills in the storage roots and returns the state root.
+    pub(crate) fn apply(&mut self, number: u64, changes: &mut Changes) -> B256 {
+        self.number = number;
+        for change in &mut changes.accounts {
+            if !change.slots.is_empty() {
+                let root = self.apply_storage(change.address, &change.slots);
+                if let Some(account) = &mut change.account {
+                    account.storage_root = root;
+                }
+            }
+            set_account(&mut self.accounts, change.address, change.account);
+        }
+        self.accounts.root()
+    }
+
+    fn apply_storage(&mut self, address: Address, slots: &[(U256, U256)]) -> B256 {
+        let trie = self.storage.entry(address).or_default();
+        for (key, value) in slots {
+            set_slot(trie, *key, *value);
+        }
+        let root = trie.root();
+        if root == alloy_trie::EMPTY_ROOT_HASH {
+            self.storage.remove(&address);
+        }
+        root
+    }
+
+    /// Proofs at block `number`, which may be older: then copies of the two tries are taken back.
+    pub(crate) fn prove(
+        &self,
+        state: &State,
+        address: Address,
+        keys: &[U256],
+        number: u64,
+    ) -> Result<AccountProof, StateError> {
+        let account = state.account_at(address, number)?.unwrap_or_default();
+        let mut accounts = self.accounts.clone();
+        for changed in state.history().accounts_changed_after(number) {
+            set_account(&mut accounts, changed, state.account_at(changed, number)?);
+        }
+        let mut storage = self.storage.get(&address).cloned().unwrap_or_default();
+        for key in state.history().slots_changed_after(address, number) {
+            set_slot(&mut storage, key, state.slot_at(address, key, number)?);
+        }
+        let slots = keys
+            .iter()
+            .map(|key| {
+                let value = state.slot_at(address, *key, number)?;
+                Ok((*key, value, storage.proof(keccak256(key.to_be_bytes::<32>()))))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(AccountProof { account, account_proof: accounts.proof(keccak256(address)), slots })
+    }
+}
+
+fn set_account(trie: &mut Trie, address: Address, account: Option<Account>) {
+    let key = keccak256(address);
+    let Some(account) = account else { return trie.remove(key) };
+    let leaf =
+        TrieAccount::new(account.nonce, account.balance, account.storage_root, account.code_hash);
+    trie.insert(key, alloy_rlp::encode(leaf));
+}
+
+fn set_slot(trie: &mut Trie, key: U256, value: U256) {
+    let key = keccak256(key.to_be_bytes::<32>());
+    if value.is_zero() {
+        return trie.remove(key);
+    }
+    let mut rlp = Vec::with_capacity(value.length());
+    value.encode(&mut rlp);
+    trie.insert(key, rlp);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::state::{AccountChange, History};
+    use alloy_trie::root::{state_root_unhashed, storage_root_unhashed};
+    use proptest::prelude::*;
+
+    /// What a block does to one account: `None` destroys it, storage and all.
+    type Step = (u8, Option<(u64, Vec<(u8, u8)>)>);
+    type Model = BTreeMap<Address, (u64, BTreeMap<U256, U256>)>;
+
+    fn model_root(model: &Model) -> B256 {
+        state_root_unhashed(model.iter().map(|(address, (balance, slots))| {
+            let slots = slots.iter().map(|(key, value)| (B256::from(*key), *value));
+            let account = Account::default();
+            let root = storage_root_unhashed(slots);
+            (*address, TrieAccount::new(1, U256::from(*balance), root, account.code_hash))
+        }))
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let write = (any::<u64>(), prop::collection::vec((0u8..12, 0u8..4), 0..10));
+        (0u8..6, prop::option::weighted(0.85, write))
+    }
+
+    fn apply(state: &State, model: &mut Model, (who, write): Step) -> AccountChange {
+        let address = Address::repeat_byte(who);
+        let Some((balance, writes)) = write else {
+            model.remove(&address);
+            let slots = state.keys(address).into_iter().map(|key| (key, U256::ZERO)).collect();
+            return AccountChange { address, account: None, slots };
+        };
+        let entry = model.entry(address).or_default();
+        entry.0 = balance;
+        let mut slots = BTreeMap::new();
+        for (key, value) in writes {
+            slots.insert(U256::from(key), U256::from(value));
+        }
+        slots.retain(|key, value| state.slot(address, *key) != *value);
+        for (key, value) in &slots {
+            entry.1.insert(*key, *value);
+        }
+        entry.1.retain(|_, value| !value.is_zero());
+        let storage_root = state.account(address).unwrap_or_default().storage_root;
+        let account =
+            Account { nonce: 1, balance: U256::from(balance), storage_root, ..Account::default() };
+        AccountChange { address, account: Some(account), slots: slots.into_iter().collect() }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn roots_and_old_proofs_equal_alloy_trie(blocks in prop::collection::vec(step(), 1..40)) {
+            let mut state = State::new(History::new(1000, 10_000));
+            let (mut tries, mut model) = (Tries::default(), Model::new());
+            let mut roots = vec![alloy_trie::EMPTY_ROOT_HASH];
+            for (number, step) in (1..).zip(blocks) {
+                let change = apply(&state, &mut model, step);
+                let mut changes = Changes { accounts: vec![change], codes: Vec::new() };
+                roots.push(tries.apply(number, &mut changes));
+                state.apply(number, changes);
+                prop_assert_eq!(roots[number as usize], model_root(&model));
+            }
+            for (number, root) in (0u64..).zip(&roots) {
+                let address = Address::repeat_byte(2);
+                let proof = tries.prove(&state, address, &[U256::from(3)], number).unwrap();
+                let account = state.account_at(address, number).unwrap().map(|account| {
+                    alloy_rlp::encode(TrieAccount::new(
+                        account.nonce, account.balance, account.storage_root, account.code_hash,
+                    ))
+                });
+                let path = alloy_trie::Nibbles::unpack(keccak256(address));
+                prop_assert!(alloy_trie::proof::verify_proof(*root, path, account, &proof.account_proof).is_ok());
+                let (key, value, nodes) = &proof.slots[0];
+                let path = alloy_trie::Nibbles::unpack(keccak256(key.to_be_bytes::<32>()));
+                let value = (!value.is_zero()).then(|| alloy_rlp::encode(value));
+                prop_assert!(alloy_trie::proof::verify_proof(proof.account.storage_root, path, value, nodes).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A served chain, a funded account, and contracts small enough to write by hand.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use alloy::network::TransactionBuilder;
+use alloy::primitives::{Address, Bytes, U256, hex};
+use alloy::providers::{DynProvider, Provider, ProviderBuilder};
+use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
+use alloy::signers::local::PrivateKeySigner;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vouch_chain::{Chain, Genesis, GenesisAccount, ManualClock, Options};
+
+pub(crate) const CHAIN_ID: u64 = 0x7e57_0000;
+pub(crate) const GENESIS_TIME: u64 = 1_800_000_000;
+pub(crate) const ETHER: u128 = 1_000_000_000_000_000_000;
+
+/// `sstore(calldata[0], calldata[32])`
+pub(crate) const STORE: [u8; 8] = hex!("6020356000355500");
+/// `log1(data: calldata[32..64], topic: calldata[0..32])`
+pub(crate) const LOG: [u8; 12] = hex!("6020355f525f3560205fa100");
+/// `revert(calldata)`
+pub(crate) const REVERT: [u8; 7] = hex!("365f5f37365ffd");
+/// `return(block.timestamp)`
+pub(crate) const TIMESTAMP: [u8; 7] = hex!("425f5260205ff3");
+
+/// Init code that deploys `runtime`.
+pub(crate) fn init_code(runtime: &[u8]) -> Bytes {
+    let mut code = vec![0x60, u8::try_from(runtime.len()).unwrap()];
+    code.extend(hex!("8060095f395ff3"));
+    code.extend(runtime);
+    code.into()
+}
+
+/// Two words of calldata.
+pub(crate) fn words(first: u64, second: u64) -> Bytes {
+    [U256::from(first).to_be_bytes::<32>(), U256::from(second).to_be_bytes::<32>()].concat().into()
+}
+
+/// A running chain with an HTTP server and a wallet that owns 1,000 ether.
+pub(crate) struct Fixture {
+    pub(crate) chain: Option<Chain>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) signer: PrivateKeySigner,
+    /// Over HTTP, with the wallet.
+    pub(crate) provider: DynProvider,
+    pub(crate) url: String,
+    server: tokio::task::JoinHandle<()>,
+    pub(crate) dir: Arc<TempDir>,
+}
+
+pub(crate) fn genesis(owner: Address) -> Genesis {
+    Genesis::development(CHAIN_ID, GENESIS_TIME)
+        .with_account(owner, GenesisAccount::funded(U256::from(1000 * ETHER)))
+}
+
+pub(crate) fn options(owner: Address, clock: &Arc<ManualClock>) -> Options {
+    Options::new(genesis(owner), clock.clone())
+}
+
+impl Fixture {
+    pub(crate) async fn start() -> Self {
+        let signer = PrivateKeySigner::random();
+        Self::start_in(Arc::new(TempDir::new().unwrap()), signer, |_| {}).await
+    }
+
+    pub(crate) async fn start_in(
+        dir: Arc<TempDir>,
+        signer: PrivateKeySigner,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
+        // The workspace's reqwest comes without a TLS provider; the second install is refused.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let clock = Arc::new(ManualClock::new(GENESIS_TIME + 100));
+        let mut options = options(signer.address(), &clock);
+        change(&mut options);
+        let chain = Chain::open(dir.path(), options).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = chain.router();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let provider =
+            ProviderBuilder::new().wallet(signer.clone()).connect_http(url.parse().unwrap());
+        provider.client().set_poll_interval(std::time::Duration::from_millis(10));
+        let provider = provider.erased();
+        Self { chain: Some(chain), clock, signer, provider, url, server, dir }
+    }
+
+    pub(crate) fn chain(&self) -> &Chain {
+        self.chain.as_ref().unwrap()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Stops the chain and its server; the directory stays.
+    pub(crate) fn stop(mut self) -> (Arc<TempDir>, PrivateKeySigner) {
+        self.chain.take().unwrap().close().unwrap();
+        (self.dir.clone(), self.signer.clone())
+    }
+
+    pub(crate) async fn send(&self, request: TransactionRequest) -> TransactionReceipt {
+        self.provider.send_transaction(request).await.unwrap().get_receipt().await.unwrap()
+    }
+
+    pub(crate) async fn deploy(&self, runtime: &[u8]) -> Address {
+        let request = TransactionRequest::default().with_deploy_code(init_code(runtime));
+        let receipt = self.send(request).await;
+        assert!(receipt.status());
+        receipt.contract_address.unwrap()
+    }
+
+    /// Posts a raw body and returns status and text.
+    pub(crate) async fn post(&self, body: impl Into<reqwest::Body>) -> (u16, String) {
+        let response = reqwest::Client::new()
+            .post(&self.url)
+            .header("content-type", "application/json")
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// One call by hand; the whole response object.
+    pub(crate) async fn rpc(&self, method: &str, params: Value) -> Value {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        serde_json::from_str(&self.post(body.to_string()).await.1).unwrap()
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
