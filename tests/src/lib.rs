@@ -52,7 +52,11 @@ pub fn json(command: &mut Command) -> Value {
 /// All that a command printed.
 #[must_use]
 pub fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// A long-running command of the binary: `up`, `connect`, `chain` or `witness`.

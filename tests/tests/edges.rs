@@ -1,4 +1,5 @@
 //! Holds the workspace to its architecture: only these edges between crates exist.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
 
 use std::{collections::BTreeMap, process::Command};
 
@@ -35,7 +36,8 @@ fn ours(metadata: &Value) -> BTreeMap<String, Vec<String>> {
         .iter()
         .filter_map(|package| {
             let name = package["name"].as_str()?.strip_prefix("vouch-")?.to_owned();
-            let edges = package["dependencies"].as_array()?.iter().filter(|edge| edge["kind"] != "dev");
+            let edges =
+                package["dependencies"].as_array()?.iter().filter(|edge| edge["kind"] != "dev");
             let names = edges.filter_map(|edge| edge["name"].as_str()?.strip_prefix("vouch-"));
             Some((name, names.map(str::to_owned).collect()))
         })

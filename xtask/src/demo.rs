@@ -66,7 +66,8 @@ impl Demo {
         title("A provider sells a model; the chain that settles is in the same process");
         let key = self.json(&witness, &["witness", "--show-key"])?;
         let key = key.as_str().context("the witness has no key")?.to_owned();
-        let up = ["up", "--listen", "127.0.0.1:0", "--chain-listen", "127.0.0.1:0", "--witness", &key];
+        let up =
+            ["up", "--listen", "127.0.0.1:0", "--chain-listen", "127.0.0.1:0", "--witness", &key];
         let up = Running::start(self.command(&provider, &up).arg("--json"))?;
         let gateway = up.field("gateway")?;
         println!("  gateway  {gateway}\n  chain    {}", up.field("chain")?);
@@ -81,7 +82,10 @@ impl Demo {
         let bundle = self.data.join("answer.json");
         let bundle = bundle.to_str().context("the data directory is not UTF-8")?;
         let before = self.balances(&buyer, &gateway)?;
-        self.show(&buyer, &["ask", question, "--provider", &gateway, "--temperature", "0", "--bundle", bundle])?;
+        self.show(
+            &buyer,
+            &["ask", question, "--provider", &gateway, "--temperature", "0", "--bundle", bundle],
+        )?;
 
         title("Anyone who is handed the bundle checks it, offline");
         self.show(&self.data.join("stranger"), &["verify", bundle, "--witness", &key])?;
@@ -99,12 +103,18 @@ impl Demo {
     }
 
     fn balances(&self, buyer: &Path, gateway: &str) -> anyhow::Result<Value> {
-        self.json(buyer, &["wallet", "--provider", gateway]).map(|wallet| wallet["balances"].clone())
+        self.json(buyer, &["wallet", "--provider", gateway])
+            .map(|wallet| wallet["balances"].clone())
     }
 
     fn command(&self, data: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
-        command.arg("--data-dir").arg(data).args(arguments).current_dir(root()).stdin(Stdio::null());
+        command
+            .arg("--data-dir")
+            .arg(data)
+            .args(arguments)
+            .current_dir(root())
+            .stdin(Stdio::null());
         command
     }
 
@@ -114,7 +124,8 @@ impl Demo {
         if !output.status.success() {
             bail!("{command:?} ended with {}", output.status);
         }
-        serde_json::from_slice(&output.stdout).with_context(|| format!("{command:?} printed no JSON"))
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("{command:?} printed no JSON"))
     }
 
     /// Shows a command as it would be typed, and what it prints.
@@ -146,7 +157,8 @@ struct Running {
 
 impl Running {
     fn start(command: &mut Command) -> anyhow::Result<Self> {
-        let mut child = command.stdout(Stdio::piped()).spawn().context("vouch cannot be started")?;
+        let mut child =
+            command.stdout(Stdio::piped()).spawn().context("vouch cannot be started")?;
         let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?);
         let mut line = String::new();
         stdout.read_line(&mut line)?;

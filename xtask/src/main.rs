@@ -1,9 +1,8 @@
-//! The project's own commands: `cargo xtask setup | test | demo | bench`.
+//! The project's own commands: `cargo xtask setup | test | demo`.
 //!
 //! Depends on no crate of the workspace, so that it can build what they need before they compile.
 #![allow(clippy::print_stdout, reason = "a command line prints")]
 
-mod bench;
 mod demo;
 mod setup;
 mod steps;
@@ -26,8 +25,6 @@ enum Command {
     Test(test::Arguments),
     /// Sells, buys and proves one answer, from nothing.
     Demo(demo::Arguments),
-    /// Measures ours and the peer in one run and prints the ratio.
-    Bench(bench::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -35,6 +32,5 @@ fn main() -> anyhow::Result<()> {
         Command::Setup => setup::contracts(),
         Command::Test(arguments) => test::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
-        Command::Bench(arguments) => bench::run(&arguments),
     }
 }

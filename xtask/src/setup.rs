@@ -41,7 +41,11 @@ fn node() -> anyhow::Result<()> {
 }
 
 pub(crate) fn python() -> anyhow::Result<()> {
-    require("python3", "fetches the default model", "apt-get install python3 python3-pip python3-venv")
+    require(
+        "python3",
+        "fetches the default model",
+        "apt-get install python3 python3-pip python3-venv",
+    )
 }
 
 /// Does `work` unless it was done for inputs of the same content.

@@ -68,11 +68,8 @@ pub(crate) fn spinner(title: &str) -> ProgressBar {
 
 /// Fails, with the command that installs it, if a program is missing.
 pub(crate) fn require(program: &str, why: &str, install: &str) -> anyhow::Result<()> {
-    let found = Command::new(program)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let found =
+        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if found.is_ok_and(|status| status.success()) {
         return Ok(());
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use alloy::consensus::Header;
 use alloy::consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, EMPTY_WITHDRAWALS};
+use alloy::eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
 use alloy::eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use serde::{Deserialize, Serialize};
@@ -71,9 +72,14 @@ impl GenesisAccount {
 }
 
 impl Genesis {
-    /// An empty chain with a high gas limit, for one machine.
+    /// A chain with a high gas limit, for one machine. All it has is the contract in which
+    /// Ethereum keeps block hashes (EIP-2935).
     pub fn development(chain_id: u64, timestamp: u64) -> Self {
         Self { chain_id, timestamp, gas_limit: DEVELOPMENT_GAS_LIMIT, alloc: Vec::new() }
+            .with_account(
+                HISTORY_STORAGE_ADDRESS,
+                GenesisAccount::contract(HISTORY_STORAGE_CODE.clone()),
+            )
     }
 
     /// Adds an account; for building in one expression.

@@ -103,7 +103,7 @@ pub(crate) fn decode_block(record: &[u8], index: u64) -> Result<SealedBlock> {
 fn body(record: &[u8], kind: u8, index: u64) -> Result<&[u8]> {
     match record {
         [found, VERSION, body @ ..] if *found == kind => Ok(body),
-        [_, version, ..] if *version > VERSION => {
+        [found, version, ..] if *found == kind && *version > VERSION => {
             Err(Error::Newer { found: *version, supported: VERSION })
         }
         [..] => Err(malformed(index, &"it is not of the kind expected here")),

@@ -8,10 +8,7 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::{
-    arguments::{Purchase, Sale},
-    money::Dollars,
-};
+use crate::{arguments::Sale, money::Dollars};
 
 /// What `vouch.toml` may say; an unknown key is an error, so that a typo is not a silent default.
 #[derive(Debug, Default, Deserialize)]
@@ -21,8 +18,6 @@ pub(crate) struct Config {
     pub(crate) chain: ChainConfig,
     #[serde(default)]
     pub(crate) provider: ProviderConfig,
-    #[serde(default)]
-    pub(crate) buyer: BuyerConfig,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -46,15 +41,6 @@ pub(crate) struct ProviderConfig {
     pub(crate) threads: Option<usize>,
     #[serde(default)]
     pub(crate) witnesses: Vec<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct BuyerConfig {
-    pub(crate) listen: Option<SocketAddr>,
-    pub(crate) provider: Option<String>,
-    pub(crate) budget: Option<Dollars>,
-    pub(crate) max_per_call: Option<Dollars>,
 }
 
 impl Config {
@@ -90,14 +76,6 @@ impl Config {
             sale.witnesses.clone_from(&file.witnesses);
         }
     }
-
-    /// Fills what the command line left open.
-    pub(crate) fn fill_purchase(&self, purchase: &mut Purchase) {
-        let file = &self.buyer;
-        purchase.provider = purchase.provider.take().or_else(|| file.provider.clone());
-        purchase.budget = purchase.budget.or(file.budget);
-        purchase.max_per_call = purchase.max_per_call.or(file.max_per_call);
-    }
 }
 
 /// The data directory: as named, else `$XDG_DATA_HOME/vouch`, else `~/.local/share/vouch`.
@@ -106,17 +84,12 @@ pub(crate) fn data_dir(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
         .context("no place for data: set --data-dir or HOME")
 }
 
-/// Where models are kept: `$XDG_CACHE_HOME/vouch/models`, else `~/.cache/vouch/models`.
-pub(crate) fn model_cache() -> anyhow::Result<PathBuf> {
-    let base = base(None, "XDG_CACHE_HOME", ".cache");
-    Ok(base.context("no place for models: set XDG_CACHE_HOME or HOME")?.join("models"))
-}
-
 fn base(named: Option<PathBuf>, variable: &str, below_home: &str) -> anyhow::Result<PathBuf> {
     if let Some(path) = named {
         return Ok(path);
     }
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     match set(variable).or_else(|| Some(set("HOME")?.join(below_home))) {
         Some(base) => Ok(base.join("vouch")),
         None => bail!("neither {variable} nor HOME is set"),
@@ -135,11 +108,11 @@ mod tests {
 
     #[test]
     fn the_command_line_beats_the_file() {
-        let config: Config = toml::from_str("[buyer]\nbudget = \"3\"\nprovider = \"http://a\"").unwrap();
-        let mut purchase =
-            Purchase { provider: None, budget: Some(Dollars(1)), max_per_call: None };
-        config.fill_purchase(&mut purchase);
-        assert_eq!(purchase.budget, Some(Dollars(1)));
-        assert_eq!(purchase.provider.as_deref(), Some("http://a"));
+        let config: Config =
+            toml::from_str("[provider]\nquantum = 32\nprice_input = \"1\"").unwrap();
+        let mut sale = Sale { quantum: Some(8), ..Sale::default() };
+        config.fill_sale(&mut sale);
+        assert_eq!(sale.quantum, Some(8));
+        assert_eq!(sale.price_input, Some(Dollars(1_000_000)));
     }
 }

@@ -8,7 +8,8 @@ const MAX_BYTES: usize = 4 << 20;
 
 /// The body of a successful GET, at most 4 MiB.
 pub(crate) async fn get_bytes(client: &reqwest::Client, url: &str) -> anyhow::Result<Vec<u8>> {
-    let mut answer = client.get(url).send().await.with_context(|| format!("{url} cannot be reached"))?;
+    let mut answer =
+        client.get(url).send().await.with_context(|| format!("{url} cannot be reached"))?;
     if !answer.status().is_success() {
         bail!("{url} answered {}", answer.status());
     }
@@ -23,7 +24,11 @@ pub(crate) async fn get_bytes(client: &reqwest::Client, url: &str) -> anyhow::Re
 }
 
 /// The JSON of a successful GET.
-pub(crate) async fn get_json<T: DeserializeOwned>(client: &reqwest::Client, url: &str) -> anyhow::Result<T> {
+pub(crate) async fn get_json<T: DeserializeOwned>(
+    client: &reqwest::Client,
+    url: &str,
+) -> anyhow::Result<T> {
     let body = get_bytes(client, url).await?;
-    serde_json::from_slice(&body).with_context(|| format!("{url} did not answer with the JSON expected"))
+    serde_json::from_slice(&body)
+        .with_context(|| format!("{url} did not answer with the JSON expected"))
 }

@@ -32,7 +32,9 @@ fn main() -> ExitCode {
     }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&anyhow::Error::new(error).context("the runtime cannot start")),
+        Err(error) => {
+            return failed(&anyhow::Error::new(error).context("the runtime cannot start"));
+        }
     };
     let outcome = runtime.block_on(run(arguments));
     // Blocking work that is left, such as a model's threads, must not hold up the end.
@@ -44,17 +46,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let output = Output { json: arguments.json };
     let data_dir = config::data_dir(arguments.data_dir)?;
     let config = Config::load(arguments.config.as_deref(), &data_dir)?;
-    std::fs::create_dir_all(&data_dir)
-        .with_context(|| format!("{} cannot be created: choose another with --data-dir", data_dir.display()))?;
+    std::fs::create_dir_all(&data_dir).with_context(|| {
+        format!("{} cannot be created: choose another with --data-dir", data_dir.display())
+    })?;
     match arguments.command {
         Command::Up(up) => commands::up::run(up, &config, &data_dir, output).await?,
         Command::Chain(chain) => commands::chain::run(chain, &config, &data_dir, output).await?,
         Command::Serve(serve) => commands::serve::run(serve, &config, &data_dir, output).await?,
-        Command::Connect(connect) => commands::connect::run(connect, &config, &data_dir, output).await?,
-        Command::Ask(ask) => commands::ask::run(ask, &config, &data_dir, output).await?,
-        Command::Verify(verify) => return commands::verify::run(verify, &data_dir, output).await,
-        Command::Wallet(wallet) => commands::wallet::run(wallet, &config, &data_dir, output).await?,
-        Command::Channel(channel) => commands::channel::run(channel, &config, &data_dir, output).await?,
+        Command::Verify(verify) => return commands::verify::run(&verify, &data_dir, output),
         Command::Model(model) => commands::model::run(model, output).await?,
         Command::Log(log) => commands::log::run(log, output).await?,
         Command::Witness(witness) => commands::witness::run(witness, &data_dir, output).await?,

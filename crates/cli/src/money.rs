@@ -23,7 +23,9 @@ impl FromStr for Dollars {
             return Err(wrong());
         }
         if part.len() > DECIMALS {
-            return Err(format!("{text} has more than {DECIMALS} decimals, the token's smallest unit"));
+            return Err(format!(
+                "{text} has more than {DECIMALS} decimals, the token's smallest unit"
+            ));
         }
         let number = |text: &str| if text.is_empty() { Ok(0) } else { text.parse::<u128>() };
         let whole = number(whole).map_err(|_| wrong())?;
@@ -68,7 +70,17 @@ mod tests {
 
     #[test]
     fn what_is_no_amount_is_refused() {
-        for text in ["", ".", "-1", "1e3", "1.0000001", "five", "1.2.3", "+1", "99999999999999999999999999999999999999999"] {
+        for text in [
+            "",
+            ".",
+            "-1",
+            "1e3",
+            "1.0000001",
+            "five",
+            "1.2.3",
+            "+1",
+            "99999999999999999999999999999999999999999",
+        ] {
             assert!(text.parse::<Dollars>().is_err(), "{text}");
         }
     }

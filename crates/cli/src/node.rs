@@ -20,7 +20,8 @@ pub(crate) fn open(data_dir: &Path, operator: Address) -> anyhow::Result<Chain> 
     let mut genesis = Genesis::development(random_chain_id()?, unix_seconds())
         .with_account(operator, GenesisAccount::funded(U256::from(OPERATOR_WEI)));
     for contract in contracts {
-        let account = GenesisAccount { storage: contract.storage, ..GenesisAccount::contract(contract.code) };
+        let account =
+            GenesisAccount { storage: contract.storage, ..GenesisAccount::contract(contract.code) };
         genesis = genesis.with_account(contract.address, account);
     }
     let mut options = Options::new(genesis, SystemClock);
@@ -33,7 +34,8 @@ pub(crate) fn open(data_dir: &Path, operator: Address) -> anyhow::Result<Chain> 
         }
     });
     let directory = data_dir.join("chain");
-    Chain::open(&directory, options).with_context(|| format!("the chain in {} cannot be opened", directory.display()))
+    Chain::open(&directory, options)
+        .with_context(|| format!("the chain in {} cannot be opened", directory.display()))
 }
 
 /// Shown on a terminal only, while a chain with many blocks is executed again.

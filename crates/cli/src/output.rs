@@ -1,7 +1,7 @@
 //! What commands print: text for people, or one JSON document.
 #![allow(clippy::print_stdout, reason = "this is where a command line prints")]
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use serde::Serialize;
 
@@ -13,13 +13,25 @@ pub(crate) struct Output {
 
 impl Output {
     /// Prints `value` as JSON if that was asked for, else the text.
-    pub(crate) fn answer(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        if self.json { println!("{}", serde_json::to_string(value)?) } else { println!("{}", text()) }
+    pub(crate) fn answer(
+        self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
+        if self.json {
+            println!("{}", serde_json::to_string(value)?)
+        } else {
+            println!("{}", text())
+        }
         Ok(())
     }
 
     /// Says that a long-running command is ready: one line of JSON, or a text for people.
-    pub(crate) fn ready(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    pub(crate) fn ready(
+        self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
         self.answer(value, text)?;
         // Whoever started the process waits for this line, also through a pipe.
         Ok(std::io::stdout().flush()?)
@@ -31,26 +43,20 @@ impl Output {
             println!("{text}");
         }
     }
-
-    /// Prints a part of a line at once, such as a token of an answer.
-    pub(crate) fn piece(self, text: &str) {
-        if !self.json {
-            print!("{}", printable(text));
-            // A terminal that went away is no reason to stop paying for what was asked.
-            let _gone = std::io::stdout().flush();
-        }
-    }
-
-    /// Whether a person watches.
-    pub(crate) fn is_terminal(self) -> bool {
-        !self.json && std::io::stdout().is_terminal()
-    }
 }
 
 /// A stranger's text without control characters, which could move the cursor or rename a window.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
+        .map(
+            |c| {
+                if c.is_control() && c != '\n' && c != '\t' {
+                    char::REPLACEMENT_CHARACTER
+                } else {
+                    c
+                }
+            },
+        )
         .collect()
 }
 

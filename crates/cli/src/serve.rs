@@ -15,7 +15,10 @@ pub(crate) const fn loopback(port: u16) -> SocketAddr {
 }
 
 /// Listens; `option` is what a person changes if the port is taken.
-pub(crate) async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+pub(crate) async fn bind(
+    address: SocketAddr,
+    option: &str,
+) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: end what uses it, or choose another with {option}")
     })?;

@@ -1,4 +1,5 @@
 //! The bindings against the compiled contracts, and against x402's own package.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
 
 use std::{collections::BTreeSet, fs, path::Path};
 

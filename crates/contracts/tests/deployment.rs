@@ -1,4 +1,5 @@
 //! What a genesis holds and what is said when nothing is compiled.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
 
 use alloy::primitives::{Address, B256, U256, address, keccak256};
 use vouch_contracts::{

@@ -1,4 +1,5 @@
 //! The default model's source and entry.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The exact engine through its public face, on the default model.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
 
 #[allow(dead_code, reason = "shared by several test binaries")]
 mod common;
@@ -140,7 +141,8 @@ async fn a_replay_confirms_an_answer_and_catches_a_changed_one() {
 #[tokio::test]
 async fn text_ends_before_a_stop_string() {
     let engine = engine(ExactOptions::default());
-    let request = GenerateRequest::new(chat("What is the capital city of France? Answer in English."), 60);
+    let request =
+        GenerateRequest::new(chat("What is the capital city of France? Answer in English."), 60);
     let whole = read(engine.generate(request.clone())).await.unwrap();
     let stop = vec!["never said".into(), "Paris".into()];
     let stopped = read(engine.generate(GenerateRequest { stop, ..request })).await.unwrap();

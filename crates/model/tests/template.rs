@@ -1,4 +1,5 @@
 //! Chat templates against Jinja2 (`golden/template.json`).
+#![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
 
 mod common;
 

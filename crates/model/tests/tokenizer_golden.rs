@@ -1,5 +1,6 @@
 //! Tokenizers against llama.cpp's ids (`golden/README.md`): the default model's vocabulary under
 //! every supported pattern, and a small one made to tell the patterns apart.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
 
 mod common;
 

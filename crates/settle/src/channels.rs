@@ -72,8 +72,9 @@ impl Settler {
         })
     }
 
-    /// Takes a payer's deposit and returns the channel with it. The same authorization again is
-    /// recognised by its nonce on the chain and not sent twice.
+    /// Takes a payer's deposit; returns the transaction and the channel with it. The same
+    /// authorization again is recognised by its nonce on the chain and not sent twice: the
+    /// transaction is then 0.
     ///
     /// # Errors
     /// [`Error::Deposit`], [`Error::Refused`] or [`Error::Reverted`] if it was not taken,
@@ -82,7 +83,7 @@ impl Settler {
         &self,
         config: &ChannelConfig,
         deposit: &Deposit,
-    ) -> Result<OnChain, Error> {
+    ) -> Result<(B256, OnChain), Error> {
         if config.receiver != self.receiver {
             return Err(Error::Deposit(
                 "the channel pays another receiver: use the payTo of the offer",
@@ -96,6 +97,7 @@ impl Settler {
         let channel = config.id(&self.domain());
         let nonce = deposit_nonce(channel, deposit.salt);
         let used = self.token().authorizationState(config.payer, nonce).call().await;
+        let mut transaction = B256::ZERO;
         if !used.map_err(Error::rpc("for a deposit's authorization"))? {
             let call = depositCall {
                 config: config.into(),
@@ -108,10 +110,10 @@ impl Settler {
                     &deposit.signature,
                 ),
             };
-            self.transact("the deposit", &call).await?;
+            transaction = self.transact("the deposit", &call).await?;
             tracing::info!(%channel, amount = deposit.amount, "deposited");
         }
-        self.observe(channel).await
+        Ok((transaction, self.observe(channel).await?))
     }
 
     /// Claims what was charged on channels that `due` picks, and moves it to the receiver.

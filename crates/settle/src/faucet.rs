@@ -4,7 +4,7 @@ use alloy::{
     network::TransactionBuilder, providers::Provider, rpc::types::TransactionRequest,
     sol_types::SolCall,
 };
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use vouch_contracts::bindings::TestDollar::mintCall;
 
 use crate::{Error, Settler};
@@ -15,11 +15,13 @@ pub(crate) const FAUCET_UNITS: u128 = 10_000_000;
 const FAUCET_WEI: u128 = 100_000_000_000_000_000;
 
 impl Settler {
-    /// Fills a wallet that has less than the faucet gives; returns its balance of the token.
+    /// Fills a wallet that has less than the faucet gives; returns the transaction that minted, 0
+    /// if none was needed.
     ///
     /// # Errors
     /// [`Error::NoFaucet`] if this provider may not mint, and as any transaction.
-    pub async fn faucet(&self, to: Address) -> Result<U256, Error> {
+    pub async fn faucet(&self, to: Address) -> Result<B256, Error> {
+        let mut transaction = B256::ZERO;
         let token = self.token();
         let minter = token.minter().call().await;
         if minter.map_or(true, |minter| minter != self.receiver) {
@@ -29,13 +31,15 @@ impl Settler {
         if balance < U256::from(FAUCET_UNITS) {
             let mint = mintCall { to, amount: U256::from(FAUCET_UNITS) };
             let request = TransactionRequest::default().input(mint.abi_encode().into());
-            self.sender.send("the faucet's mint", self.deployment.token, request).await?;
+            let mined =
+                self.sender.send("the faucet's mint", self.deployment.token, request).await?;
+            transaction = mined.transaction_hash;
         }
         let ether = self.provider.get_balance(to).await.map_err(Error::rpc("for a balance"))?;
         if ether < U256::from(FAUCET_WEI) {
             let request = TransactionRequest::default().with_value(U256::from(FAUCET_WEI));
             self.sender.send("the faucet's ether", to, request).await?;
         }
-        token.balanceOf(to).call().await.map_err(Error::rpc("for a balance"))
+        Ok(transaction)
     }
 }

@@ -1,6 +1,6 @@
 //! The loop: what the chain says goes into the store, what is due goes out.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
 
 use alloy::{eips::BlockNumberOrTag, providers::Provider, rpc::types::Filter};
 use alloy_primitives::B256;
@@ -98,6 +98,7 @@ impl Settler {
         }
         *seen = Some(Seen { number, hash });
         self.store.set_recent_block(hash);
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         if !frozen.is_empty() {
             tracing::warn!(channels = frozen.len(), "channels froze; claims at once");
             self.claim(|view: &ChannelView| frozen.contains(&view.id)).await?;

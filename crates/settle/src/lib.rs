@@ -33,7 +33,10 @@ mod faucet;
 mod follow;
 mod sender;
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use alloy::providers::DynProvider;
 use alloy_primitives::Address;
@@ -41,6 +44,7 @@ pub use channels::Deposit;
 pub use error::Error;
 pub use follow::Schedule;
 use sender::Sender;
+use tokio::time::Instant;
 use vouch_contracts::{
     Deployment,
     bindings::{
@@ -61,6 +65,8 @@ pub struct Settler {
     sender: Sender,
     /// How many blocks deep a deposit counts; 0 where the chain has no reorganisations.
     finality: u64,
+    /// When the chain last answered.
+    seen: Mutex<Option<Instant>>,
 }
 
 impl Settler {
@@ -76,7 +82,22 @@ impl Settler {
         finality: u64,
     ) -> Result<Self, Error> {
         let sender = Sender::new(&provider, wallet)?;
-        Ok(Self { store, deployment, receiver: wallet.address(), provider, sender, finality })
+        Ok(Self {
+            store,
+            deployment,
+            receiver: wallet.address(),
+            provider,
+            sender,
+            finality,
+            seen: Mutex::default(),
+        })
+    }
+
+    /// How long ago [`Settler::follow`] last saw the chain; `None` before the first time.
+    #[must_use]
+    pub fn lag(&self) -> Option<Duration> {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.map(|seen| seen.elapsed())
     }
 
     /// The contracts in use.

@@ -1,4 +1,5 @@
 //! Settlement against the embedded chain, the contracts and a store: all real.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
 
 use std::sync::Arc;
 
@@ -107,7 +108,8 @@ impl World {
 
     async fn open(&self, amount: u128) -> ChannelConfig {
         let config = self.config();
-        let seen = self.settler.deposit(&config, &self.deposit(&config, amount, 1)).await.unwrap();
+        let (_, seen) =
+            self.settler.deposit(&config, &self.deposit(&config, amount, 1)).await.unwrap();
         assert_eq!(seen.balance, amount);
         self.store.open_channel(config, Mode::Session, seen).await.unwrap();
         config
@@ -227,10 +229,10 @@ async fn a_deposit_sent_twice_counts_once() {
     let config = world.config();
     let deposit = world.deposit(&config, 1_000, 1);
     for _ in 0..2 {
-        assert_eq!(world.settler.deposit(&config, &deposit).await.unwrap().balance, 1_000);
+        assert_eq!(world.settler.deposit(&config, &deposit).await.unwrap().1.balance, 1_000);
     }
     let more = world.deposit(&config, 500, 2);
-    assert_eq!(world.settler.deposit(&config, &more).await.unwrap().balance, 1_500);
+    assert_eq!(world.settler.deposit(&config, &more).await.unwrap().1.balance, 1_500);
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ pub(crate) struct Committer {
 impl Committer {
     /// Commits until every sender is gone. The next commit takes what came in during the last.
     pub(crate) fn run(mut self) {
+        let _guard = StopOnPanic(Arc::clone(&self.shared));
         while let Ok(first) = self.queue.recv() {
             let operations = self.drain(first);
             self.shared.waiting.fetch_sub(operations.len(), Ordering::Relaxed);
@@ -88,5 +89,16 @@ impl Committer {
         let position = self.journal.append(record)?;
         self.journal.sync()?;
         Ok(Some(position))
+    }
+}
+
+/// A broken invariant ends the committer; nothing may go on as if it ran.
+struct StopOnPanic(Arc<Shared>);
+
+impl Drop for StopOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stopped.get_or_init(|| Arc::from("an invariant of a channel is broken"));
+        }
     }
 }

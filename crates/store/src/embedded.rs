@@ -143,7 +143,9 @@ impl EmbeddedStore {
         let queue = Queue { sender, shared: Arc::clone(&shared) };
         let committer =
             Committer { journal, shared: Arc::clone(&shared), queue: operations, checkpointed };
-        let publishing = Publisher { shared: Arc::clone(&shared), requests, queue: queue.clone() };
+        let stored = shared.published.read().clone();
+        let publishing =
+            Publisher { shared: Arc::clone(&shared), requests, queue: queue.clone(), stored };
         let threads = vec![
             spawn("vouch-commit", move || committer.run())?,
             spawn("vouch-publish", move || publishing.run())?,

@@ -13,6 +13,41 @@
 //! ```
 //! The next commit starts when the last sync ends and takes everything that waits: no timer.
 //!
+//! ```
+//! # use std::sync::Arc;
+//! # use alloy_primitives::{Address, B256};
+//! # use vouch_core::channel::{ChannelConfig, Mode, OnChain};
+//! # use vouch_core::{domain::Domain, log::note, signature::Signature};
+//! use vouch_store::{Config, EmbeddedStore, Store};
+//! # let dir = tempfile::tempdir()?;
+//! # let key = secp256k1::SecretKey::from_byte_array([1; 32])?;
+//! # let log_key = ed25519_dalek::SigningKey::from_bytes(&[2; 32]);
+//! # let domain = Domain { chain: 1337, settlement: Address::repeat_byte(4) };
+//! # let provider = vouch_core::signature::address_of(&key);
+//! # let channel = ChannelConfig { payer: Address::repeat_byte(1), payer_authorizer: Address::ZERO,
+//! #     receiver: provider, receiver_authorizer: provider, token: Address::repeat_byte(3),
+//! #     withdraw_delay: 900, salt: B256::ZERO };
+//! let config = Config::new(
+//!     domain,
+//!     "example.com/log".to_owned(),
+//!     Arc::new(|| 1_790_000_000_000), // the real clock here
+//!     Arc::new(move |promise| Ok(Signature::sign(promise.digest(&domain), &key))),
+//!     Arc::new(move |checkpoint| {
+//!         let by_provider = Signature::sign(checkpoint.digest(), &key);
+//!         Ok(vec![
+//!             note::sign_ed25519(&checkpoint.origin, &log_key, &checkpoint.text()),
+//!             note::sign_eip712(&checkpoint.origin, provider, &by_provider),
+//!         ])
+//!     }),
+//! );
+//! let (store, _) = EmbeddedStore::open(dir.path(), config)?;
+//! let deposit = OnChain { balance: 1_000, ..OnChain::default() };
+//! let view = store.open_channel(channel, Mode::Session, deposit).wait()?; // or `.await`
+//! assert_eq!((view.accepted, view.charged), (0, 0));
+//! assert_eq!(store.publish_checkpoint().wait()?.checkpoint.size, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Invariants
 //! - `charged + reserved <= accepted` on every channel, sequences without a gap, one charge a
 //!   request: the machine of [`vouch_core::channel`] decides, in one place.

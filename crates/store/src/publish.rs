@@ -31,10 +31,13 @@ pub(crate) struct Publisher {
     pub(crate) shared: Arc<Shared>,
     pub(crate) requests: Receiver<Request>,
     pub(crate) queue: Queue,
+    /// The newest stored checkpoint. It is ahead of the released one where writing that out has
+    /// failed; the next call tries again.
+    pub(crate) stored: Option<Published>,
 }
 
 impl Publisher {
-    pub(crate) fn run(self) {
+    pub(crate) fn run(mut self) {
         while let Ok(request) = self.requests.recv() {
             match request {
                 Request::Publish(reply) => answer_to(reply, self.publish()),
@@ -43,17 +46,29 @@ impl Publisher {
         }
     }
 
-    fn publish(&self) -> Result<Published> {
+    fn publish(&mut self) -> Result<Published> {
         if let Some(cause) = self.shared.stopped.get() {
             return Err(Error::stopped(cause));
         }
-        let current = self.shared.published.read().clone();
-        let previous = current.as_ref().map_or(0, |published| published.checkpoint.size);
         let size = self.shared.log.read().size();
-        match current {
-            Some(current) if current.checkpoint.size == size => return Ok(current),
-            _ => {}
+        if self.stored.as_ref().is_none_or(|stored| stored.checkpoint.size < size) {
+            self.stored = Some(self.sequence(size)?);
         }
+        let released = self.shared.published.read().clone();
+        match (released, &self.stored) {
+            // The released one may have cosignatures by now.
+            (Some(released), _) if released.checkpoint.size == size => Ok(released),
+            (_, Some(stored)) => {
+                self.shared.release(stored.clone())?;
+                Ok(stored.clone())
+            }
+            (_, None) => Err(Error::Range { asked: size, size: 0 }),
+        }
+    }
+
+    /// Writes the tiles, signs, and stores a checkpoint of `size` entries.
+    fn sequence(&self, size: u64) -> Result<Published> {
+        let previous = self.stored.as_ref().map_or(0, |stored| stored.checkpoint.size);
         for tile in Tile::of_size(size).filter(|tile| reaches_beyond(tile, previous)) {
             self.shared.put_tile(&tile)?;
         }
@@ -63,9 +78,7 @@ impl Publisher {
             .map_err(|why| Error::Signer { what: "checkpoint", why })?;
         let note = Note { text: checkpoint.text(), signatures }.to_string();
         self.store(previous, size, root, note.clone())?;
-        let published = Published { checkpoint, note };
-        self.shared.release(published.clone())?;
-        Ok(published)
+        Ok(Published { checkpoint, note })
     }
 
     /// Durable by compare-and-swap before anyone sees it.

@@ -202,3 +202,21 @@ fn receipts_without_a_channel_are_logged_too() {
     let (store, opened) = EmbeddedStore::open(dir.path(), config()).unwrap();
     assert_eq!((opened.size, store.receipt(0).unwrap().unwrap()), (1, logged));
 }
+
+#[test]
+fn a_signer_that_fails_stops_the_store_and_nothing_is_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut broken = config();
+    broken.sign_promise = std::sync::Arc::new(|_| Err("the key is away".to_owned()));
+    let (store, _) = EmbeddedStore::open(dir.path(), broken).unwrap();
+    let channel = open(&store, 1, Mode::Session);
+    let error = pay(&store, &channel, 1, 10).unwrap_err();
+    assert!(
+        matches!(error, Error::Stopped { .. }) && error.to_string().contains("the key is away")
+    );
+    assert!(matches!(store.accept(voucher(&channel, 99)).wait(), Err(Error::Stopped { .. })));
+    drop(store);
+    let (store, opened) = EmbeddedStore::open(dir.path(), config()).unwrap();
+    assert_eq!(opened.size, 0);
+    assert_eq!(pay(&store, &channel, 1, 10).unwrap().receipt.sequence, 1);
+}

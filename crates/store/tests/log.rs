@@ -4,7 +4,9 @@
 
 mod common;
 
+use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use alloy_primitives::B256;
 use common::*;
@@ -14,7 +16,8 @@ use tlog_tiles::{Hash, TileHashReader, TileReader};
 use vouch_core::channel::Mode;
 use vouch_core::log::note::{self, Note, Verifier};
 use vouch_core::log::{Checkpoint, merkle};
-use vouch_store::{EmbeddedStore, Error, Store};
+use vouch_journal::testing::MemoryDisk;
+use vouch_store::{EmbeddedStore, Error, FileTiles, Store, TileStore};
 
 /// Reads tiles as any client of the log would: from the public files.
 struct Client<'a>(&'a EmbeddedStore);
@@ -204,6 +207,66 @@ fn a_log_behind_what_it_released_does_not_start() {
     std::fs::remove_file(live.join("log/checkpoint")).unwrap();
     let (store, _) = EmbeddedStore::open(&live, config()).unwrap();
     assert!(matches!(store.check_extends(second.size, second.root), Err(Error::Behind { .. })));
+}
+
+/// Files whose writing can be made to fail.
+#[derive(Debug)]
+struct FlakyTiles {
+    files: FileTiles,
+    /// Paths that start with this cannot be written.
+    broken: Mutex<Option<&'static str>>,
+}
+
+impl TileStore for FlakyTiles {
+    fn put(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        match *self.broken.lock().unwrap() {
+            Some(broken) if path.starts_with(broken) => Err(io::Error::other("unplugged")),
+            _ => self.files.put(path, bytes),
+        }
+    }
+
+    fn get(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        self.files.get(path)
+    }
+
+    fn size(&self, path: &str) -> io::Result<Option<u64>> {
+        self.files.size(path)
+    }
+
+    fn remove_partials(&self, path: &str) -> io::Result<()> {
+        self.files.remove_partials(path)
+    }
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_is_released_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let tiles = Arc::new(FlakyTiles {
+        files: FileTiles::open(dir.path()).unwrap(),
+        broken: Mutex::new(None),
+    });
+    let disk = Box::new(MemoryDisk::default());
+    let (store, _) =
+        EmbeddedStore::open_on(disk, Arc::clone(&tiles) as Arc<dyn TileStore>, config()).unwrap();
+    for (size, broken) in [(300, "tile/0"), (600, "tile/entries"), (900, "checkpoint")] {
+        fill(&store, 300);
+        let before = store.checkpoint();
+        *tiles.broken.lock().unwrap() = Some(broken);
+        for _ in 0..2 {
+            assert!(matches!(store.publish_checkpoint().wait(), Err(Error::Tiles { .. })));
+            assert_eq!(store.checkpoint(), before, "nothing is released");
+        }
+        *tiles.broken.lock().unwrap() = None;
+        assert_eq!(store.publish_checkpoint().wait().unwrap().checkpoint.size, size);
+        foreign_checkpoint(&store);
+    }
+    // Stored but not released, and the log has grown since.
+    fill(&store, 1);
+    *tiles.broken.lock().unwrap() = Some("checkpoint");
+    assert!(store.publish_checkpoint().wait().is_err());
+    *tiles.broken.lock().unwrap() = None;
+    fill(&store, 1);
+    assert_eq!(store.publish_checkpoint().wait().unwrap().checkpoint.size, 902);
 }
 
 #[test]

@@ -45,7 +45,6 @@ impl Rpc {
             storage_hash: proof.account.storage_root,
             account_proof: proof.account_proof,
             storage_proof,
-            ..Default::default()
         })
     }
 }

@@ -1,4 +1,5 @@
 //! A chain on a real directory, driven by stock alloy clients, over HTTP and in process.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
 
 mod bad_input;
 mod durability;

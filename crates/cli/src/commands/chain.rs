@@ -9,7 +9,12 @@ use crate::{arguments, config::Config, node, output::Output, serve};
 
 pub(crate) const DEFAULT_LISTEN: SocketAddr = serve::loopback(8545);
 
-pub(crate) async fn run(arguments: arguments::Chain, config: &Config, data_dir: &Path, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    arguments: arguments::Chain,
+    config: &Config,
+    data_dir: &Path,
+    output: Output,
+) -> anyhow::Result<()> {
     let operator = Wallet::open_or_create(&data_dir.join("provider"), &crate::passphrase())?;
     let chain = node::open(data_dir, operator.address())?;
     let listen = arguments.listen.or(config.chain.listen).unwrap_or(DEFAULT_LISTEN);

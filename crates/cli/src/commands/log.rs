@@ -14,15 +14,20 @@ use crate::{
 pub(crate) async fn run(arguments: arguments::Log, output: Output) -> anyhow::Result<()> {
     let client = reqwest::Client::new();
     let base = arguments.provider.trim_end_matches('/');
-    let provider: ProviderDocument = get_json(&client, &format!("{base}/.well-known/vouch.json")).await?;
+    let provider: ProviderDocument =
+        get_json(&client, &format!("{base}/.well-known/vouch.json")).await?;
     let text = get_bytes(&client, &format!("{base}/log/checkpoint")).await?;
     let text = String::from_utf8(text).context("the checkpoint is not UTF-8")?;
     let note = note::Note::parse(&text)?;
     let key = note::Verifier::parse(&provider.log.key)?;
     let checkpoint = Checkpoint::verify(&note, &key, provider.provider)?;
     // Two signatures are the log's own; the rest are witnesses', whose keys are not known here.
-    let witnesses: Vec<_> =
-        note.signatures.iter().filter(|line| line.name != checkpoint.origin).map(|line| &line.name).collect();
+    let witnesses: Vec<_> = note
+        .signatures
+        .iter()
+        .filter(|line| line.name != checkpoint.origin)
+        .map(|line| &line.name)
+        .collect();
     let value = json!({
         "origin": checkpoint.origin,
         "size": checkpoint.size,

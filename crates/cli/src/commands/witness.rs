@@ -43,18 +43,26 @@ struct LogKeyOf {
     key: String,
 }
 
-pub(crate) async fn run(arguments: arguments::Witness, data_dir: &Path, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    arguments: arguments::Witness,
+    data_dir: &Path,
+    output: Output,
+) -> anyhow::Result<()> {
     let directory = data_dir.join("witness");
-    let key = LogKey::open_or_create(&directory)?;
+    let key = LogKey::open_or_create(&directory, &crate::passphrase())?;
     let verifier = note::Verifier::witness(&arguments.name, key.signing_key());
     if arguments.show_key {
         return output.answer(&verifier.to_string(), || verifier.to_string());
     }
-    let (mut journal, _) = Journal::open(&directory.join("journal"), vouch_journal::Options::default())?;
+    let (mut journal, _) =
+        Journal::open(&directory.join("journal"), vouch_journal::Options::default())?;
     let mut seen: Vec<Seen> = Vec::new();
     for record in journal.iter() {
         let (_, bytes) = record?;
-        remember(&mut seen, serde_json::from_slice(&bytes).context("a record of the witness is unreadable")?);
+        remember(
+            &mut seen,
+            serde_json::from_slice(&bytes).context("a record of the witness is unreadable")?,
+        );
     }
     output.line(format_args!("witness {verifier}"));
     output.line(format_args!("watches {}, Ctrl-C ends it", arguments.provider));
@@ -64,7 +72,10 @@ pub(crate) async fn run(arguments: arguments::Witness, data_dir: &Path, output: 
         match look(&client, &arguments, &key, &mut journal, &mut seen).await {
             Ok(Some(checkpoint)) => {
                 failing = false;
-                output.line(format_args!("cosigned {} at size {}", checkpoint.origin, checkpoint.size));
+                output.line(format_args!(
+                    "cosigned {} at size {}",
+                    checkpoint.origin, checkpoint.size
+                ));
             }
             Ok(None) => failing = false,
             Err(error) if error.is::<Rewritten>() => return Err(error),
@@ -106,17 +117,21 @@ async fn look(
     let verifier = note::Verifier::parse(&provider.log.key)?;
     let checkpoint = Checkpoint::verify(&note, &verifier, provider.provider)?;
     if let Some(last) = seen.iter().find(|last| last.origin == checkpoint.origin) {
-        if (last.size, last.root) == (checkpoint.size, checkpoint.root) && cosigned(&note, arguments, key) {
+        if (last.size, last.root) == (checkpoint.size, checkpoint.root)
+            && cosigned(&note, arguments, key)
+        {
             return Ok(None);
         }
         consistent(client, base, last, &checkpoint).await?;
     }
-    let now = Seen { origin: checkpoint.origin.clone(), size: checkpoint.size, root: checkpoint.root };
+    let now =
+        Seen { origin: checkpoint.origin.clone(), size: checkpoint.size, root: checkpoint.root };
     journal.append(&serde_json::to_vec(&now)?)?;
     journal.sync()?;
     remember(seen, now);
     let line = note::cosign(&arguments.name, key.signing_key(), &note.text, unix_seconds());
-    let answer = client.post(format!("{base}/log/cosignatures")).body(line.to_string()).send().await?;
+    let answer =
+        client.post(format!("{base}/log/cosignatures")).body(line.to_string()).send().await?;
     let status = answer.status();
     if !status.is_success() {
         let body = answer.text().await.unwrap_or_default();
@@ -130,7 +145,12 @@ fn cosigned(note: &note::Note, arguments: &arguments::Witness, key: &LogKey) -> 
     note::Verifier::witness(&arguments.name, key.signing_key()).verify(note).is_some()
 }
 
-async fn consistent(client: &reqwest::Client, base: &str, last: &Seen, new: &Checkpoint) -> anyhow::Result<()> {
+async fn consistent(
+    client: &reqwest::Client,
+    base: &str,
+    last: &Seen,
+    new: &Checkpoint,
+) -> anyhow::Result<()> {
     let rewritten = |why: String| anyhow::Error::new(Rewritten(why));
     ensure!(
         new.size >= last.size,

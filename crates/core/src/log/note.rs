@@ -149,7 +149,8 @@ impl Verifier {
     pub fn parse(text: &str) -> Result<Self, Error> {
         let malformed = |why: &str| Error::malformed("verifier key", why);
         let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(_hash), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(name), Some(_hash), Some(key)) = (parts.next(), parts.next(), parts.next())
+        else {
             return Err(malformed("it is not name+hash+key"));
         };
         let blob = STANDARD.decode(key).map_err(|_| malformed("its key is not standard base64"))?;

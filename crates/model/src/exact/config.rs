@@ -4,27 +4,27 @@ use crate::{Error, Gguf};
 
 /// Extents of a llama model. All are checked against each other and against what the kernels take.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Config {
+pub(crate) struct Config {
     /// Transformer blocks.
-    pub layers: usize,
+    pub(crate) layers: usize,
     /// Width of the residual stream; a multiple of 32.
-    pub width: usize,
+    pub(crate) width: usize,
     /// Inner width of the feed-forward blocks; a multiple of 32.
-    pub feed_forward: usize,
+    pub(crate) feed_forward: usize,
     /// Query heads.
-    pub heads: usize,
+    pub(crate) heads: usize,
     /// Key-value heads; divides `heads`.
-    pub kv_heads: usize,
+    pub(crate) kv_heads: usize,
     /// Dimension of one head; a multiple of 8.
-    pub head_dimension: usize,
+    pub(crate) head_dimension: usize,
     /// Entries of the vocabulary; a multiple of 8.
-    pub vocabulary: usize,
+    pub(crate) vocabulary: usize,
     /// Positions the model was trained for.
-    pub context: usize,
+    pub(crate) context: usize,
     /// Base of the rotary frequencies.
-    pub rope_base: f32,
+    pub(crate) rope_base: f32,
     /// Added to the mean square in RMS norm.
-    pub norm_epsilon: f32,
+    pub(crate) norm_epsilon: f32,
 }
 
 /// No model of this engine is larger in any extent; keeps products of extents within 64 bits.
@@ -36,7 +36,7 @@ impl Config {
     /// # Errors
     /// [`Error::Gguf`] where a key is absent; [`Error::Unsupported`] where the model is not one
     /// this engine computes.
-    pub fn read(gguf: &Gguf) -> Result<Self, Error> {
+    pub(crate) fn read(gguf: &Gguf) -> Result<Self, Error> {
         let refuse = |detail: String| unsupported(gguf, detail);
         let architecture = gguf.architecture()?;
         if architecture != "llama" {
@@ -105,7 +105,7 @@ impl Config {
 
     /// Query heads that share one key-value head.
     #[must_use]
-    pub fn group(&self) -> usize {
+    pub(crate) fn group(&self) -> usize {
         self.heads / self.kv_heads
     }
 }

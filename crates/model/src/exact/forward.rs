@@ -232,7 +232,7 @@ impl Runner {
                 .extend_from_slice(&rows[token * width + head * dimension..][..heads * dimension]);
             for query in queries.chunks_exact_mut(dimension) {
                 model.rope.rotate(position, query);
-                query.iter_mut().for_each(|q| *q = *q * scale);
+                query.iter_mut().for_each(|q| *q *= scale);
             }
             let cache = segments[segment].cache.head(layer, head / config.group(), position + 1);
             scratch.scores.resize(scores_length(heads, position + 1), 0.0);

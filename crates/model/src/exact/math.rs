@@ -15,14 +15,8 @@ pub(crate) mod exp_constants {
     pub(crate) const LN2_HIGH: f32 = 0.693_359_4;
     pub(crate) const LN2_LOW: f32 = -2.121_944_4e-4;
     /// Highest degree first (Cephes `expf`).
-    pub(crate) const POLYNOMIAL: [f32; 6] = [
-        1.987_569_1e-4,
-        1.398_199_9e-3,
-        8.333_452e-3,
-        4.166_579_6e-2,
-        1.666_666_5e-1,
-        5.000_000_1e-1,
-    ];
+    pub(crate) const POLYNOMIAL: [f32; 6] =
+        [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1];
 }
 
 /// `e^x` for x clamped to [-87, 88]; relative error below 2e-7. NaN gives `exp(-87)`.

@@ -216,6 +216,6 @@ fn compute(
 
 fn add(out: &mut [f32], terms: &[f32]) {
     for (out, term) in out.iter_mut().zip(terms) {
-        *out = *out + term;
+        *out += term;
     }
 }

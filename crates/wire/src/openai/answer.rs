@@ -113,6 +113,12 @@ impl Chunker {
         &self.head
     }
 
+    /// Takes what names the answer out.
+    #[must_use]
+    pub fn into_head(self) -> Head {
+        self.head
+    }
+
     /// The first chunk: the role, and the prompt's ids where the engine has them.
     #[must_use]
     pub fn first(&self, input_ids: Option<Vec<u32>>) -> Chunk {

@@ -52,7 +52,7 @@ fn dot_q4(records: &[[u8; Q4_RECORD]], input: QuantisedRow<'_>) -> [f32; ROWS] {
             }
             let scale = half_at(record, 128 + 2 * r) * input.scales[block];
             let minimum = half_at(record, 144 + 2 * r) * input.sums[block];
-            *acc = *acc + (dot as f32 * scale + minimum);
+            *acc += dot as f32 * scale + minimum;
         }
     }
     acc
@@ -73,7 +73,7 @@ fn dot_q8(
                 let weight = weights[e / 4 * 32 + r * 4 + e % 4].cast_signed();
                 dot += i32::from(weight) * i32::from(*value);
             }
-            *acc = *acc + dot as f32 * (half_at(scales, 2 * r) * input.scales[block]);
+            *acc += dot as f32 * (half_at(scales, 2 * r) * input.scales[block]);
         }
     }
     acc
@@ -108,7 +108,7 @@ pub(super) fn norm(x: &[f32], weights: &[f32], epsilon: f32, out: &mut [f32]) {
     let mut squares = [0f32; 8];
     for x in x.as_chunks::<8>().0 {
         for (square, x) in squares.iter_mut().zip(x) {
-            *square = *square + x * x;
+            *square += x * x;
         }
     }
     let mean = sum_lanes(squares) / x.len() as f32;
@@ -141,7 +141,7 @@ fn attend(queries: &[f32], cache: HeadCache<'_>, scores: &mut [f32], out: &mut [
         for (d, out) in out.iter_mut().enumerate() {
             let mut acc = 0f32;
             for (position, score) in scores[..cache.positions].iter().enumerate() {
-                acc = acc + score * half_to_f32(cache.values[position * cache.dimension + d]);
+                acc += score * half_to_f32(cache.values[position * cache.dimension + d]);
             }
             *out = acc * inverse;
         }
@@ -152,7 +152,7 @@ fn key_dot(query: &[f32], cache: &HeadCache<'_>, position: usize) -> f32 {
     let block = position / KEY_BLOCK * KEY_BLOCK * cache.dimension;
     let mut acc = 0f32;
     for (d, q) in query.iter().enumerate() {
-        acc = acc + q * half_to_f32(cache.keys[block + d * KEY_BLOCK + position % KEY_BLOCK]);
+        acc += q * half_to_f32(cache.keys[block + d * KEY_BLOCK + position % KEY_BLOCK]);
     }
     acc
 }
@@ -170,7 +170,7 @@ fn softmax(scores: &mut [f32]) -> f32 {
                 true => 0.0,
                 false => exp(*score - max),
             };
-            *sum = *sum + *score;
+            *sum += *score;
         }
     }
     sum_lanes(sums)

@@ -1,0 +1,46 @@
+//! `vouch up`: chain, model, gateway and log in one process.
+
+use std::path::Path;
+
+use vouch_contracts::Deployment;
+use vouch_settle::Schedule;
+
+use super::chain;
+use crate::{
+    arguments,
+    config::Config,
+    node,
+    output::Output,
+    provider::{Keys, Provider, Settling},
+    serve,
+};
+
+pub(crate) async fn run(
+    mut arguments: arguments::Up,
+    config: &Config,
+    data_dir: &Path,
+    output: Output,
+) -> anyhow::Result<()> {
+    config.fill_sale(&mut arguments.sale);
+    let keys = Keys::open(data_dir)?;
+    let chain = node::open(data_dir, keys.wallet.address())?;
+    let listen = arguments.chain_listen.or(config.chain.listen).unwrap_or(chain::DEFAULT_LISTEN);
+    let (listener, address) = serve::bind(listen, "--chain-listen").await?;
+    let rpc = format!("http://{address}");
+    let settling = Settling {
+        provider: chain.provider(),
+        deployment: Deployment::genesis(chain.chain_id()),
+        rpc: Some(rpc.clone()),
+        finality: 0,
+        schedule: Schedule::default(),
+    };
+    let provider = Provider::start(data_dir, keys, settling, &arguments.sale).await?;
+    let json_rpc = tokio::spawn(serve::until(listener, chain.router(), std::future::pending()));
+    provider.announce(Some(&rpc), output)?;
+    provider.serve(serve::interrupted()).await?;
+    // The chain outlives the gateway, whose last transactions go to it.
+    json_rpc.abort();
+    chain.close()?;
+    output.line("ended");
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! A provider put together: keys, store, chain, models, gateway.
+
+pub(crate) mod models;
+mod settlement;
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use alloy::providers::DynProvider;
+use alloy_primitives::U256;
+use anyhow::Context;
+use serde_json::json;
+use tokio::{net::TcpListener, sync::watch};
+use vouch_contracts::{Deployment, bindings::TestDollar::TestDollarInstance};
+use vouch_core::{
+    domain::Domain,
+    log::note::{self, Verifier},
+    terms::LogTerms,
+};
+use vouch_gateway::{Config, Gateway, Limits};
+use vouch_settle::{Schedule, Settler};
+use vouch_store::{EmbeddedStore, Store};
+use vouch_wallet::{LogKey, Wallet};
+use vouch_wire::vouch::Asset;
+
+use crate::{arguments::Sale, output::Output, serve, time::unix_milliseconds};
+use settlement::OnSettler;
+
+/// Where the gateway listens, where nothing is said.
+const DEFAULT_LISTEN: SocketAddr = serve::loopback(4020);
+/// x402's shortest delay would leave a day's outage unanswered; a day does not.
+const WITHDRAW_DELAY_S: u64 = 24 * 60 * 60;
+/// What stock clients are told to deposit: some thousand short answers.
+const MIN_DEPOSIT: u128 = 500_000;
+const QUANTUM_TOKENS: u32 = 64;
+const MERGE_DELAY_S: u32 = 60;
+
+/// The keys of a provider, in `data_dir/provider`.
+pub(crate) struct Keys {
+    pub(crate) wallet: Arc<Wallet>,
+    log: Arc<LogKey>,
+}
+
+impl Keys {
+    pub(crate) fn open(data_dir: &Path) -> anyhow::Result<Self> {
+        let directory = data_dir.join("provider");
+        let passphrase = crate::passphrase();
+        Ok(Self {
+            wallet: Arc::new(Wallet::open_or_create(&directory, &passphrase)?),
+            log: Arc::new(LogKey::open_or_create(&directory, &passphrase)?),
+        })
+    }
+}
+
+/// Where a provider settles.
+pub(crate) struct Settling {
+    pub(crate) provider: DynProvider,
+    pub(crate) deployment: Deployment,
+    /// The chain's address for buyers, where the provider runs it.
+    pub(crate) rpc: Option<String>,
+    /// Blocks until a deposit counts.
+    pub(crate) finality: u64,
+    pub(crate) schedule: Schedule,
+}
+
+/// A provider that is ready to serve.
+pub(crate) struct Provider {
+    gateway: Gateway,
+    listener: TcpListener,
+    settler: Arc<Settler>,
+    schedule: Schedule,
+    url: String,
+    model: String,
+    address: String,
+}
+
+impl Provider {
+    pub(crate) async fn start(
+        data_dir: &Path,
+        keys: Keys,
+        settling: Settling,
+        sale: &Sale,
+    ) -> anyhow::Result<Self> {
+        let (listener, address) =
+            serve::bind(sale.listen.unwrap_or(DEFAULT_LISTEN), "--listen").await?;
+        let url = format!("http://{address}");
+        let deployment = settling.deployment;
+        let domain = Domain { chain: deployment.chain_id, settlement: deployment.settlement };
+        let origin = format!("vouch.localhost/{}/{:x}", domain.chain, keys.wallet.address());
+        let store = open_store(data_dir, domain, &origin, &keys)?;
+        let settler = Settler::new(
+            settling.provider,
+            &keys.wallet,
+            deployment,
+            store.clone(),
+            settling.finality,
+        )?;
+        // A log behind its own anchor is an older copy of the data: going on would fork it.
+        if let Some((size, root)) = settler.anchored(&origin).await? {
+            store.check_extends(size, root)?;
+        }
+        let model = models::load(sale).await?;
+        let name = model.name.clone();
+        let asset = asset(&settler).await?;
+        let faucet = settling.rpc.is_some();
+        let config = Config {
+            public_url: url.clone(),
+            domain,
+            collector: deployment.collector,
+            anchor: Some(deployment.anchor),
+            rpc: settling.rpc,
+            faucet,
+            provider: keys.wallet.address(),
+            agent: U256::ZERO,
+            receiver_authorizer: keys.wallet.address(),
+            withdraw_delay_s: WITHDRAW_DELAY_S,
+            asset,
+            min_deposit: MIN_DEPOSIT,
+            quantum_tokens: sale.quantum.unwrap_or(QUANTUM_TOKENS),
+            log: LogTerms {
+                key: keys.log.verifier(&origin).to_string(),
+                origin,
+                merge_delay_s: MERGE_DELAY_S,
+            },
+            witnesses: witnesses(&sale.witnesses)?,
+            limits: Limits::default(),
+        };
+        let address = config.provider.to_string();
+        let settler = Arc::new(settler);
+        let settlement = Arc::new(OnSettler(settler.clone()));
+        let gateway =
+            Gateway::new(config, store, vec![model], settlement, Arc::new(unix_milliseconds))?;
+        Ok(Self {
+            gateway,
+            listener,
+            settler,
+            schedule: settling.schedule,
+            url,
+            model: name,
+            address,
+        })
+    }
+
+    /// Says that it is ready; `chain` is named if it runs here.
+    pub(crate) fn announce(&self, chain: Option<&str>, output: Output) -> anyhow::Result<()> {
+        let value = json!({
+            "gateway": self.url,
+            "chain": chain,
+            "chainId": self.settler.deployment().chain_id,
+            "model": self.model,
+            "provider": self.address,
+            "asset": self.settler.deployment().token,
+        });
+        output.ready(&value, || {
+            let chain = chain.map(|chain| format!("  chain     {chain}\n")).unwrap_or_default();
+            format!(
+                "vouch sells {}\n  gateway   {}/v1\n{chain}  provider  {}\n\nAsk it:   vouch ask \"What is a receipt?\"\nUse it:   vouch connect --budget 5   then any OpenAI client at http://127.0.0.1:4021/v1\nCtrl-C ends it; nothing that was acknowledged is lost.",
+                self.model, self.url, self.address
+            )
+        })
+    }
+
+    /// Serves until `end` is ready; then finishes what runs, anchors, and settles what is due.
+    pub(crate) async fn serve(self, end: impl Future<Output = ()> + Send) -> anyhow::Result<()> {
+        let (stop, stopped) = watch::channel(false);
+        let settler = self.settler.clone();
+        let schedule = self.schedule;
+        let following = tokio::spawn(async move { settler.follow(schedule, stopped).await });
+        let served = self.gateway.serve(self.listener, end).await;
+        // Nobody listens only if following has ended by itself.
+        let _told = stop.send(true);
+        following.await?;
+        self.settler.anchor_newest().await;
+        served.context("the gateway failed")
+    }
+}
+
+fn open_store(
+    data_dir: &Path,
+    domain: Domain,
+    origin: &str,
+    keys: &Keys,
+) -> anyhow::Result<Arc<EmbeddedStore>> {
+    let (promises, checkpoints, log) = (keys.wallet.clone(), keys.wallet.clone(), keys.log.clone());
+    let config = vouch_store::Config::new(
+        domain,
+        origin.to_owned(),
+        Arc::new(unix_milliseconds),
+        Arc::new(move |promise| Ok(promises.sign(promise.digest(&domain)))),
+        Arc::new(move |checkpoint| {
+            let signature = checkpoints.sign(checkpoint.digest());
+            Ok(vec![
+                log.sign(&checkpoint.origin, &checkpoint.text()),
+                note::sign_eip712(&checkpoint.origin, checkpoints.address(), &signature),
+            ])
+        }),
+    );
+    let directory = data_dir.join("provider").join("store");
+    let (store, opened) = EmbeddedStore::open(&directory, config)
+        .with_context(|| format!("the store in {} cannot be opened", directory.display()))?;
+    tracing::info!(entries = opened.size, "opened the store");
+    Ok(Arc::new(store))
+}
+
+/// What the token says of itself.
+async fn asset(settler: &Settler) -> anyhow::Result<Asset> {
+    let address = settler.deployment().token;
+    let token = TestDollarInstance::new(address, settler.provider());
+    Ok(Asset {
+        address,
+        name: token.name().call().await.context("the token has no name")?,
+        version: token.version().call().await.context("the token has no EIP-712 version")?,
+        decimals: token.decimals().call().await.context("the token has no decimals")?,
+        symbol: token.symbol().call().await.context("the token has no symbol")?,
+    })
+}
+
+fn witnesses(keys: &[String]) -> anyhow::Result<Vec<Verifier>> {
+    let parse = |key: &String| {
+        Verifier::parse(key).with_context(|| format!("--witness {key:?} is no verifier key"))
+    };
+    keys.iter().map(parse).collect()
+}

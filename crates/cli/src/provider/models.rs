@@ -1,0 +1,75 @@
+//! The models on sale: an exact engine over a file, or somebody's server.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use vouch_core::money::Prices;
+use vouch_gateway::{ModelConfig, TokenizerDocument};
+use vouch_model::{
+    exact::{ExactEngine, ExactOptions},
+    source::{DEFAULT, ModelSource, Progress, default_cache_dir},
+    upstream::{UpstreamEngine, UpstreamOptions},
+};
+
+use crate::{arguments::Sale, money::Dollars};
+
+/// Dollars for a million tokens, where nothing is said: some small models' market price.
+const PRICE_INPUT: Dollars = Dollars(100_000);
+const PRICE_OUTPUT: Dollars = Dollars(400_000);
+
+/// Loads what is on sale.
+pub(crate) async fn load(sale: &Sale) -> anyhow::Result<ModelConfig> {
+    let input = sale.price_input.unwrap_or(PRICE_INPUT).0;
+    let output = sale.price_output.unwrap_or(PRICE_OUTPUT).0;
+    let prices = Prices { input, cached: input, output, request: 0 };
+    match &sale.upstream {
+        Some(url) => upstream(url, sale, prices),
+        None => exact(sale, prices).await,
+    }
+}
+
+fn upstream(url: &str, sale: &Sale, prices: Prices) -> anyhow::Result<ModelConfig> {
+    let name = sale.upstream_model.clone();
+    let name =
+        name.context("--upstream needs --upstream-model, the upstream's name for the model")?;
+    let mut options = UpstreamOptions::new(url, &name);
+    options.api_key.clone_from(&sale.upstream_key);
+    let engine = Arc::new(UpstreamEngine::new(options)?);
+    Ok(ModelConfig { name, engine, prices, tokenizer: None })
+}
+
+async fn exact(sale: &Sale, prices: Prices) -> anyhow::Result<ModelConfig> {
+    let path = fetch(sale.model.as_deref().unwrap_or(DEFAULT)).await?;
+    let options = ExactOptions { threads: sale.threads.unwrap_or(0), ..ExactOptions::default() };
+    let engine = tokio::task::spawn_blocking(move || ExactEngine::open(&path, &options)).await??;
+    let tokenizer = TokenizerDocument {
+        sha256: engine.tokenizer().hash(),
+        json: engine.tokenizer().spec().to_json()?.into(),
+    };
+    let name = vouch_model::Engine::entry(&engine).card.name.clone();
+    Ok(ModelConfig { name, engine: Arc::new(engine), prices, tokenizer: Some(tokenizer) })
+}
+
+/// The model's file, fetched if it is not here; a bar shows on a terminal how far it is.
+pub(crate) async fn fetch(source: &str) -> anyhow::Result<PathBuf> {
+    let source: ModelSource = source.parse()?;
+    let cache = default_cache_dir(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
+    let cache =
+        cache.context("no place for models: set XDG_CACHE_HOME or HOME to an absolute path")?;
+    let path = tokio::task::spawn_blocking(move || {
+        let bar = ProgressBar::new(0);
+        if let Ok(style) =
+            ProgressStyle::with_template("  model {bar:30} {bytes}/{total_bytes} {eta}")
+        {
+            bar.set_style(style);
+        }
+        let path = source.fetch(&cache, &mut |Progress { done_bytes, total_bytes }| {
+            bar.set_length(total_bytes);
+            bar.set_position(done_bytes);
+        });
+        bar.finish_and_clear();
+        path
+    });
+    Ok(path.await??)
+}

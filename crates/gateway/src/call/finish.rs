@@ -1,0 +1,212 @@
+//! Ends a call: charge, receipt and answer in one durable write, or nothing at all.
+
+use alloy_primitives::B256;
+use tokio::time::Instant;
+use vouch_core::{
+    Error as CoreError, commitment,
+    receipt::{Kind, Receipt, Status, Tier, VERSION, flags},
+};
+use vouch_store::{Error as StoreError, Hold, StoredAnswer};
+use vouch_wire::{
+    openai::{Answer, Ending as LastChunks, FinishReason, Head, Response},
+    sse,
+    vouch::{Acknowledgement, RECEIPT_EVENT},
+};
+
+use super::{
+    Paid,
+    caller::{Caller, Left},
+    meter::Meter,
+    run::{Ending, Run},
+};
+use crate::{app::App, error::Refusal, offer::Asked};
+
+/// Why a call could not be committed.
+#[derive(Debug, thiserror::Error)]
+enum CommitError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Core(#[from] CoreError),
+}
+
+/// How a call that is charged ended.
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    status: Status,
+    reason: Option<FinishReason>,
+    commitment: B256,
+}
+
+/// Ends a call.
+pub(super) async fn finish(mut run: Run, ending: Ending) {
+    let last = match charged(&run, ending) {
+        Ok(last) => last,
+        Err(refusal) => {
+            // First the money, then the word: a caller that repeats at once finds it released.
+            drop(run.call);
+            return run.caller.refuse(refusal);
+        }
+    };
+    let charge = settle(&mut run);
+    let live = run.is_live();
+    if live && last.status != Status::StoppedByPayer && tell_end(&mut run, last).await.is_err() {
+        tracing::debug!("the payer left before the end");
+    }
+    let Run { app, call, caller, meter, chunker, seed, .. } = run;
+    // Held to the last word, so that a stop waits for it.
+    let _permit = call.permit;
+    let head = chunker.into_head();
+    let draft = Draft { app: &app, asked: &call.asked, paid: &call.paid, head, seed, last };
+    match draft.commit(call.hold, meter, charge).await {
+        Ok(stored) if live => acknowledge(caller, call.paid.nonce, stored).await,
+        Ok(stored) => caller.answer(stored),
+        Err(error) => {
+            tracing::error!(%error, "a call could not be committed");
+            caller.refuse(Refusal::Lost);
+        }
+    }
+}
+
+/// What is charged, and how; the refusal where nothing is.
+fn charged(run: &Run, ending: Ending) -> Result<Last, Refusal> {
+    let last = |status| Ok(Last { status, reason: None, commitment: B256::ZERO });
+    // What was only collected here, and never given out, is not owed.
+    let delivered = run.is_live() && run.meter.usage().output > 0;
+    match ending {
+        Ending::Finished { reason, commitment } => {
+            Ok(Last { status: Status::Complete, reason: Some(reason), commitment })
+        }
+        Ending::OutOfFunds => last(Status::OutOfFunds),
+        Ending::Left if run.meter.has_started() => last(Status::StoppedByPayer),
+        Ending::Left => Err(Refusal::Lost),
+        Ending::Failed(error) if delivered => {
+            tracing::warn!(%error, "the engine failed in mid-stream");
+            last(Status::Failed)
+        }
+        Ending::Failed(error) => Err(Refusal::Engine(error)),
+        Ending::Interrupted if delivered => last(Status::Failed),
+        Ending::Interrupted => Err(Refusal::Stopping),
+    }
+}
+
+/// The charge for what was generated. An engine without ids may report more at its end than was
+/// set aside; what a voucher covers of that is taken, the rest is the provider's loss.
+fn settle(run: &mut Run) -> u128 {
+    let max_charge = run.call.paid.max_charge;
+    let live = run.is_live();
+    let hold = &mut run.call.hold;
+    let price = run.meter.price(&run.meter.usage()).min(max_charge);
+    let more = price.saturating_sub(hold.amount());
+    if more > 0
+        && live
+        && let Err(error) = run.app.store.extend(hold, more)
+    {
+        tracing::debug!(%error, "a report above the hold is lowered");
+    }
+    run.meter.settle(hold.amount().min(max_charge))
+}
+
+/// Writes the last chunks. The disk syncs while the payer reads them; the receipt follows.
+async fn tell_end(run: &mut Run, last: Last) -> Result<(), Left> {
+    run.write_first().await?;
+    let ending = LastChunks {
+        reason: last.reason,
+        usage: run.meter.usage().into(),
+        include_usage: run.call.asked.include_usage,
+    };
+    for chunk in run.chunker.last(ending) {
+        run.write(None, &chunk).await?;
+    }
+    Ok(())
+}
+
+async fn acknowledge(mut caller: Caller, nonce: B256, stored: StoredAnswer) {
+    let acknowledged = stored.acknowledged;
+    let acknowledgement =
+        Acknowledgement { receipt: acknowledged.receipt, promise: acknowledged.promise, nonce };
+    let Ok(json) = serde_json::to_string(&acknowledgement) else { return };
+    let mut bytes = sse::encode(Some(RECEIPT_EVENT), &json);
+    bytes.extend_from_slice(&sse::encode(None, "[DONE]"));
+    if caller.write(bytes.into()).await.is_err() {
+        tracing::debug!("the payer left before the receipt");
+    }
+}
+
+/// All that a receipt is made of, but the charge.
+struct Draft<'a> {
+    app: &'a App,
+    asked: &'a Asked,
+    paid: &'a Paid,
+    head: Head,
+    seed: [u8; 32],
+    last: Last,
+}
+
+impl Draft<'_> {
+    async fn commit(
+        self,
+        hold: Hold,
+        meter: Meter,
+        charge: u128,
+    ) -> Result<StoredAnswer, CommitError> {
+        let app = self.app;
+        let (receipt, answer) = self.draw(meter, charge)?;
+        let began = Instant::now();
+        let acknowledged = app.store.commit(hold, receipt, answer.clone()).await?;
+        app.metrics.committed(&acknowledged.receipt, began.elapsed());
+        Ok(StoredAnswer { acknowledged, answer })
+    }
+
+    /// The receipt, and the canonical response that it commits to.
+    fn draw(self, meter: Meter, charge: u128) -> Result<(Receipt, Vec<u8>), CoreError> {
+        let Self { app, asked, paid, head, seed, last } = self;
+        let usage = meter.usage();
+        let (text, ids) = meter.into_parts();
+        let tokens = match &ids {
+            Some(ids) => commitment::tokens(&paid.nonce, &ids.input_ids, &ids.output_ids),
+            None => commitment::tokens(&paid.nonce, &[], &[]),
+        };
+        let mut flags = 0;
+        for (flag, set) in [
+            (flags::CALLERS_SEED, asked.seed.is_some()),
+            (flags::PROVIDERS_NONCE, paid.mode == vouch_core::channel::Mode::Stock),
+            (flags::NO_TOKEN_IDS, ids.is_none()),
+        ] {
+            flags |= if set { flag } else { 0 };
+        }
+        let tier = if ids.is_some() { asked.model.tier } else { Tier::Signed };
+        let answer = Answer { head, text, ids, reason: last.reason, usage: usage.into() };
+        let response: Response = answer.into_response();
+        let canonical = commitment::canonical_json(&response)?;
+        let receipt = Receipt {
+            version: VERSION,
+            domain: app.config.domain,
+            kind: Kind::Inference,
+            status: last.status,
+            tier,
+            flags,
+            provider: app.config.provider,
+            agent: app.config.agent,
+            payer: paid.channel.config.payer,
+            channel: paid.channel.id,
+            // The store fills sequence and cumulative in.
+            sequence: 0,
+            request: paid.request,
+            response: commitment::response(&paid.nonce, &canonical),
+            tokens,
+            usage,
+            model: asked.model.identity,
+            sampling: asked.sampling,
+            seed: commitment::seed(&paid.nonce, &seed),
+            commitment: last.commitment,
+            terms: asked.model.terms_hash,
+            charge,
+            cumulative: 0,
+            asset: app.config.asset.address,
+            parent: B256::ZERO,
+            time: app.now_ms(),
+        };
+        Ok((receipt, canonical))
+    }
+}

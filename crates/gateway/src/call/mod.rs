@@ -1,0 +1,158 @@
+//! One paid call, from its bytes to its acknowledgement.
+
+mod admit;
+mod caller;
+mod finish;
+mod meter;
+mod reply;
+mod run;
+
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use axum::{
+    body::Body,
+    http::{HeaderMap, Method},
+    response::Response,
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use vouch_core::channel::Mode;
+use vouch_store::{ChannelView, Hold};
+use vouch_wire::{
+    openai::Endpoint,
+    x402::{self, BatchType, PAYMENT_SIGNATURE},
+};
+
+use crate::{
+    app::App,
+    error::{Refusal, Refused},
+    offer::{self, Asked},
+    payment::Payment,
+    refund,
+    work::Permit,
+};
+use caller::Outcome;
+pub(crate) use reply::settle_header;
+
+/// A call that was paid for and may run.
+#[derive(Debug)]
+pub(crate) struct Call {
+    asked: Asked,
+    /// Mode, nonce and what the payer allows.
+    paid: Paid,
+    hold: Hold,
+    permit: Permit,
+}
+
+/// How a call is paid.
+#[derive(Debug, Clone)]
+struct Paid {
+    mode: Mode,
+    channel: ChannelView,
+    nonce: B256,
+    /// The call's commitment.
+    request: B256,
+    /// Never charged more than this.
+    max_charge: u128,
+    /// The transaction of the deposit that came with the call.
+    deposit: Option<B256>,
+}
+
+/// Answers a request to a paid route.
+pub(crate) async fn serve(
+    app: &Arc<App>,
+    endpoint: Endpoint,
+    method: &Method,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Refused> {
+    let payment = payment_of(headers)?;
+    if let Some(payment) = &payment
+        && payment.payload.r#type == BatchType::Refund
+    {
+        return refund::close(app, endpoint, payment).await;
+    }
+    if method == Method::GET {
+        // Stock clients look for the offer this way before they ask for a refund.
+        return Err(probe(app, endpoint, payment.is_some()));
+    }
+    let body = read_body(app, headers, body).await?;
+    app.check_open()?;
+    let asked = Asked::read(app, endpoint, &body).await?;
+    let Some(payment) = payment else {
+        app.metrics.unpaid();
+        return Err(Refused::unpaid(asked.required(app)));
+    };
+    let (stream, include_usage) = (asked.stream, asked.include_usage);
+    match admit::admit(app, asked, &payment, &body).await? {
+        admit::Admitted::Call(call) => {
+            let paid = call.paid.clone();
+            match caller::start(app, *call).await {
+                Ok(Outcome::Whole(whole)) => {
+                    reply::whole(app, endpoint, &paid, *whole, stream, include_usage)
+                }
+                Ok(Outcome::Stream(chunks)) => reply::stream(app, &paid, chunks),
+                Err(refused) => {
+                    app.metrics.refused();
+                    Err(Refused { settled: reply::deposited(app, &paid)?, ..refused })
+                }
+            }
+        }
+        admit::Admitted::Repeat(paid, stored) => {
+            app.metrics.repeated();
+            reply::whole(app, endpoint, &paid, *stored, stream, include_usage)
+        }
+    }
+}
+
+fn payment_of(headers: &HeaderMap) -> Result<Option<Payment>, Refusal> {
+    let Some(value) = headers.get(PAYMENT_SIGNATURE) else { return Ok(None) };
+    x402::decode("the PAYMENT-SIGNATURE header", value.as_bytes())
+        .map(Some)
+        .map_err(Refusal::PaymentMalformed)
+}
+
+fn probe(app: &App, endpoint: Endpoint, paid: bool) -> Refused {
+    if paid {
+        return Refusal::GetPays.into();
+    }
+    match app.catalog.first() {
+        Some(model) => Refused::unpaid(offer::required(app, endpoint, model, 0)),
+        None => Refusal::NotFound("a model").into(),
+    }
+}
+
+/// Reads a body up to the limit, in bounded time.
+async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+    let limit_bytes = app.config.limits.max_body_bytes;
+    let announced = headers
+        .get(axum::http::header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit_bytes) {
+        return Err(Refusal::BodyTooLarge { limit_bytes });
+    }
+    tokio::time::timeout(app.config.limits.body_timeout, collect(body, limit_bytes))
+        .await
+        .map_err(|_elapsed| Refusal::BodyBroken)?
+}
+
+async fn collect(body: Body, limit_bytes: usize) -> Result<Bytes, Refusal> {
+    let mut pieces = body.into_data_stream();
+    let mut whole = Bytes::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_broken| Refusal::BodyBroken)?;
+        if whole.len() + piece.len() > limit_bytes {
+            return Err(Refusal::BodyTooLarge { limit_bytes });
+        }
+        // Most bodies come in one piece, which is then not copied.
+        whole = if whole.is_empty() {
+            piece
+        } else {
+            let mut joined = BytesMut::from(whole);
+            joined.extend_from_slice(&piece);
+            joined.freeze()
+        };
+    }
+    Ok(whole)
+}

@@ -1,0 +1,200 @@
+//! What a call costs at most, and how that is offered.
+
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use vouch_core::money::Usage;
+use vouch_model::{GenerateRequest, Prompt, Sampling};
+use vouch_store::ChannelView;
+use vouch_wire::{
+    openai::{CompletionPrompt, Endpoint, Request},
+    vouch::{OfferInfo, VERSION},
+    x402::{self, ChannelState, Extensions, Extra, Offer, PaymentRequired, Resource, VoucherState},
+};
+
+use crate::{
+    app::App,
+    catalog::Model,
+    error::{Refusal, quoted},
+};
+
+/// For how long a payment may take; a deposit's authorization is valid for that long.
+const PAYMENT_TIMEOUT_S: u64 = 300;
+/// Longer prompts are counted on a thread where blocking is allowed.
+const INLINE_COUNT_BYTES: usize = 4096;
+
+/// A request that was read, counted and priced.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) model: Arc<Model>,
+    pub(crate) generate: GenerateRequest,
+    /// Hash of the sampling settings, for the receipt.
+    pub(crate) sampling: B256,
+    pub(crate) seed: Option<i64>,
+    pub(crate) stream: bool,
+    pub(crate) include_usage: bool,
+    /// Tokens of the input; where the engine cannot say exactly, an upper bound.
+    pub(crate) input_tokens: u32,
+    /// The most that the call can cost.
+    pub(crate) max_price: u128,
+}
+
+impl Asked {
+    /// Reads and prices a body.
+    pub(crate) async fn read(app: &App, endpoint: Endpoint, body: &[u8]) -> Result<Self, Refusal> {
+        let mut request = Request::parse(endpoint, body).map_err(Refusal::Request)?;
+        let Some(model) = app.catalog.get(&request.model) else {
+            let names = app.catalog.names().collect::<Vec<_>>().join(", ");
+            return Err(Refusal::ModelNotFound { asked: quoted(&request.model), names });
+        };
+        let model = Arc::clone(model);
+        let prompt = prompt(&mut request);
+        let (prompt, input_tokens) = count(&model, prompt, body.len()).await?;
+        let default = app.config.limits.default_max_tokens;
+        let max_tokens = max_tokens(&model, input_tokens, request.max_tokens(), default)?;
+        let generate = GenerateRequest {
+            prompt,
+            max_tokens,
+            sampling: Sampling { temperature: request.temperature(), top_p: request.top_p() },
+            stop: request.take_stop(),
+            seed: [0; 32],
+        };
+        generate.check().map_err(Refusal::Engine)?;
+        let mut asked = Self {
+            endpoint,
+            model,
+            sampling: generate.sampling.hash().map_err(Refusal::Engine)?,
+            generate,
+            seed: request.seed,
+            stream: request.stream(),
+            include_usage: request.include_usage(),
+            input_tokens,
+            max_price: 0,
+        };
+        asked.max_price = asked.price_of(max_tokens)?;
+        Ok(asked)
+    }
+
+    /// The price of the input and this much output.
+    pub(crate) fn price_of(&self, output_tokens: u32) -> Result<u128, Refusal> {
+        let usage =
+            Usage { input: self.input_tokens.into(), cached: 0, output: output_tokens.into() };
+        self.model.prices.charge(&usage).map_err(|_| Refusal::PriceOverflow)
+    }
+
+    /// The offer of this very call.
+    pub(crate) fn required(&self, app: &App) -> PaymentRequired<OfferInfo> {
+        required(app, self.endpoint, &self.model, self.max_price)
+    }
+}
+
+fn prompt(request: &mut Request) -> Prompt {
+    match request.prompt.take() {
+        Some(CompletionPrompt::Text(text)) => Prompt::Text(text),
+        Some(CompletionPrompt::Tokens(ids)) => Prompt::Tokens(ids),
+        Some(CompletionPrompt::Texts(texts)) => {
+            Prompt::Text(texts.into_iter().next().unwrap_or_default())
+        }
+        None => Prompt::Chat {
+            messages: request.messages.take().unwrap_or_default(),
+            tools: request.tools.take(),
+        },
+    }
+}
+
+async fn count(
+    model: &Arc<Model>,
+    prompt: Prompt,
+    body_bytes: usize,
+) -> Result<(Prompt, u32), Refusal> {
+    if body_bytes <= INLINE_COUNT_BYTES {
+        let counted = model.engine.count_input(&prompt).map_err(Refusal::Engine)?;
+        return Ok((prompt, counted.tokens));
+    }
+    let engine = Arc::clone(&model.engine);
+    let counting = tokio::task::spawn_blocking(move || {
+        let counted = engine.count_input(&prompt);
+        (prompt, counted)
+    });
+    let (prompt, counted) = counting.await.map_err(|_| Refusal::Lost)?;
+    Ok((prompt, counted.map_err(Refusal::Engine)?.tokens))
+}
+
+fn max_tokens(model: &Model, input: u32, asked: Option<u32>, default: u32) -> Result<u32, Refusal> {
+    let context = model.engine.context_tokens();
+    let room = context.saturating_sub(input);
+    match asked {
+        Some(max_tokens) if max_tokens <= room => Ok(max_tokens),
+        None if room > 0 => Ok(room.min(default)),
+        _ => Err(Refusal::ContextTooLong { input, max_tokens: asked.unwrap_or(1), context }),
+    }
+}
+
+/// An offer of `amount` for a call of `model` at `endpoint`.
+pub(crate) fn required(
+    app: &App,
+    endpoint: Endpoint,
+    model: &Model,
+    amount: u128,
+) -> PaymentRequired<OfferInfo> {
+    let info =
+        OfferInfo { version: VERSION, terms: model.terms.clone(), terms_hash: model.terms_hash };
+    PaymentRequired {
+        x402_version: x402::VERSION,
+        error: None,
+        resource: Resource {
+            url: format!("{}{}", app.config.public_url, endpoint.path()),
+            description: None,
+            mime_type: Some("application/json".into()),
+        },
+        accepts: vec![offer(app, amount)],
+        extensions: Some(Extensions::vouch(info)),
+    }
+}
+
+/// One offer, whatever the model.
+pub(crate) fn offer(app: &App, amount: u128) -> Offer {
+    let config = &app.config;
+    Offer {
+        scheme: x402::SCHEME.into(),
+        network: config.domain.network(),
+        amount,
+        asset: config.asset.address,
+        pay_to: config.provider,
+        max_timeout_seconds: PAYMENT_TIMEOUT_S,
+        extra: Extra {
+            name: config.asset.name.clone(),
+            version: config.asset.version.clone(),
+            receiver_authorizer: config.receiver_authorizer,
+            withdraw_delay: config.withdraw_delay_s,
+            asset_transfer_method: Some("eip3009".into()),
+            min_deposit: Some(config.min_deposit.max(amount)),
+            channel_state: None,
+            voucher_state: None,
+        },
+    }
+}
+
+/// Adds to an offer what a stock client needs to find the total again.
+pub(crate) fn resynchronise(offer: &mut PaymentRequired<OfferInfo>, channel: &ChannelView) {
+    let Some(accept) = offer.accepts.first_mut() else { return };
+    accept.extra.channel_state = Some(channel_state(channel, channel.charged));
+    accept.extra.voucher_state = channel.best.map(|best| VoucherState {
+        signed_max_claimable: best.voucher.max_claimable_amount,
+        signature: best.signature,
+    });
+}
+
+/// A channel in x402's terms. A channel that still takes calls has no notice of withdrawal and no
+/// refund behind it.
+pub(crate) fn channel_state(channel: &ChannelView, charged: u128) -> ChannelState {
+    ChannelState {
+        channel_id: channel.id,
+        balance: channel.on_chain.balance,
+        total_claimed: channel.on_chain.claimed,
+        withdraw_requested_at: 0,
+        refund_nonce: 0,
+        charged_cumulative_amount: charged,
+    }
+}

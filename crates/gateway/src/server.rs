@@ -1,0 +1,128 @@
+use std::{future::Future, io, sync::Arc, time::Duration};
+
+use axum::{Router, serve::ListenerExt};
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use vouch_store::{Clock, Store};
+
+use crate::{
+    Config, ModelConfig, Settlement, SetupError, app::App, catalog::Catalog, provider, routes,
+};
+
+/// How often a checkpoint is published.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long connections may take to close after the last call has ended.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A provider's front.
+///
+/// ```no_run
+/// # async fn run(gateway: vouch_gateway::Gateway) -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:4020").await?;
+/// gateway.serve(listener, std::future::pending()).await
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Gateway(Arc<App>);
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// A gateway over a store and a chain.
+    ///
+    /// # Errors
+    /// [`SetupError`] where the models or their prices cannot be sold.
+    pub fn new(
+        config: Config,
+        store: Arc<dyn Store>,
+        models: Vec<ModelConfig>,
+        settlement: Arc<dyn Settlement>,
+        clock: Clock,
+    ) -> Result<Self, SetupError> {
+        if config.receiver_authorizer.is_zero() {
+            return Err(SetupError::NoAuthorizer);
+        }
+        let catalog = Catalog::new(&config, models, clock() / 1000)?;
+        let names = catalog.names().map(str::to_owned).collect();
+        let document = provider::document(&config, names);
+        let json = serde_json::to_vec(&document).map_err(SetupError::Document)?;
+        let app = App::new(config, store, settlement, clock, catalog, json.into());
+        Ok(Self(Arc::new(app)))
+    }
+
+    /// All routes, for a server of the caller's own; see also [`Self::publish`] and
+    /// [`Self::stop`].
+    pub fn router(&self) -> Router {
+        routes::router(Arc::clone(&self.0))
+    }
+
+    /// Publishes a checkpoint every second, for ever.
+    pub async fn publish(&self) {
+        let mut ticks = interval(CHECKPOINT_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            match self.0.store.publish_checkpoint().await {
+                Ok(_published) => self.0.note_checkpoint(),
+                // Calls go on; `/healthz` tells, and promises have a minute.
+                Err(error) => tracing::error!(%error, "no checkpoint could be published"),
+            }
+        }
+    }
+
+    /// Takes no new calls and waits for those that run; after the configured grace they commit
+    /// what they have.
+    pub async fn stop(&self) {
+        self.0.work.stop(self.0.config.limits.shutdown_grace).await;
+    }
+
+    /// Serves until `stop` resolves, then ends what runs, in bounded time.
+    ///
+    /// # Errors
+    /// Those of the listener.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send,
+    ) -> io::Result<()> {
+        // Small events must not wait for one another.
+        let listener = listener.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY is refused");
+            }
+        });
+        let (close, closing) = oneshot::channel::<()>();
+        let server = axum::serve(listener, self.router()).with_graceful_shutdown(async {
+            if closing.await.is_err() {
+                tracing::debug!("the gateway was dropped");
+            }
+        });
+        let mut serving = tokio::spawn(server.into_future());
+        tokio::select! {
+            ended = &mut serving => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
+            () = self.publish() => {}
+            () = stop => {}
+        }
+        if close.send(()).is_err() {
+            tracing::debug!("the server ended first");
+        }
+        tokio::select! {
+            () = self.stop() => {}
+            () = self.publish() => {}
+        }
+        match timeout(CLOSE_TIMEOUT, &mut serving).await {
+            Ok(ended) => ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
+            Err(_elapsed) => {
+                serving.abort();
+                Ok(())
+            }
+        }
+    }
+}
