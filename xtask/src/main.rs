@@ -1,9 +1,8 @@
-//! The project's own commands: `cargo xtask setup | test | demo`.
+//! The project's own commands: `cargo xtask setup | test`.
 //!
 //! Depends on no crate of the workspace, so that it can build what they need before they compile.
 #![allow(clippy::print_stdout, reason = "a command line prints")]
 
-mod demo;
 mod setup;
 mod steps;
 mod test;
@@ -23,14 +22,11 @@ enum Command {
     Setup,
     /// Runs every test: Rust, doctests, Solidity, foreign clients.
     Test(test::Arguments),
-    /// Sells, buys and proves one answer, from nothing.
-    Demo(demo::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Setup => setup::contracts(),
         Command::Test(arguments) => test::run(&arguments),
-        Command::Demo(arguments) => demo::run(&arguments),
     }
 }

@@ -33,7 +33,9 @@ pub(crate) fn clients() -> anyhow::Result<()> {
     })
 }
 
-const INSTALL: [&str; 4] = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"];
+/// Not `npm ci`: it insists on every platform's optional package, and registries that mirror others
+/// may lack some. The lock file's versions and hashes hold all the same, and it is left as it is.
+const INSTALL: [&str; 5] = ["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"];
 
 fn node() -> anyhow::Result<()> {
     require("node", "builds the contracts", "apt-get install nodejs npm")?;

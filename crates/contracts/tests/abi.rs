@@ -19,8 +19,9 @@ fn compiled(contract: &str) -> JsonAbi {
     let path = out.join(format!("{contract}.sol/{contract}.json"));
     let text = fs::read(&path)
         .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask setup`", path.display()));
-    let mut artefact: serde_json::Value = serde_json::from_slice(&text).unwrap();
-    serde_json::from_value(artefact["abi"].take()).unwrap()
+    let mut artefact: serde_json::Value =
+        serde_json::from_slice(&text).expect("an artefact is JSON");
+    serde_json::from_value(artefact["abi"].take()).expect("an artefact has an ABI")
 }
 
 /// Everything a caller relies on: names, types, returns, mutability, which event fields are indexed.

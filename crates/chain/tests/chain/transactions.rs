@@ -5,6 +5,7 @@ use std::time::Duration;
 use alloy::consensus::proofs::{calculate_receipt_root, calculate_transaction_root};
 use alloy::consensus::{Transaction as _, TxEnvelope};
 use alloy::eips::eip2718::Encodable2718;
+use alloy::eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy::eips::eip7702::Authorization;
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::network::{NetworkTransactionBuilder, TransactionBuilder};
@@ -190,6 +191,15 @@ async fn headers_hold_the_real_roots() {
         assert_eq!(calculate_transaction_root(&transactions), block.header.transactions_root);
         assert_eq!(receipts.last().map_or(0, |r| r.cumulative_gas_used()), block.header.gas_used);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn block_hashes_are_kept_in_state() {
+    let fixture = Fixture::start().await;
+    fixture.rpc("evm_mine", json!([{ "blocks": 2 }])).await;
+    let parent = fixture.provider.get_block_by_number(1.into()).await.unwrap().unwrap();
+    let slot = fixture.provider.get_storage_at(HISTORY_STORAGE_ADDRESS, U256::from(1));
+    assert_eq!(B256::from(slot.await.unwrap()), parent.header.hash, "EIP-2935");
 }
 
 #[tokio::test(flavor = "multi_thread")]

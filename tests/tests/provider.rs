@@ -1,0 +1,173 @@
+//! `vouch up` as strangers use it: stock x402 and viem clients, the real model, real restarts.
+
+use std::{path::Path, process::Command};
+
+use alloy_primitives::hex;
+use serde_json::{Value, json};
+use vouch_core::signature::address_of;
+use vouch_tests::{Running, http, json, text, vouch};
+
+/// A payer's key, of no value anywhere: chains of `vouch up` have random ids.
+const PAYER: [u8; 32] = [0x11; 32];
+
+fn payer() -> String {
+    let key = secp256k1::SecretKey::from_byte_array(PAYER).expect("a valid key");
+    address_of(&key).to_string()
+}
+
+/// Runs a foreign client of `tests/clients` and returns the JSON it prints.
+fn client(script: &str, arguments: &[&str]) -> Value {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+    assert!(
+        clients.join("node_modules").exists(),
+        "the clients are missing: run `cargo xtask test`"
+    );
+    let mut command = Command::new("node");
+    json(command.arg(script).args(arguments).current_dir(clients))
+}
+
+/// A payer with test money pays for `calls` answers in stock mode and takes the rest back.
+fn pay(up: &Running, calls: u32) -> Value {
+    let gateway = up.field("gateway");
+    let body = json!({ "address": payer() }).to_string();
+    assert_eq!(http("POST", &format!("{gateway}/vouch/faucet"), &body).0, 200);
+    let network = format!("eip155:{}", up.ready["chainId"]);
+    let key = hex::encode_prefixed(PAYER);
+    let (chain, asset, model) = (up.field("chain"), up.field("asset"), up.field("model"));
+    client("x402.mjs", &[&gateway, &chain, &key, &asset, &network, &model, &calls.to_string()])
+}
+
+/// Entries of the newest checkpoint.
+fn logged(up: &Running) -> u64 {
+    let (status, note) = http("GET", &format!("{}/log/checkpoint", up.field("gateway")), "");
+    assert_eq!(status, 200);
+    let note = String::from_utf8(note).expect("a note is text");
+    note.lines().nth(1).and_then(|size| size.parse().ok()).expect("a size")
+}
+
+#[test]
+fn a_stock_x402_client_pays_and_is_refunded() {
+    let data = tempfile::tempdir().expect("a directory");
+    let up = Running::up(data.path(), &[]);
+    let paid = pay(&up, 3);
+    let answers = paid["answers"].as_array().expect("answers");
+    let mut total = 0;
+    for answer in answers {
+        assert_eq!((&answer["status"], &answer["success"]), (&json!(200), &json!(true)), "{paid}");
+        assert!(answer["text"].as_str().is_some_and(|text| !text.is_empty()), "{paid}");
+        assert_eq!(answer["receipt"], true, "{paid}");
+        total += answer["charged"]
+            .as_str()
+            .and_then(|units| units.parse::<u64>().ok())
+            .expect("a charge");
+        assert_eq!(answer["total"], total.to_string(), "{paid}");
+    }
+    assert_eq!(answers.len(), 3);
+    assert!(total > 0);
+    assert_eq!(paid["refund"]["success"], true, "{paid}");
+    assert!(up.stop(), "Ctrl-C ends it cleanly");
+}
+
+#[test]
+fn viem_uses_the_chain() {
+    let data = tempfile::tempdir().expect("a directory");
+    let up = Running::up(data.path(), &[]);
+    let body = json!({ "address": payer() }).to_string();
+    assert_eq!(http("POST", &format!("{}/vouch/faucet", up.field("gateway")), &body).0, 200);
+    let seen = client("viem.mjs", &[&up.field("chain"), &hex::encode_prefixed(PAYER)]);
+    assert_eq!(seen["status"], "success", "{seen}");
+    assert_eq!(seen["included"], true, "{seen}");
+    assert_eq!(seen["balance"], "1000000000000000", "{seen}");
+    assert_eq!(seen["code"], "0x00", "{seen}");
+}
+
+#[test]
+fn what_was_acknowledged_survives_kill_9() {
+    let data = tempfile::tempdir().expect("a directory");
+    let up = Running::up(data.path(), &[]);
+    let (chain, provider) = (up.ready["chainId"].clone(), up.field("provider"));
+    let paid = pay(&up, 2);
+    assert_eq!(paid["refund"]["success"], true, "{paid}");
+    up.kill();
+    let up = Running::up(data.path(), &[]);
+    assert_eq!((&up.ready["chainId"], up.field("provider")), (&chain, provider));
+    // Two answers were acknowledged; their receipts are in the log once it publishes again.
+    let mut size = 0;
+    for _ in 0..50 {
+        size = logged(&up);
+        if size == 2 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(size, 2);
+}
+
+#[test]
+fn one_process_a_directory_and_one_a_port() {
+    let data = tempfile::tempdir().expect("a directory");
+    let up = Running::up(data.path(), &[]);
+    let second =
+        vouch(data.path(), &["chain", "--listen", "127.0.0.1:0"]).output().expect("it starts");
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second).contains(&up.pid().to_string()), "{}", text(&second));
+
+    let other = tempfile::tempdir().expect("a directory");
+    let taken = up.field("chain").replace("http://", "");
+    let refused = vouch(other.path(), &["chain", "--listen", &taken]).output().expect("it starts");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused).contains("--listen"), "{}", text(&refused));
+}
+
+#[test]
+fn bad_input_gets_one_sentence() {
+    let data = tempfile::tempdir().expect("a directory");
+    for (arguments, code, says) in [
+        (&["verify", "nothing-here.json"][..], 1, "neither a file nor a receipt's id"),
+        (
+            &[
+                "up",
+                "--model",
+                "/no/such.gguf",
+                "--listen",
+                "127.0.0.1:0",
+                "--chain-listen",
+                "127.0.0.1:0",
+            ],
+            1,
+            "no such file",
+        ),
+        (&["serve", "--chain", "not a url"], 1, "is no URL"),
+        (&["up", "--price-input", "five"], 2, "no amount of dollars"),
+        (&["fly"], 2, "unrecognized subcommand"),
+    ] {
+        let output = vouch(data.path(), arguments).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
+        assert!(text(&output).contains(says), "{arguments:?}: {}", text(&output));
+    }
+}
+
+#[test]
+fn unpaid_and_malformed_calls_get_an_offer_or_a_reason() {
+    let data = tempfile::tempdir().expect("a directory");
+    let up = Running::up(data.path(), &[]);
+    let url = format!("{}/v1/chat/completions", up.field("gateway"));
+    let call =
+        json!({ "model": up.field("model"), "messages": [{ "role": "user", "content": "Hi" }] });
+    let unknown = json!({ "model": "no-such-model", "messages": [] });
+    let long = json!({ "model": up.field("model"), "messages": [{ "role": "user", "content": "word ".repeat(20_000) }] });
+    for (body, status, code) in [
+        (call.to_string(), 402, "payment_required"),
+        (unknown.to_string(), 404, "model_not_found"),
+        (long.to_string(), 400, "context_length_exceeded"),
+        ("{".to_owned(), 400, "invalid_request"),
+    ] {
+        let (found, answer) = http("POST", &url, &body);
+        let answer: Value = serde_json::from_slice(&answer).expect("an error is JSON");
+        assert_eq!((found, answer["error"]["code"].as_str()), (status, Some(code)), "{answer}");
+        assert!(
+            answer["error"]["message"].as_str().is_some_and(|said| !said.is_empty()),
+            "{answer}"
+        );
+    }
+}
