@@ -1,5 +1,5 @@
 //! Measures how many receipts a second one committer makes durable:
-//! `cargo run -p vouch-store --example throughput -- [receipts] [in flight] [directory]`.
+//! `cargo run -p vouch-store --example commits -- [receipts] [in flight] [directory]`.
 
 #![allow(clippy::print_stdout, reason = "it is a program for people")]
 
