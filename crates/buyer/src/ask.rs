@@ -1,0 +1,125 @@
+//! One question, one checked answer.
+
+use std::time::Duration;
+
+use serde_json::json;
+use vouch_core::bundle::Bundle;
+use vouch_evidence::Report;
+use vouch_wire::openai::Endpoint;
+
+use crate::{Buyer, Error, Event};
+
+/// A question to a model.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The model's name; the cheapest one on sale if it is not given.
+    pub model: Option<String>,
+    /// What the user says.
+    pub prompt: String,
+    /// What the system says before it.
+    pub system: Option<String>,
+    /// The most tokens of the answer.
+    pub max_tokens: Option<u32>,
+    /// 0 to 2; the model's default if it is not given.
+    pub temperature: Option<f64>,
+    /// Repeats the draws of an earlier call.
+    pub seed: Option<i64>,
+    /// How long to wait for the answer's place in the log, and for an anchor that covers it.
+    pub patience: Duration,
+}
+
+impl Question {
+    /// A question with nothing but its text.
+    #[must_use]
+    pub fn new(prompt: impl Into<String>) -> Self {
+        Self {
+            model: None,
+            prompt: prompt.into(),
+            system: None,
+            max_tokens: None,
+            temperature: None,
+            seed: None,
+            patience: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A checked answer with its evidence.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its text.
+    pub text: String,
+    /// The evidence, completed as far as patience went; it is kept, too.
+    pub bundle: Bundle,
+    /// What was checked, link by link.
+    pub report: Report,
+    /// Why the buyer itself cut it short, if it did.
+    pub cut: Option<Error>,
+}
+
+impl Buyer {
+    /// Asks, passes the text on as it comes, checks the answer, and completes its bundle.
+    ///
+    /// # Errors
+    /// Any of [`Error`]; with [`Error::Misconduct`] the text that was passed on is not to be relied
+    /// on.
+    pub async fn ask(
+        &self,
+        question: &Question,
+        mut on_text: impl FnMut(&str),
+    ) -> Result<Answer, Error> {
+        let body = self.body(question).await?;
+        let mut running = self.start(Endpoint::Chat, body)?;
+        let answered = loop {
+            match running.events.recv().await {
+                Some(Event::Chunk(chunk)) => {
+                    let delta = chunk.choices.first().and_then(|choice| choice.delta.as_ref());
+                    if let Some(text) = delta.and_then(|delta| delta.content.as_deref()) {
+                        on_text(text);
+                    }
+                }
+                Some(Event::Done(answered)) => break *answered,
+                Some(Event::Failed(error)) => return Err(error),
+                None => return Err(Error::State("a call ended without an outcome".into())),
+            }
+        };
+        let response = answered.response()?;
+        let choice = response.choices.into_iter().next();
+        let text = choice.and_then(|choice| choice.message).map(|message| message.content);
+        let digest = answered.bundle.receipt.digest();
+        let (bundle, report) = self.complete(&digest, question.patience).await?;
+        Ok(Answer { text: text.unwrap_or_default(), bundle, report, cut: answered.cut })
+    }
+
+    async fn body(&self, question: &Question) -> Result<String, Error> {
+        let model = match &question.model {
+            Some(model) => model.clone(),
+            None => self.cheapest().await?,
+        };
+        let mut messages = Vec::new();
+        if let Some(system) = &question.system {
+            messages.push(json!({"role": "system", "content": system}));
+        }
+        messages.push(json!({"role": "user", "content": question.prompt}));
+        let mut body = json!({"model": model, "messages": messages, "stream": true});
+        for (name, value) in [
+            ("max_tokens", question.max_tokens.map(|n| json!(n))),
+            ("temperature", question.temperature.map(|t| json!(t))),
+            ("seed", question.seed.map(|seed| json!(seed))),
+        ] {
+            if let Some(value) = value {
+                body[name] = value;
+            }
+        }
+        Ok(body.to_string())
+    }
+
+    async fn cheapest(&self) -> Result<String, Error> {
+        let models = self.models().await;
+        let cheapest = models.into_iter().min_by_key(|(_, (_, info))| info.terms.prices.output);
+        cheapest.map(|(name, _)| name).ok_or_else(|| Error::NoModel {
+            model: "any".into(),
+            why: "no provider was reached that sells one at acceptable terms".into(),
+        })
+    }
+}

@@ -1,0 +1,233 @@
+use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+
+use parking_lot::{Mutex, MutexGuard};
+use reqwest::{Client, redirect};
+use vouch_core::{Address, B256, bundle::Bundle};
+use vouch_journal::Disk;
+use vouch_wallet::Wallet;
+use vouch_wire::vouch::{ModelInfo, ProviderDocument};
+
+use crate::{
+    Clock, Error, Policy,
+    error::printable,
+    seller::Seller,
+    state::{Record, State},
+};
+
+/// The buyer: a wallet, its books, and the providers it may deal with. Clones share it.
+///
+/// Each method may be called from any task. A call that was begun goes on in a task of its own, so
+/// that dropping what waits for it loses no receipt.
+#[derive(Clone)]
+pub struct Buyer {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) policy: Policy,
+    pub(crate) clock: Clock,
+    pub(crate) wallet: Wallet,
+    http: Client,
+    urls: Vec<String>,
+    state: Mutex<State>,
+    sellers: Mutex<BTreeMap<String, Arc<Seller>>>,
+    /// Held while a channel is opened or funded: one deposit at a time.
+    pub(crate) paying: tokio::sync::Mutex<()>,
+}
+
+impl fmt::Debug for Buyer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { wallet, urls, .. } = self.inner.as_ref();
+        f.debug_struct("Buyer").field("wallet", wallet).field("urls", urls).finish_non_exhaustive()
+    }
+}
+
+impl Buyer {
+    /// Opens the buyer whose state is in `dir` (one process at a time), to deal with the providers
+    /// at these addresses, such as `http://127.0.0.1:4020`. Talks to nobody yet.
+    ///
+    /// The process must have installed a `rustls` crypto provider.
+    ///
+    /// # Errors
+    /// [`Error::Journal`] or [`Error::State`] if the state cannot be read.
+    pub fn open(
+        dir: &Path,
+        wallet: Wallet,
+        policy: Policy,
+        clock: Clock,
+        providers: &[String],
+    ) -> Result<Self, Error> {
+        let state = State::open(dir, policy.total, policy.per_call)?;
+        Self::with_state(state, wallet, policy, clock, providers)
+    }
+
+    /// As [`Buyer::open`], with the journal on any disk: for crash tests.
+    ///
+    /// # Errors
+    /// As [`Buyer::open`].
+    pub fn open_on(
+        disk: Box<dyn Disk>,
+        dir: &Path,
+        wallet: Wallet,
+        policy: Policy,
+        clock: Clock,
+        providers: &[String],
+    ) -> Result<Self, Error> {
+        let state = State::open_on(disk, dir, policy.total, policy.per_call)?;
+        Self::with_state(state, wallet, policy, clock, providers)
+    }
+
+    fn with_state(
+        state: State,
+        wallet: Wallet,
+        policy: Policy,
+        clock: Clock,
+        providers: &[String],
+    ) -> Result<Self, Error> {
+        // A redirect could carry a payment to somebody else, a proxy could read it.
+        let http = Client::builder()
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| Error::State(format!("no HTTP client: {error}")))?;
+        let urls = providers.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
+        let inner = Inner {
+            policy,
+            clock,
+            wallet,
+            http,
+            urls,
+            state: Mutex::new(state),
+            sellers: Mutex::default(),
+            paying: tokio::sync::Mutex::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The wallet's address: whose deposits these are.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.inner.wallet.address()
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock()
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.inner.policy
+    }
+
+    pub(crate) fn urls(&self) -> &[String] {
+        &self.inner.urls
+    }
+
+    /// Unix seconds.
+    pub(crate) fn now_s(&self) -> u64 {
+        (self.inner.clock)() / 1000
+    }
+
+    /// The kept bundle of a receipt.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub fn bundle(&self, digest: &B256) -> Result<Bundle, Error> {
+        self.state().read_bundle(digest)
+    }
+
+    /// What is on sale now at acceptable terms: the cheapest offer of each model by name, with the
+    /// address of who makes it. Providers that cannot be reached are left out.
+    pub async fn models(&self) -> BTreeMap<String, (String, ModelInfo)> {
+        let mut cheapest: BTreeMap<String, (String, ModelInfo)> = BTreeMap::new();
+        for url in self.urls() {
+            let seller = match self.seller(url).await {
+                Ok(seller) => seller,
+                Err(error) => {
+                    tracing::warn!(%error, "a provider is left out");
+                    continue;
+                }
+            };
+            for (name, info) in seller.models() {
+                let better = cheapest.get(&name).is_none_or(|(_, other)| rank(&info) < rank(other));
+                if better {
+                    cheapest.insert(name, (url.clone(), info));
+                }
+            }
+        }
+        cheapest
+    }
+
+    /// Who sells a model cheapest.
+    pub(crate) async fn choose(&self, model: &str) -> Result<(Arc<Seller>, ModelInfo), Error> {
+        let mut best: Option<(Arc<Seller>, ModelInfo)> = None;
+        let mut problem = None;
+        for url in self.urls() {
+            let found = async {
+                let seller = self.seller(url).await?;
+                if !seller.models().contains_key(model) {
+                    seller.refresh(self.policy()).await?;
+                }
+                Ok::<_, Error>(seller)
+            };
+            let seller = match found.await {
+                Ok(seller) => seller,
+                Err(error) => {
+                    problem = Some(error);
+                    continue;
+                }
+            };
+            let Some(info) = seller.models().remove(model) else { continue };
+            if best.as_ref().is_none_or(|(_, other)| rank(&info) < rank(other)) {
+                best = Some((seller, info));
+            }
+        }
+        best.ok_or_else(|| problem.unwrap_or_else(|| Error::NoModel {
+            model: printable(model),
+            why: format!("{} providers were asked", self.urls().len()),
+        }))
+    }
+
+    /// The provider at an address: pinned at first use, refused if it became another.
+    pub(crate) async fn seller(&self, url: &str) -> Result<Arc<Seller>, Error> {
+        let known = self.inner.sellers.lock().get(url).cloned();
+        let seller = match known {
+            Some(seller) => seller,
+            None => {
+                let http = self.inner.http.clone();
+                let seller = Arc::new(Seller::connect(http, url, self.policy()).await?);
+                self.pin(url, &seller.document)?;
+                self.inner.sellers.lock().insert(url.to_owned(), Arc::clone(&seller));
+                seller
+            }
+        };
+        let provider = seller.provider();
+        match self.state().ledger.distrusted.get(&provider) {
+            Some(why) => Err(Error::Distrusted { provider, why: why.clone() }),
+            None => Ok(seller),
+        }
+    }
+
+    fn pin(&self, url: &str, document: &ProviderDocument) -> Result<(), Error> {
+        let mut state = self.state();
+        let Some(pinned) = state.ledger.documents.get(url) else {
+            let document = Box::new(document.clone());
+            return state.commit([Record::Provider { url: url.to_owned(), document }]);
+        };
+        let same = pinned.provider == document.provider
+            && pinned.network == document.network
+            && pinned.asset == document.asset
+            && pinned.log == document.log;
+        if same {
+            return Ok(());
+        }
+        let why = "its address, chain, token or log is another than when it was first used: if that \
+                   is expected, start with a new data directory once your channels are closed";
+        Err(Error::Policy { url: url.to_owned(), why: why.into() })
+    }
+}
+
+/// Cheaper first: by the price of output, which most of a bill is, then of input.
+fn rank(info: &ModelInfo) -> (u128, u128, u128) {
+    let prices = &info.terms.prices;
+    (prices.output, prices.input, prices.request)
+}

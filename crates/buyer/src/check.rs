@@ -1,0 +1,151 @@
+//! From an acknowledgement to a kept, checked bundle.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use vouch_core::bundle::Bundle;
+use vouch_evidence::{
+    LinkName, Report, Status,
+    fault::{self, Promised},
+};
+use vouch_wire::vouch::Acknowledgement;
+
+use crate::{
+    Answered, Buyer, Error, Misconduct,
+    seller::Seller,
+    state::{Call, Entry, Record},
+};
+
+impl Buyer {
+    /// Checks an answer against what was asked, keeps its bundle, and settles the books. An answer
+    /// that fails a check is kept as evidence, counted as charged, and not given out.
+    pub(crate) async fn settle(
+        &self,
+        seller: &Seller,
+        call: &Call,
+        acknowledgement: Acknowledgement,
+        response: Value,
+        cut: Option<Error>,
+    ) -> Result<Answered, Error> {
+        let bundle = self.assemble(seller, call, &acknowledgement, response).await?;
+        let report = self.report(seller, &bundle).await;
+        match self.keep(call, &bundle, &report, &acknowledgement)? {
+            None => Ok(Answered { bundle, report, acknowledgement, cut }),
+            Some((what, evidence)) => Err(self.distrust(seller, what, Some(evidence))),
+        }
+    }
+
+    async fn assemble(
+        &self,
+        seller: &Seller,
+        call: &Call,
+        acknowledgement: &Acknowledgement,
+        response: Value,
+    ) -> Result<Bundle, Error> {
+        let model = seller.identity(call.terms.identity).await?.as_ref().clone();
+        let (config, voucher) = {
+            let state = self.state();
+            let channel = state.ledger.channels.get(&call.channel());
+            let channel = channel.ok_or(Error::NotFound { what: "channel", id: call.channel() })?;
+            let voucher = channel.best.ok_or(Error::State("a call was paid by no voucher".into()))?;
+            (channel.opened.config, voucher)
+        };
+        Ok(Bundle {
+            version: vouch_core::bundle::VERSION,
+            nonce: call.nonce,
+            resource: call.endpoint().resource().to_owned(),
+            request: call.body.clone(),
+            response,
+            receipt: acknowledgement.receipt.clone(),
+            terms: call.terms.clone(),
+            channel: config,
+            voucher,
+            authorization: Some(call.authorization),
+            promise: acknowledgement.promise.clone(),
+            log: None,
+            anchor: None,
+            model,
+        })
+    }
+
+    /// Writes the bundle, then the books: a crash between the two repeats the call, which gives the
+    /// same bundle again.
+    fn keep(
+        &self,
+        call: &Call,
+        bundle: &Bundle,
+        report: &Report,
+        acknowledgement: &Acknowledgement,
+    ) -> Result<Option<(Misconduct, PathBuf)>, Error> {
+        let mut state = self.state();
+        let receipt = &bundle.receipt;
+        let mut entry = Entry {
+            nonce: call.nonce,
+            digest: receipt.digest(),
+            channel: call.channel(),
+            provider: call.provider,
+            url: call.url.clone(),
+            model: call.terms.model.clone(),
+            sequence: receipt.sequence,
+            index: bundle.promise.index,
+            charge: receipt.charge,
+            cumulative: receipt.cumulative,
+            merge_by: bundle.promise.promise.merge_by,
+            time: receipt.time,
+            misconduct: None,
+        };
+        if !state.ledger.calls.contains_key(&call.nonce) {
+            // Settled meanwhile, by a repeat of the same call.
+            return Ok(None);
+        }
+        let broken = report.links.iter().find(|link| link.status == Status::Broken);
+        let found = match broken {
+            _ if acknowledgement.nonce != call.nonce => Err(Misconduct::OtherCall),
+            Some(link) => {
+                Err(Misconduct::Evidence { link: link.link, finding: link.finding.clone() })
+            }
+            None => state.ledger.fits(&entry),
+        };
+        let path = state.write_bundle(bundle)?;
+        let misconduct = found.err();
+        if let Some(what) = &misconduct {
+            entry.misconduct = Some(what.to_string());
+            // Whatever it says, it cannot take more than was signed for.
+            let channel = state.ledger.channels.get(&call.channel());
+            let ahead = channel.map_or(0, |c| c.signed().saturating_sub(c.charged));
+            entry.charge = entry.charge.min(ahead);
+            if let Some(proof) = proof(&state, what, bundle, &entry) {
+                let json = serde_json::to_vec_pretty(&proof).unwrap_or_default();
+                state.write_evidence(&format!("{}", entry.digest), &json)?;
+            }
+        }
+        state.commit([Record::Received(Box::new(entry))])?;
+        Ok(misconduct.map(|what| (what, path)))
+    }
+}
+
+/// A proof for others, where the provider's signatures alone make one.
+fn proof(
+    state: &crate::state::State,
+    what: &Misconduct,
+    bundle: &Bundle,
+    entry: &Entry,
+) -> Option<fault::Fault> {
+    let promised = |bundle: &Bundle| Promised {
+        receipt: bundle.receipt.clone(),
+        promise: bundle.promise.clone(),
+        terms: bundle.terms.clone(),
+    };
+    let other = match what {
+        Misconduct::SequenceReused { sequence } => {
+            state.ledger.at_sequence(&entry.channel, *sequence)?
+        }
+        Misconduct::IndexReused { index } => state.ledger.at_index(entry.provider, *index)?,
+        Misconduct::Evidence { link: LinkName::Price, .. } => {
+            return fault::wrong_charge(&promised(bundle)).ok();
+        }
+        _ => return None,
+    };
+    let other = state.read_bundle(&other).ok()?;
+    fault::double_receipt(&promised(&other), &promised(bundle)).ok()
+}

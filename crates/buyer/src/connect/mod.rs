@@ -1,0 +1,107 @@
+//! An OpenAI endpoint on this machine that pays for what passes through it.
+
+mod guard;
+mod relay;
+mod refusal;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, State},
+    http::HeaderMap,
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+use vouch_core::B256;
+use vouch_wire::openai::{Endpoint, Model, ModelList};
+
+use crate::{Buyer, Error};
+use refusal::Refusal;
+
+/// As large as a gateway takes.
+const MAX_BODY_BYTES: usize = 4 << 20;
+/// Receipts in `/vouch/status`.
+const RECEIPTS_SHOWN: usize = 100;
+/// A client that sends this header with value 1 gets ids and named events, too.
+const VOUCH_HEADER: &str = "x-vouch";
+
+/// The endpoint: no key is asked for, because only this machine may reach it.
+///
+/// It spends money, so a web page must not reach it: requests whose `Host` is not this machine's
+/// name, or that a browser says are of another origin, are refused (DNS rebinding, cross-site
+/// requests). Serve [`Connect::router`] on a loopback address only.
+#[derive(Debug, Clone)]
+pub struct Connect {
+    buyer: Buyer,
+}
+
+impl Connect {
+    /// An endpoint that pays as this buyer.
+    #[must_use]
+    pub fn new(buyer: Buyer) -> Self {
+        Self { buyer }
+    }
+
+    /// The routes: OpenAI's, and `/vouch/status`, `/vouch/bundles/{digest}`.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/v1/models", get(models))
+            .route("/v1/chat/completions", post(chat))
+            .route("/v1/completions", post(completions))
+            .route("/vouch/status", get(status))
+            .route("/vouch/bundles/{digest}", get(bundle))
+            .route("/healthz", get(async || "ok"))
+            .fallback(async || Refusal::not_found())
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+            .layer(middleware::from_fn(guard::local_only))
+            .with_state(self.buyer)
+    }
+}
+
+async fn models(State(buyer): State<Buyer>) -> Json<ModelList> {
+    let data = buyer.models().await.into_iter().map(|(id, (url, info))| Model {
+        id,
+        object: "model".into(),
+        created: 0,
+        owned_by: url,
+        vouch: Some(info),
+    });
+    Json(ModelList { object: "list".into(), data: data.collect() })
+}
+
+async fn chat(state: State<Buyer>, headers: HeaderMap, body: Bytes) -> Response {
+    paid(&state, Endpoint::Chat, &headers, body).await
+}
+
+async fn completions(state: State<Buyer>, headers: HeaderMap, body: Bytes) -> Response {
+    paid(&state, Endpoint::Completions, &headers, body).await
+}
+
+async fn paid(buyer: &Buyer, endpoint: Endpoint, headers: &HeaderMap, body: Bytes) -> Response {
+    let vouch = headers.get(VOUCH_HEADER).is_some_and(|value| value == "1");
+    let Ok(body) = String::from_utf8(body.to_vec()) else {
+        return Refusal::text("the body is not UTF-8: send JSON").into_response();
+    };
+    match buyer.start(endpoint, body) {
+        Ok(running) => relay::answer(running, vouch).await,
+        Err(error) => Refusal::from(&error).into_response(),
+    }
+}
+
+async fn status(State(buyer): State<Buyer>) -> Result<Json<Value>, Refusal> {
+    let status = serde_json::to_value(buyer.status());
+    let mut status = status.map_err(|error| Refusal::from(&Error::State(error.to_string())))?;
+    status["latest"] = json!(buyer.receipts(RECEIPTS_SHOWN));
+    Ok(Json(status))
+}
+
+async fn bundle(
+    State(buyer): State<Buyer>,
+    Path(digest): Path<String>,
+) -> Result<Json<vouch_core::bundle::Bundle>, Refusal> {
+    let digest: B256 =
+        digest.parse().map_err(|_| Refusal::text("a receipt's digest is 0x and 64 hex digits"))?;
+    buyer.bundle(&digest).map(Json).map_err(|error| Refusal::from(&error))
+}
