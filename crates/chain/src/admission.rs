@@ -142,7 +142,9 @@ fn check_intrinsic_gas(transaction: &TxEnvelope) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Checks what depends on the sender's account and on the next block's base fee.
+/// Checks what depends on the sender's account and on the next block's base fee. Other waiting
+/// transactions of the sender are not counted: one that cannot be paid then is dropped when its
+/// turn comes.
 pub(crate) fn check_account(
     transaction: &SignedTransaction,
     account: Account,

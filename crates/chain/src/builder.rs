@@ -49,7 +49,8 @@ impl Builder {
     pub(crate) fn run(mut self) -> Result<()> {
         let outcome = self.serve();
         if let Err(error) = &outcome {
-            self.node.stop(error);
+            tracing::error!(%error, "the chain has stopped");
+            self.node.stop(error.to_string());
         }
         outcome
     }

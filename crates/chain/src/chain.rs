@@ -197,6 +197,7 @@ impl Chain {
 
     fn join(&mut self) -> Result<()> {
         let Some(builder) = self.builder.take() else { return Ok(()) };
+        self.node.stop("it was closed".to_owned());
         // A builder that has failed no longer listens; joining tells why.
         let told = self.node.commands.send(Command::Close);
         let outcome = builder

@@ -15,6 +15,7 @@ use revm::bytecode::Bytecode;
 use tokio::sync::watch;
 use vouch_journal::Reader;
 
+use crate::Result;
 use crate::admission::{self, Rejection};
 use crate::block::{SealedBlock, next_base_fee, next_header};
 use crate::builder::Command;
@@ -23,7 +24,6 @@ use crate::index::{Index, Located};
 use crate::pool::Pool;
 use crate::record;
 use crate::state::{Account, State, StateError, StateRead, Tries};
-use crate::{Error, Result};
 
 /// How far back `BLOCKHASH` sees.
 const BLOCK_HASH_WINDOW: u64 = 256;
@@ -107,14 +107,15 @@ impl Node {
             admission::check_account(&transaction, account, is_delegation, base_fee)?;
             pool.insert(transaction, account.nonce)?;
         }
-        self.wake();
+        self.wake()?;
         Ok(hash)
     }
 
-    fn wake(&self) {
+    fn wake(&self) -> Result<(), Rejection> {
         if !self.told.swap(true, Ordering::AcqRel) && self.commands.send(Command::Work).is_err() {
-            tracing::warn!("the chain's builder is gone; transactions are no longer mined");
+            return Err(Rejection::Stopped("its builder has ended".to_owned()));
         }
+        Ok(())
     }
 
     /// What a block begun now would have as its header, without its transactions.
@@ -138,10 +139,9 @@ impl Node {
         Ok(StateAt { node: self.clone(), number })
     }
 
-    /// Ends the chain after an error: nothing is mined or admitted any more.
-    pub(crate) fn stop(&self, error: &Error) {
-        tracing::error!(%error, "the chain has stopped");
-        if self.stopped.set(error.to_string()).is_ok() {
+    /// From now on nothing is mined or admitted; who waits is told why. The first reason stays.
+    pub(crate) fn stop(&self, reason: String) {
+        if self.stopped.set(reason).is_ok() {
             self.head.send_modify(|_| {});
         }
     }

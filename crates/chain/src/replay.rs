@@ -131,3 +131,40 @@ fn compare(stored: &SealedBlock, again: &SealedBlock) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block::next_header;
+    use alloy_primitives::B256;
+    use tempfile::TempDir;
+
+    /// Replays a journal with the genesis and one empty block, changed before it is sealed.
+    fn replay_changed(
+        change: impl FnOnce(&mut alloy::consensus::Header, &mut B256),
+    ) -> Result<u64> {
+        let dir = TempDir::new().unwrap();
+        let (mut journal, _) = Journal::open(dir.path(), Default::default()).unwrap();
+        let genesis = Genesis { alloc: Vec::new(), ..Genesis::development(7, 1_000) };
+        let begun = replay(&mut journal, &genesis, 10, 0, &mut |_| {})?;
+        let parent = begun.view.index.head();
+        let mut state_root = parent.header.state_root;
+        let mut header = next_header(&parent.header, parent.hash, 1_000);
+        change(&mut header, &mut state_root);
+        let block = seal(header, Vec::new(), Vec::new(), 0, state_root);
+        journal.append(&record::encode_block(&block)).unwrap();
+        journal.sync().unwrap();
+        Ok(replay(&mut journal, &genesis, 10, 2, &mut |_| {})?.view.state.number())
+    }
+
+    #[test]
+    fn only_blocks_that_execute_to_the_same_are_taken() {
+        assert_eq!(replay_changed(|_, _| {}).unwrap(), 1);
+        let error = replay_changed(|_, root| root.0[0] ^= 1).unwrap_err();
+        assert!(matches!(error, Error::Replay { number: 1, what: "state root", .. }), "{error}");
+        let error = replay_changed(|header, _| header.parent_hash.0[0] ^= 1).unwrap_err();
+        assert!(matches!(error, Error::Parent { number: 1, .. }), "{error}");
+        let error = replay_changed(|header, _| header.number = 2).unwrap_err();
+        assert!(matches!(error, Error::Parent { number: 2, .. }), "{error}");
+    }
+}

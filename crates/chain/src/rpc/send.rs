@@ -47,14 +47,15 @@ impl Rpc {
 
     /// The receipt or the reason why there will be none; `None` while it is still waited for.
     fn outcome(&self, hash: B256) -> Option<Outcome> {
-        if let Some(reason) = self.node.stopped.get() {
-            return Some(Err(RpcError::internal(format!("the chain has stopped: {reason}"))));
-        }
         // The pool first: a transaction leaves it in the moment in which its block appears.
         let waits = self.node.pool.lock().get(hash).is_some();
         match self.node.transaction(hash) {
             Ok(Some((block, index))) => Some(receipt(&block, index).and_then(json)),
-            Ok(None) if waits => None,
+            Ok(None) if waits => {
+                self.node.stopped.get().map(|reason| {
+                    Err(RpcError::internal(format!("the chain has stopped: {reason}")))
+                })
+            }
             Ok(None) => Some(Err(RpcError::server(
                 "the transaction was dropped: its sender's nonce or balance changed before it ran",
             ))),

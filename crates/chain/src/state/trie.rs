@@ -64,8 +64,8 @@ impl Trie {
 
     /// The nodes from the root towards `key`, as `eth_getProof` gives them: they prove its value,
     /// or that it has none. Nodes shorter than a hash are inside their parents and left out.
-    pub(crate) fn proof(&mut self, key: B256) -> Vec<Bytes> {
-        self.root();
+    /// [`root`](Self::root) must have been called since the last change.
+    pub(crate) fn proof(&self, key: B256) -> Vec<Bytes> {
         let mut proof = Vec::new();
         let (mut id, mut path) = (self.root, Nibbles::unpack(key));
         while id != NONE {

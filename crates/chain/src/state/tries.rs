@@ -1,5 +1,7 @@
 //! The state trie and one storage trie an account, kept in step with the flat state.
 
+use std::borrow::Cow;
+
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::Encodable;
@@ -67,14 +69,8 @@ impl Tries {
         number: u64,
     ) -> Result<AccountProof, StateError> {
         let account = state.account_at(address, number)?.unwrap_or_default();
-        let mut accounts = self.accounts.clone();
-        for changed in state.history().accounts_changed_after(number) {
-            set_account(&mut accounts, changed, state.account_at(changed, number)?);
-        }
-        let mut storage = self.storage.get(&address).cloned().unwrap_or_default();
-        for key in state.history().slots_changed_after(address, number) {
-            set_slot(&mut storage, key, state.slot_at(address, key, number)?);
-        }
+        let accounts = self.accounts_at(state, number)?;
+        let storage = self.storage_at(state, address, number)?;
         let slots = keys
             .iter()
             .map(|key| {
@@ -83,6 +79,38 @@ impl Tries {
             })
             .collect::<Result<_, _>>()?;
         Ok(AccountProof { account, account_proof: accounts.proof(keccak256(address)), slots })
+    }
+
+    fn accounts_at(&self, state: &State, number: u64) -> Result<Cow<'_, Trie>, StateError> {
+        let changed = state.history().accounts_changed_after(number);
+        if changed.is_empty() {
+            return Ok(Cow::Borrowed(&self.accounts));
+        }
+        let mut accounts = self.accounts.clone();
+        for address in changed {
+            set_account(&mut accounts, address, state.account_at(address, number)?);
+        }
+        accounts.root();
+        Ok(Cow::Owned(accounts))
+    }
+
+    fn storage_at(
+        &self,
+        state: &State,
+        address: Address,
+        number: u64,
+    ) -> Result<Cow<'_, Trie>, StateError> {
+        let changed = state.history().slots_changed_after(address, number);
+        let newest = self.storage.get(&address);
+        if changed.is_empty() {
+            return Ok(newest.map_or_else(|| Cow::Owned(Trie::default()), Cow::Borrowed));
+        }
+        let mut storage = newest.cloned().unwrap_or_default();
+        for key in changed {
+            set_slot(&mut storage, key, state.slot_at(address, key, number)?);
+        }
+        storage.root();
+        Ok(Cow::Owned(storage))
     }
 }
 

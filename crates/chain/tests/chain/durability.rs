@@ -141,3 +141,15 @@ async fn old_state_beyond_the_window_says_so() {
     let error = fixture.provider.get_balance(TO).block_id(BlockId::number(2)).await.unwrap_err();
     assert!(error.to_string().contains("no longer kept (the oldest kept is 3)"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_chain_reads_but_takes_nothing() {
+    let mut fixture = busy_chain().await;
+    fixture.chain.take().unwrap().close().unwrap();
+    assert_eq!(fixture.provider.get_balance(TO).await.unwrap(), U256::from(15));
+    let pay = TransactionRequest::default().with_to(TO).with_value(U256::from(1));
+    let error = fixture.provider.send_transaction(pay).await.unwrap_err();
+    assert!(error.to_string().contains("takes no transactions: it was closed"), "{error}");
+    let mined = fixture.rpc("evm_mine", serde_json::json!([])).await;
+    assert_eq!(mined["error"]["code"], -32603);
+}
