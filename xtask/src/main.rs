@@ -3,6 +3,7 @@
 //! Depends on no crate of the workspace, so that it can build what they need before they compile.
 #![allow(clippy::print_stdout, reason = "a command line prints")]
 
+mod demo;
 mod setup;
 mod steps;
 mod test;
@@ -20,6 +21,8 @@ struct Arguments {
 enum Command {
     /// Builds what the workspace needs before it compiles: the contracts, from npm.
     Setup,
+    /// Sells, buys and proves one answer, from nothing.
+    Demo(demo::Arguments),
     /// Runs every test: Rust, doctests, Solidity, foreign clients.
     Test(test::Arguments),
 }
@@ -27,6 +30,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Setup => setup::contracts(),
+        Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
     }
 }

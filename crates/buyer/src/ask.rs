@@ -69,7 +69,7 @@ impl Buyer {
         mut on_text: impl FnMut(&str),
     ) -> Result<Answer, Error> {
         let body = self.body(question).await?;
-        let mut running = self.start(Endpoint::Chat, body)?;
+        let mut running = self.start(Endpoint::Chat, &body)?;
         let answered = loop {
             match running.events.recv().await {
                 Some(Event::Chunk(chunk)) => {

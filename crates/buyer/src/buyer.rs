@@ -181,10 +181,12 @@ impl Buyer {
                 best = Some((seller, info));
             }
         }
-        best.ok_or_else(|| problem.unwrap_or_else(|| Error::NoModel {
-            model: printable(model),
-            why: format!("{} providers were asked", self.urls().len()),
-        }))
+        best.ok_or_else(|| {
+            problem.unwrap_or_else(|| Error::NoModel {
+                model: printable(model),
+                why: format!("{} providers were asked", self.urls().len()),
+            })
+        })
     }
 
     /// The provider at an address: pinned at first use, refused if it became another.

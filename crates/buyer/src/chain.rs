@@ -85,8 +85,7 @@ pub(crate) async fn anchor_proof(
     let proof = proof.map_err(failed("for a storage proof"))?;
     let header = header(&provider, block).await?;
     let (old, new) = (size.min(checkpoint.size), size.max(checkpoint.size));
-    let consistency =
-        if old == new { Vec::new() } else { seller.consistency(old, new).await? };
+    let consistency = if old == new { Vec::new() } else { seller.consistency(old, new).await? };
     Ok(Some(AnchorProof {
         chain: seller.chain,
         contract,
@@ -114,4 +113,3 @@ async fn header(provider: &DynProvider, number: u64) -> Result<Bytes, Error> {
 fn log_key(origin: &str, signer: Address) -> B256 {
     keccak256([keccak256(origin), signer.into_word()].concat())
 }
-

@@ -47,7 +47,8 @@ impl Buyer {
             let state = self.state();
             let channel = state.ledger.channels.get(&call.channel());
             let channel = channel.ok_or(Error::NotFound { what: "channel", id: call.channel() })?;
-            let voucher = channel.best.ok_or(Error::State("a call was paid by no voucher".into()))?;
+            let voucher =
+                channel.best.ok_or(Error::State("a call was paid by no voucher".into()))?;
             (channel.opened.config, voucher)
         };
         Ok(Bundle {

@@ -38,7 +38,9 @@ impl Buyer {
         };
         let best = best.ok_or(Error::NotFound { what: "voucher in channel", id: channel })?;
         if busy {
-            return Err(Error::Voucher("calls are in flight on the channel: try again later".into()));
+            return Err(Error::Voucher(
+                "calls are in flight on the channel: try again later".into(),
+            ));
         }
         if phase == Some(Phase::Open) {
             self.state().commit([Record::Closing { channel }])?;
@@ -127,7 +129,8 @@ async fn refund(seller: &Seller, header: &str) -> Result<String, Error> {
     }
     let settled = response.headers().get(x402::PAYMENT_RESPONSE).cloned();
     seller::body(url, response, MAX_BODY_BYTES).await?;
-    let settled = settled.ok_or_else(|| Error::protocol(url, "a refund has no PAYMENT-RESPONSE"))?;
+    let settled =
+        settled.ok_or_else(|| Error::protocol(url, "a refund has no PAYMENT-RESPONSE"))?;
     let settled: SettleResponse<Acknowledgement> =
         x402::decode("PAYMENT-RESPONSE", settled.as_bytes())
             .map_err(|error| Error::protocol(url, error))?;

@@ -99,7 +99,10 @@ pub enum Error {
         url: String,
     },
     /// A check failed. The provider gets nothing more.
-    #[error("the provider {provider} broke its word: {what}; it is not dealt with any more{}", kept(evidence))]
+    #[error(
+        "the provider {provider} broke its word: {what}; it is not dealt with any more{}",
+        kept(evidence)
+    )]
     Misconduct {
         /// Who.
         provider: Address,
@@ -212,11 +215,17 @@ pub enum Misconduct {
 }
 
 fn kept(evidence: &Option<PathBuf>) -> String {
-    evidence.as_ref().map(|path| format!("; the evidence is {}", path.display())).unwrap_or_default()
+    evidence
+        .as_ref()
+        .map(|path| format!("; the evidence is {}", path.display()))
+        .unwrap_or_default()
 }
 
 impl Error {
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }

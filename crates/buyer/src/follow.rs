@@ -107,7 +107,9 @@ impl Buyer {
         let require = vec![LinkName::Inclusion, LinkName::Checkpoint];
         let report = verify(bundle, &Options { require, ..Options::default() });
         let digest = bundle.receipt.digest();
-        if let Some(broken) = report.links.iter().find(|l| l.status == vouch_evidence::Status::Broken) {
+        if let Some(broken) =
+            report.links.iter().find(|l| l.status == vouch_evidence::Status::Broken)
+        {
             let (link, finding) = (broken.link, broken.finding.clone());
             let json = serde_json::to_vec_pretty(bundle).unwrap_or_default();
             let evidence = self.state().write_evidence(&digest.to_string(), &json)?;
@@ -198,7 +200,12 @@ impl Buyer {
         Ok(self.distrust(seller, Misconduct::SplitLog { size }, Some(evidence)))
     }
 
-    fn keep_notes(&self, seller: &Seller, old: &str, new: &str) -> Result<std::path::PathBuf, Error> {
+    fn keep_notes(
+        &self,
+        seller: &Seller,
+        old: &str,
+        new: &str,
+    ) -> Result<std::path::PathBuf, Error> {
         let notes = serde_json::json!({ "last": old, "now": new });
         let name = format!("log-{}", seller.provider());
         self.state().write_evidence(&name, notes.to_string().as_bytes())
@@ -210,7 +217,11 @@ impl Buyer {
     ///
     /// # Errors
     /// [`Error::NotFound`], and [`Error::Misconduct`] where the log does not hold.
-    pub async fn complete(&self, digest: &B256, patience: Duration) -> Result<(Bundle, Report), Error> {
+    pub async fn complete(
+        &self,
+        digest: &B256,
+        patience: Duration,
+    ) -> Result<(Bundle, Report), Error> {
         let mut bundle = self.bundle(digest)?;
         let entry = self.state().ledger.entry(digest).cloned();
         let entry = entry.ok_or(Error::NotFound { what: "receipt", id: *digest })?;
@@ -250,10 +261,11 @@ impl Buyer {
 
     /// Checks a bundle with the tokenizer that its model's identity names.
     pub(crate) async fn report(&self, seller: &Seller, bundle: &Bundle) -> Report {
-        let tokenizer: Option<Arc<_>> = seller.tokenizer(&bundle.model).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the ids are not decoded: the tokenizer cannot be had");
-            None
-        });
+        let tokenizer: Option<Arc<_>> =
+            seller.tokenizer(&bundle.model).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the ids are not decoded: the tokenizer cannot be had");
+                None
+            });
         let recount = tokenizer.as_deref().map(|t| Recount::new(t, &bundle.response));
         let options = Options {
             provider: Some(seller.provider()),

@@ -89,7 +89,8 @@ impl Buyer {
 
     fn check_offer(&self, seller: &Seller, offer: &Offer) -> Result<(), Error> {
         let document = &seller.document;
-        let refuse = |why: &str| Err(Error::Policy { url: seller.url.clone(), why: why.to_owned() });
+        let refuse =
+            |why: &str| Err(Error::Policy { url: seller.url.clone(), why: why.to_owned() });
         let agrees = offer.network == document.network
             && offer.asset == document.asset.address
             && offer.pay_to == document.provider
@@ -109,7 +110,9 @@ impl Buyer {
             return refuse("its withdrawal delay is above your limit");
         }
         if offer.extra.min_deposit.is_some_and(|least| least > self.policy().max_deposit) {
-            return refuse("it wants a larger deposit than your limit: raise the limit to accept it");
+            return refuse(
+                "it wants a larger deposit than your limit: raise the limit to accept it",
+            );
         }
         Ok(())
     }
@@ -157,7 +160,8 @@ impl Buyer {
         let wanted = least.max(policy.deposit);
         let amount = self.affordable(seller, least, wanted).await?;
         if amount > policy.max_deposit {
-            let why = format!("a deposit of {amount} is above your limit of {}", policy.max_deposit);
+            let why =
+                format!("a deposit of {amount} is above your limit of {}", policy.max_deposit);
             return Err(Error::Policy { url: seller.url.clone(), why });
         }
         let salt = random()?;
@@ -212,7 +216,8 @@ impl Buyer {
     /// Learns whether a pending deposit settled. A provider that lies about it gains nothing: its
     /// vouchers are worth what the chain covers.
     pub(crate) async fn reconcile(&self, seller: &Seller, channel: B256) -> Result<(), Error> {
-        let pending = self.state().ledger.channels.get(&channel).and_then(|c| Some((c.pending?, c.funded)));
+        let pending =
+            self.state().ledger.channels.get(&channel).and_then(|c| Some((c.pending?, c.funded)));
         let Some((deposit, funded)) = pending else { return Ok(()) };
         let settled = match seller.channel(channel).await {
             Ok(view) => view.on_chain.balance >= funded.saturating_add(deposit.amount),

@@ -83,7 +83,11 @@ impl Policy {
     }
 
     /// Checks a provider document: version, chain, contracts.
-    pub(crate) fn check_document(&self, url: &str, document: &ProviderDocument) -> Result<u64, Error> {
+    pub(crate) fn check_document(
+        &self,
+        url: &str,
+        document: &ProviderDocument,
+    ) -> Result<u64, Error> {
         let refuse = |why: String| Err(Error::Policy { url: url.to_owned(), why });
         if document.version != vouch_wire::vouch::VERSION {
             return refuse(format!("its document has version {}, not 1", document.version));

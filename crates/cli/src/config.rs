@@ -8,7 +8,10 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use crate::{arguments::Sale, money::Dollars};
+use crate::{
+    arguments::{Purchase, Sale},
+    money::Dollars,
+};
 
 /// What `vouch.toml` may say; an unknown key is an error, so that a typo is not a silent default.
 #[derive(Debug, Default, Deserialize)]
@@ -18,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) chain: ChainConfig,
     #[serde(default)]
     pub(crate) provider: ProviderConfig,
+    #[serde(default)]
+    pub(crate) buyer: BuyerConfig,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -41,6 +46,15 @@ pub(crate) struct ProviderConfig {
     pub(crate) threads: Option<usize>,
     #[serde(default)]
     pub(crate) witnesses: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BuyerConfig {
+    pub(crate) listen: Option<SocketAddr>,
+    pub(crate) provider: Option<String>,
+    pub(crate) budget: Option<Dollars>,
+    pub(crate) max_per_call: Option<Dollars>,
 }
 
 impl Config {
@@ -75,6 +89,14 @@ impl Config {
         if sale.witnesses.is_empty() {
             sale.witnesses.clone_from(&file.witnesses);
         }
+    }
+
+    /// Fills what the command line left open.
+    pub(crate) fn fill_purchase(&self, purchase: &mut Purchase) {
+        let file = &self.buyer;
+        purchase.provider = purchase.provider.take().or_else(|| file.provider.clone());
+        purchase.budget = purchase.budget.or(file.budget);
+        purchase.max_per_call = purchase.max_per_call.or(file.max_per_call);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The `vouch` command: the only place that wires parts together.
 
 mod arguments;
+mod buyer;
 mod commands;
 mod config;
 mod http;
@@ -53,6 +54,16 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Up(up) => commands::up::run(up, &config, &data_dir, output).await?,
         Command::Chain(chain) => commands::chain::run(chain, &config, &data_dir, output).await?,
         Command::Serve(serve) => commands::serve::run(serve, &config, &data_dir, output).await?,
+        Command::Connect(connect) => {
+            commands::connect::run(connect, &config, &data_dir, output).await?;
+        }
+        Command::Ask(ask) => commands::ask::run(ask, &config, &data_dir, output).await?,
+        Command::Wallet(wallet) => {
+            commands::wallet::run(wallet, &config, &data_dir, output).await?;
+        }
+        Command::Channel(channel) => {
+            commands::channel::run(channel, &config, &data_dir, output).await?
+        }
         Command::Verify(verify) => return commands::verify::run(&verify, &data_dir, output),
         Command::Model(model) => commands::model::run(model, output).await?,
         Command::Log(log) => commands::log::run(log, output).await?,

@@ -37,6 +37,15 @@ impl Output {
         Ok(std::io::stdout().flush()?)
     }
 
+    /// Prints a part of a line at once, such as a token of an answer.
+    pub(crate) fn piece(self, text: &str) {
+        if !self.json {
+            print!("{}", printable(text));
+            // A terminal that went away is no reason to stop paying for what was asked.
+            let _gone = std::io::stdout().flush();
+        }
+    }
+
     /// Prints a line for people; nothing where JSON was asked for.
     pub(crate) fn line(self, text: impl std::fmt::Display) {
         if !self.json {

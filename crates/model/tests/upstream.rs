@@ -191,7 +191,7 @@ async fn what_breaks_in_mid_stream_says_how_far_it_came() {
 
 #[tokio::test]
 async fn refusals_carry_the_status_and_never_follow_a_redirect() {
-    let refused = "HTTP/1.1 429 Too Many\r\ncontent-length: 33\r\n\r\n{\"error\":{\"message\":\"slow\\ndown\"}}";
+    let refused = "HTTP/1.1 429 Too Many\r\ncontent-length: 34\r\n\r\n{\"error\":{\"message\":\"slow\\ndown\"}}";
     let moved = "HTTP/1.1 307 Moved\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n";
     for (response, expected, words) in [(refused, 429, "slow down"), (moved, 307, "")] {
         let (url, _task) = stub(&[response], true).await;

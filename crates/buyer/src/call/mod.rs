@@ -101,12 +101,18 @@ struct Plan {
 }
 
 impl Buyer {
-    /// Begins a call with this body, exactly as it is to be sent. Errors that need no provider come
-    /// at once, all others as [`Event::Failed`].
+    /// Begins a call. The body is sent in a form of its own: a key that stands twice in it would
+    /// mean one thing to the provider and another to whoever checks. Errors that need no provider
+    /// come at once, all others as [`Event::Failed`].
     ///
     /// # Errors
     /// [`Error::Request`] if the body is none.
-    pub fn start(&self, endpoint: Endpoint, body: String) -> Result<Running, Error> {
+    pub fn start(&self, endpoint: Endpoint, body: &str) -> Result<Running, Error> {
+        let body = match serde_json::from_str::<Value>(body) {
+            Ok(value) => value.to_string(),
+            // Refused below, in the words for it.
+            Err(_) => body.to_owned(),
+        };
         let request = openai::Request::parse(endpoint, body.as_bytes())?;
         let (events, receiver) = mpsc::channel(CHUNKS);
         let buyer = self.clone();
@@ -159,7 +165,8 @@ impl Buyer {
         // A bundle is not whole without it: fetched before money is spent.
         seller.identity(info.identity).await?;
         let prices = &info.terms.prices;
-        let overflow = |_: CoreError| Error::protocol(&seller.url, "its prices do not fit 128 bits");
+        let overflow =
+            |_: CoreError| Error::protocol(&seller.url, "its prices do not fit 128 bits");
         let input = u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_add(TEMPLATE_TOKENS);
         let most = match request.max_tokens() {
             Some(output) => ceiling(prices, input, output.into()).map_err(overflow)?,
@@ -276,7 +283,10 @@ impl Buyer {
             match reply {
                 Reply::VoucherNeeded(more) if more > required => required = more,
                 Reply::VoucherNeeded(_) => {
-                    return Err(Error::protocol(&seller.url, "it asks for the voucher that it has"));
+                    return Err(Error::protocol(
+                        &seller.url,
+                        "it asks for the voucher that it has",
+                    ));
                 }
                 Reply::DepositNeeded => {
                     self.reconcile(seller, channel).await?;
@@ -315,7 +325,9 @@ impl Buyer {
         let mut required = 0;
         loop {
             let why = match self.send_again(seller, call, required).await? {
-                Reply::Answer(acknowledgement, response) => return Ok((*acknowledgement, response)),
+                Reply::Answer(acknowledgement, response) => {
+                    return Ok((*acknowledgement, response));
+                }
                 Reply::Stream { mut response, live: true } if !wanted => {
                     // Once the engine has begun there is a receipt for what it did.
                     drop(response.chunk().await);
@@ -347,7 +359,12 @@ impl Buyer {
 
     /// One more sending. A deposit that may have been lost with the first goes along again: its
     /// authorization has one nonce, so it settles once.
-    async fn send_again(&self, seller: &Seller, call: &Call, required: u128) -> Result<Reply, Error> {
+    async fn send_again(
+        &self,
+        seller: &Seller,
+        call: &Call,
+        required: u128,
+    ) -> Result<Reply, Error> {
         let channel = call.channel();
         let _paying = self.inner.paying.lock().await;
         if let Err(error) = self.reconcile(seller, channel).await {

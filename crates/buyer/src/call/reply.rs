@@ -170,7 +170,8 @@ async fn whole(seller: &Seller, response: Response) -> Result<Reply, Error> {
     };
     let response: openai::Response = serde_json::from_slice(&bytes)
         .map_err(|error| Error::protocol(url, format!("the answer is malformed: {error}")))?;
-    let response = serde_json::to_value(response).map_err(|error| Error::State(error.to_string()))?;
+    let response =
+        serde_json::to_value(response).map_err(|error| Error::State(error.to_string()))?;
     Ok(Reply::Answer(Box::new(acknowledgement), response))
 }
 

@@ -22,7 +22,8 @@ fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
     // A page that rebound its name to 127.0.0.1 still sends that name.
     let host = text(header::HOST).or_else(|| uri.authority().map(|authority| authority.as_str()));
     let host = host.filter(|host| is_loopback(host));
-    let host = host.ok_or("the Host is not this machine: use http://127.0.0.1 or http://localhost")?;
+    let host =
+        host.ok_or("the Host is not this machine: use http://127.0.0.1 or http://localhost")?;
     if let Some(origin) = headers.get(header::ORIGIN) {
         let same = origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://"));
         if same != Some(host) {
@@ -49,9 +50,9 @@ mod tests {
     use super::*;
 
     fn verdict(pairs: &[(&'static str, &str)]) -> bool {
-        let headers = pairs.iter().map(|(name, value)| {
-            (header::HeaderName::from_static(name), value.parse().unwrap())
-        });
+        let headers = pairs
+            .iter()
+            .map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()));
         check(&Uri::from_static("/v1/models"), &headers.collect()).is_ok()
     }
 
@@ -60,13 +61,22 @@ mod tests {
         for host in ["127.0.0.1:4021", "localhost:4021", "LOCALHOST", "[::1]:4021", "[::1]"] {
             assert!(verdict(&[("host", host)]), "{host}");
         }
-        for host in ["evil.example", "evil.example:4021", "127.0.0.1.evil.example", "localhost.evil", "10.0.0.1", ""] {
+        for host in [
+            "evil.example",
+            "evil.example:4021",
+            "127.0.0.1.evil.example",
+            "localhost.evil",
+            "10.0.0.1",
+            "",
+        ] {
             assert!(!verdict(&[("host", host)]), "{host}");
         }
         assert!(!verdict(&[]), "no host at all");
         let local = ("host", "localhost:4021");
         assert!(verdict(&[local, ("origin", "http://localhost:4021")]));
-        for origin in ["https://evil.example", "http://localhost:3000", "null", "http://127.0.0.1:4021"] {
+        for origin in
+            ["https://evil.example", "http://localhost:3000", "null", "http://127.0.0.1:4021"]
+        {
             assert!(!verdict(&[local, ("origin", origin)]), "{origin}");
         }
         assert!(verdict(&[local, ("sec-fetch-site", "none")]));

@@ -1,8 +1,8 @@
 //! An OpenAI endpoint on this machine that pays for what passes through it.
 
 mod guard;
-mod relay;
 mod refusal;
+mod relay;
 
 use axum::{
     Json, Router,
@@ -81,7 +81,7 @@ async fn completions(state: State<Buyer>, headers: HeaderMap, body: Bytes) -> Re
 
 async fn paid(buyer: &Buyer, endpoint: Endpoint, headers: &HeaderMap, body: Bytes) -> Response {
     let vouch = headers.get(VOUCH_HEADER).is_some_and(|value| value == "1");
-    let Ok(body) = String::from_utf8(body.to_vec()) else {
+    let Ok(body) = std::str::from_utf8(&body) else {
         return Refusal::text("the body is not UTF-8: send JSON").into_response();
     };
     match buyer.start(endpoint, body) {

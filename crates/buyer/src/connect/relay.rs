@@ -37,28 +37,35 @@ fn whole(answered: &Answered, vouch: bool) -> Response {
     }
     let mut reply = axum::Json(response).into_response();
     let receipt = &answered.bundle.receipt;
-    for (name, value) in [(RECEIPT, receipt.digest().to_string()), (CHARGE, receipt.charge.to_string())] {
+    for (name, value) in
+        [(RECEIPT, receipt.digest().to_string()), (CHARGE, receipt.charge.to_string())]
+    {
         if let Ok(value) = HeaderValue::try_from(value) {
             reply.headers_mut().insert(name, value);
         }
     }
-    reply.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    reply
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     reply
 }
 
 /// Passes chunks on as they come. When the client goes away the body is dropped, and with it the
 /// running call, which stops the provider.
 fn streamed(running: Running, first: Chunk, vouch: bool) -> Response {
-    let pieces = stream::unfold((running, Some(first), false), move |(mut running, first, ended)| async move {
-        if ended {
-            return None;
-        }
-        let (bytes, ended) = match first {
-            Some(chunk) => (written(chunk, vouch), false),
-            None => next(running.events.recv().await, vouch),
-        };
-        Some((Ok::<_, Infallible>(Bytes::from(bytes)), (running, None, ended)))
-    });
+    let pieces = stream::unfold(
+        (running, Some(first), false),
+        move |(mut running, first, ended)| async move {
+            if ended {
+                return None;
+            }
+            let (bytes, ended) = match first {
+                Some(chunk) => (written(chunk, vouch), false),
+                None => next(running.events.recv().await, vouch),
+            };
+            Some((Ok::<_, Infallible>(Bytes::from(bytes)), (running, None, ended)))
+        },
+    );
     let mut reply = Body::from_stream(pieces).into_response();
     let headers = reply.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));

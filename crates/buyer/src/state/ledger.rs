@@ -70,7 +70,9 @@ pub(crate) enum RaiseError {
          {bound} at most"
     )]
     Overreach { required: u128, bound: u128 },
-    #[error("{required} must be signed for, but the deposit covers {covered}: the next call tops it up")]
+    #[error(
+        "{required} must be signed for, but the deposit covers {covered}: the next call tops it up"
+    )]
     Deposit { required: u128, covered: u128 },
     #[error("the channel is closed or closing: the next call opens another")]
     Closed,
@@ -188,7 +190,12 @@ impl Ledger {
     }
 
     /// The channel that pays this provider here, if one is open.
-    pub(crate) fn open_channel(&self, url: &str, provider: Address, token: Address) -> Option<B256> {
+    pub(crate) fn open_channel(
+        &self,
+        url: &str,
+        provider: Address,
+        token: Address,
+    ) -> Option<B256> {
         let fits = |channel: &Channel| {
             channel.phase == Phase::Open
                 && channel.opened.url == url
@@ -211,7 +218,8 @@ impl Ledger {
     pub(crate) fn wants_deposit(&self, id: &B256) -> Option<u128> {
         let channel = self.channels.get(id)?;
         let in_flight = self.calls.values().filter(|call| call.channel() == *id);
-        let most = in_flight.fold(channel.charged, |sum, call| sum.saturating_add(call.max_charge()));
+        let most =
+            in_flight.fold(channel.charged, |sum, call| sum.saturating_add(call.max_charge()));
         let total = most.min(channel.signed().saturating_add(self.budget.left()));
         (total > channel.covers()).then_some(total)
     }
@@ -262,9 +270,10 @@ impl Ledger {
         if after.is_some_and(|(_, next, total)| total.checked_sub(*next) != Some(cumulative)) {
             return wrong("the receipt after it began at another");
         }
-        let others = self.calls.values().filter(|call| {
-            call.channel() == entry.channel && call.nonce != entry.nonce
-        });
+        let others = self
+            .calls
+            .values()
+            .filter(|call| call.channel() == entry.channel && call.nonce != entry.nonce);
         let known = channel.charged.saturating_add(charge);
         let most = others.fold(known, |sum, call| sum.saturating_add(call.max_charge()));
         if cumulative > most {

@@ -75,7 +75,8 @@ impl State {
     ) -> Result<(), Error> {
         let records: Vec<_> = records.into_iter().collect();
         for record in &records {
-            let bytes = serde_json::to_vec(record).map_err(|error| Error::State(error.to_string()))?;
+            let bytes =
+                serde_json::to_vec(record).map_err(|error| Error::State(error.to_string()))?;
             self.journal.append(&bytes)?;
         }
         self.journal.sync()?;

@@ -1,9 +1,13 @@
 //! One file for each command.
 
+pub(crate) mod ask;
 pub(crate) mod chain;
+pub(crate) mod channel;
+pub(crate) mod connect;
 pub(crate) mod log;
 pub(crate) mod model;
 pub(crate) mod serve;
 pub(crate) mod up;
 pub(crate) mod verify;
+pub(crate) mod wallet;
 pub(crate) mod witness;

@@ -1,0 +1,47 @@
+//! `vouch wallet`: the buyer's address and money, and the provider's beside it.
+
+use std::path::Path;
+
+use alloy::providers::{Provider, ProviderBuilder};
+use alloy_primitives::Address;
+use anyhow::Context;
+use serde_json::json;
+use vouch_contracts::bindings::TestDollar::TestDollarInstance;
+use vouch_wallet::Wallet;
+use vouch_wire::vouch::ProviderDocument;
+
+use crate::{
+    arguments, buyer::DEFAULT_PROVIDER, config::Config, http::get_json, money::Dollars,
+    output::Output,
+};
+
+pub(crate) async fn run(
+    arguments: arguments::Wallet,
+    config: &Config,
+    data_dir: &Path,
+    output: Output,
+) -> anyhow::Result<()> {
+    let wallet = Wallet::open_or_create(&data_dir.join("buyer"), &crate::passphrase())?;
+    let named = arguments.provider.provider.or_else(|| config.buyer.provider.clone());
+    let url = named.unwrap_or_else(|| DEFAULT_PROVIDER.to_owned());
+    let document = format!("{}/.well-known/vouch.json", url.trim_end_matches('/'));
+    let document: ProviderDocument = get_json(&reqwest::Client::new(), &document).await?;
+    let rpc = document.rpc.as_ref().context("the provider names no chain of its own to ask")?;
+    let chain = ProviderBuilder::new().connect_http(rpc.parse()?).erased();
+    let token = TestDollarInstance::new(document.asset.address, chain);
+    let balance = async |of: Address| -> anyhow::Result<Dollars> {
+        Ok(Dollars(token.balanceOf(of).call().await.context("the chain does not answer")?.to()))
+    };
+    let (buyers, providers) = (balance(wallet.address()).await?, balance(document.provider).await?);
+    let value = json!({
+        "address": wallet.address(),
+        "balances": { "buyer": buyers.to_string(), "provider": providers.to_string() },
+    });
+    output.answer(&value, || {
+        format!(
+            "buyer     {}  {buyers}\nprovider  {}  {providers}",
+            wallet.address(),
+            document.provider
+        )
+    })
+}
