@@ -3,8 +3,8 @@
 //! Everything listens on free loopback ports; a process that is dropped is killed.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::Duration,
@@ -153,26 +153,100 @@ fn drain(mut from: impl Read + Send + 'static) {
     std::thread::spawn(move || std::io::copy(&mut from, &mut std::io::sink()));
 }
 
-/// A small HTTP/1.1 exchange, without a client library: status and body.
+/// Runs a foreign client of `tests/clients`, unmodified, and returns the JSON it prints: a `.mjs`
+/// with Node, a `.py` with the Python that has its packages.
 ///
 /// # Panics
-/// If the server cannot be reached or answers with something else than HTTP.
+/// If it was not installed, or fails.
 #[must_use]
-pub fn http(method: &str, url: &str, body: &str) -> (u16, Vec<u8>) {
+pub fn client(script: &str, arguments: &[&str]) -> Value {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+    let (installed, runs) = match script.ends_with(".py") {
+        true => (clients.join(".venv"), clients.join(".venv/bin/python")),
+        false => (clients.join("node_modules"), PathBuf::from("node")),
+    };
+    assert!(installed.exists(), "{} is missing: run `cargo xtask test`", installed.display());
+    json(Command::new(runs).arg(script).args(arguments).current_dir(clients))
+}
+
+/// An address of this machine that nothing listens on at the moment, for what must come back on the
+/// same one.
+///
+/// # Panics
+/// If no port is free.
+#[must_use]
+pub fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it is bound").to_string()
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// Status code.
+    pub status: u16,
+    head: String,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// A header's value, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(':'));
+        let mut values = fields.filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        values.next().map(|(_, value)| value.trim())
+    }
+}
+
+/// A small HTTP/1.0 exchange, without a client library.
+///
+/// # Errors
+/// If the server is not there, goes away in the middle, or answers with something else than HTTP.
+pub fn try_http(method: &str, url: &str, body: &str) -> io::Result<Reply> {
+    let mut stream = send(method, url, body)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let no_http = || io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP");
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or_else(no_http)?;
+    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(no_http)?;
+    let body = answer.split_off(end + 4);
+    let reply = Reply { status, head, body };
+    match reply.header("content-length").and_then(|length| length.parse::<usize>().ok()) {
+        Some(length) if reply.body.len() < length => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(reply),
+    }
+}
+
+/// Sends a request and returns the connection, from which the answer can be read.
+///
+/// # Errors
+/// If the server is not there.
+///
+/// # Panics
+/// If the URL is not an http one.
+pub fn send(method: &str, url: &str, body: &str) -> io::Result<TcpStream> {
     let rest = url.strip_prefix("http://").expect("an http URL");
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let mut stream = TcpStream::connect(host).expect("the server listens");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout can be set");
+    let mut stream = TcpStream::connect(host)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let length = body.len();
     write!(
         stream,
         "{method} /{path} HTTP/1.0\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .expect("the request is sent");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("the answer is read");
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a header");
-    let head = String::from_utf8_lossy(&answer[..end]).into_owned();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (status, answer[end + 4..].to_vec())
+    )?;
+    Ok(stream)
+}
+
+/// As [`try_http`], where the server must be there: status and body.
+///
+/// # Panics
+/// If it is not.
+#[must_use]
+pub fn http(method: &str, url: &str, body: &str) -> (u16, Vec<u8>) {
+    let reply = try_http(method, url, body).expect("the server answers");
+    (reply.status, reply.body)
 }

@@ -57,6 +57,29 @@ pub struct Answer {
     pub cut: Option<Error>,
 }
 
+impl Question {
+    /// The body of the request for it, streamed.
+    #[must_use]
+    pub fn body(&self, model: &str) -> String {
+        let mut messages = Vec::new();
+        if let Some(system) = &self.system {
+            messages.push(json!({"role": "system", "content": system}));
+        }
+        messages.push(json!({"role": "user", "content": self.prompt}));
+        let mut body = json!({"model": model, "messages": messages, "stream": true});
+        for (name, value) in [
+            ("max_tokens", self.max_tokens.map(|n| json!(n))),
+            ("temperature", self.temperature.map(|t| json!(t))),
+            ("seed", self.seed.map(|seed| json!(seed))),
+        ] {
+            if let Some(value) = value {
+                body[name] = value;
+            }
+        }
+        body.to_string()
+    }
+}
+
 impl Buyer {
     /// Asks, passes the text on as it comes, checks the answer, and completes its bundle.
     ///
@@ -68,7 +91,11 @@ impl Buyer {
         question: &Question,
         mut on_text: impl FnMut(&str),
     ) -> Result<Answer, Error> {
-        let body = self.body(question).await?;
+        let model = match &question.model {
+            Some(model) => model.clone(),
+            None => self.cheapest().await?,
+        };
+        let body = question.body(&model);
         let mut running = self.start(Endpoint::Chat, &body)?;
         let answered = loop {
             match running.events.recv().await {
@@ -89,29 +116,6 @@ impl Buyer {
         let digest = answered.bundle.receipt.digest();
         let (bundle, report) = self.complete(&digest, question.patience).await?;
         Ok(Answer { text: text.unwrap_or_default(), bundle, report, cut: answered.cut })
-    }
-
-    async fn body(&self, question: &Question) -> Result<String, Error> {
-        let model = match &question.model {
-            Some(model) => model.clone(),
-            None => self.cheapest().await?,
-        };
-        let mut messages = Vec::new();
-        if let Some(system) = &question.system {
-            messages.push(json!({"role": "system", "content": system}));
-        }
-        messages.push(json!({"role": "user", "content": question.prompt}));
-        let mut body = json!({"model": model, "messages": messages, "stream": true});
-        for (name, value) in [
-            ("max_tokens", question.max_tokens.map(|n| json!(n))),
-            ("temperature", question.temperature.map(|t| json!(t))),
-            ("seed", question.seed.map(|seed| json!(seed))),
-        ] {
-            if let Some(value) = value {
-                body[name] = value;
-            }
-        }
-        Ok(body.to_string())
     }
 
     async fn cheapest(&self) -> Result<String, Error> {

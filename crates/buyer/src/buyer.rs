@@ -1,5 +1,12 @@
-use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
 use reqwest::{Client, redirect};
 use vouch_core::{Address, B256, bundle::Bundle};
@@ -28,12 +35,30 @@ pub(crate) struct Inner {
     pub(crate) clock: Clock,
     pub(crate) wallet: Wallet,
     http: Client,
+    /// For chains: as `http`, with a limit on the whole of a request.
+    chain_http: Client,
     urls: Vec<String>,
+    dir: PathBuf,
     state: Mutex<State>,
     sellers: Mutex<BTreeMap<String, Arc<Seller>>>,
-    /// Held while a channel is opened or funded: one deposit at a time.
-    pub(crate) paying: tokio::sync::Mutex<()>,
+    claimed: Mutex<BTreeSet<B256>>,
 }
+
+/// The right to send a call and to settle it, which one task has at a time: else the background
+/// would repeat, and stop, a call that is only now being answered.
+pub(crate) struct Claim {
+    inner: Arc<Inner>,
+    nonce: B256,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.inner.claimed.lock().remove(&self.nonce);
+    }
+}
+
+/// A chain that is silent for so long is taken for gone.
+const CHAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl fmt::Debug for Buyer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,7 +83,7 @@ impl Buyer {
         providers: &[String],
     ) -> Result<Self, Error> {
         let state = State::open(dir, policy.total, policy.per_call)?;
-        Self::with_state(state, wallet, policy, clock, providers)
+        Self::with_state(state, dir, wallet, policy, clock, providers)
     }
 
     /// As [`Buyer::open`], with the journal on any disk: for crash tests.
@@ -74,32 +99,34 @@ impl Buyer {
         providers: &[String],
     ) -> Result<Self, Error> {
         let state = State::open_on(disk, dir, policy.total, policy.per_call)?;
-        Self::with_state(state, wallet, policy, clock, providers)
+        Self::with_state(state, dir, wallet, policy, clock, providers)
     }
 
     fn with_state(
         state: State,
+        dir: &Path,
         wallet: Wallet,
         policy: Policy,
         clock: Clock,
         providers: &[String],
     ) -> Result<Self, Error> {
         // A redirect could carry a payment to somebody else, a proxy could read it.
-        let http = Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| Error::State(format!("no HTTP client: {error}")))?;
+        let client = || Client::builder().redirect(redirect::Policy::none()).no_proxy();
+        let unusable = |error| Error::State(format!("no HTTP client: {error}"));
+        let http = client().build().map_err(unusable)?;
+        let chain_http = client().timeout(CHAIN_TIMEOUT).build().map_err(unusable)?;
         let urls = providers.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
         let inner = Inner {
             policy,
             clock,
             wallet,
             http,
+            chain_http,
             urls,
+            dir: dir.to_owned(),
             state: Mutex::new(state),
             sellers: Mutex::default(),
-            paying: tokio::sync::Mutex::default(),
+            claimed: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -122,6 +149,16 @@ impl Buyer {
         &self.inner.urls
     }
 
+    pub(crate) fn chain_http(&self) -> &Client {
+        &self.inner.chain_http
+    }
+
+    /// The right to deal with a call; `None` while another task has it.
+    pub(crate) fn claim(&self, nonce: B256) -> Option<Claim> {
+        let new = self.inner.claimed.lock().insert(nonce);
+        new.then(|| Claim { inner: Arc::clone(&self.inner), nonce })
+    }
+
     /// Unix seconds.
     pub(crate) fn now_s(&self) -> u64 {
         (self.inner.clock)() / 1000
@@ -139,8 +176,9 @@ impl Buyer {
     /// address of who makes it. Providers that cannot be reached are left out.
     pub async fn models(&self) -> BTreeMap<String, (String, ModelInfo)> {
         let mut cheapest: BTreeMap<String, (String, ModelInfo)> = BTreeMap::new();
-        for url in self.urls() {
-            let seller = match self.seller(url).await {
+        let sellers = join_all(self.urls().iter().map(|url| self.seller(url))).await;
+        for (url, seller) in self.urls().iter().zip(sellers) {
+            let seller = match seller {
                 Ok(seller) => seller,
                 Err(error) => {
                     tracing::warn!(%error, "a provider is left out");
@@ -157,28 +195,19 @@ impl Buyer {
         cheapest
     }
 
-    /// Who sells a model cheapest.
+    /// Who sells a model cheapest. All are asked at once: the slowest does not add to the others.
     pub(crate) async fn choose(&self, model: &str) -> Result<(Arc<Seller>, ModelInfo), Error> {
         let mut best: Option<(Arc<Seller>, ModelInfo)> = None;
         let mut problem = None;
-        for url in self.urls() {
-            let found = async {
-                let seller = self.seller(url).await?;
-                if !seller.models().contains_key(model) {
-                    seller.refresh(self.policy()).await?;
+        for found in join_all(self.urls().iter().map(|url| self.offered(url, model))).await {
+            match found {
+                Ok(Some((seller, info))) => {
+                    if best.as_ref().is_none_or(|(_, other)| rank(&info) < rank(other)) {
+                        best = Some((seller, info));
+                    }
                 }
-                Ok::<_, Error>(seller)
-            };
-            let seller = match found.await {
-                Ok(seller) => seller,
-                Err(error) => {
-                    problem = Some(error);
-                    continue;
-                }
-            };
-            let Some(info) = seller.models().remove(model) else { continue };
-            if best.as_ref().is_none_or(|(_, other)| rank(&info) < rank(other)) {
-                best = Some((seller, info));
+                Ok(None) => {}
+                Err(error) => problem = Some(error),
             }
         }
         best.ok_or_else(|| {
@@ -189,6 +218,18 @@ impl Buyer {
         })
     }
 
+    async fn offered(
+        &self,
+        url: &str,
+        model: &str,
+    ) -> Result<Option<(Arc<Seller>, ModelInfo)>, Error> {
+        let seller = self.seller(url).await?;
+        if seller.model(model).is_none() {
+            seller.refresh(self.policy()).await?;
+        }
+        Ok(seller.model(model).map(|info| (seller, info)))
+    }
+
     /// The provider at an address: pinned at first use, refused if it became another.
     pub(crate) async fn seller(&self, url: &str) -> Result<Arc<Seller>, Error> {
         let known = self.inner.sellers.lock().get(url).cloned();
@@ -196,10 +237,11 @@ impl Buyer {
             Some(seller) => seller,
             None => {
                 let http = self.inner.http.clone();
-                let seller = Arc::new(Seller::connect(http, url, self.policy()).await?);
+                let seller = Seller::connect(http, url, self.policy(), &self.inner.dir).await?;
                 self.pin(url, &seller.document)?;
-                self.inner.sellers.lock().insert(url.to_owned(), Arc::clone(&seller));
-                seller
+                // Another task may have been faster: one address has one seller, whose lock holds.
+                let mut sellers = self.inner.sellers.lock();
+                Arc::clone(sellers.entry(url.to_owned()).or_insert_with(|| Arc::new(seller)))
             }
         };
         let provider = seller.provider();

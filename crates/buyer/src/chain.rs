@@ -5,7 +5,8 @@ use alloy::{
     providers::{DynProvider, Provider, ProviderBuilder},
 };
 use alloy_primitives::{Address, B256, Bytes, keccak256};
-use vouch_contracts::bindings::{CheckpointAnchor, TestDollar};
+use reqwest::Client;
+use vouch_contracts::bindings::{BatchSettlement, CheckpointAnchor, TestDollar};
 use vouch_core::{
     bundle::{AnchorProof, Bundle},
     log::{Checkpoint, note::Note},
@@ -32,7 +33,7 @@ pub(crate) fn own_rpc(url: &str, document: &ProviderDocument) -> Option<String> 
     (host(rpc).is_some() && host(rpc) == host(url)).then(|| rpc.to_owned())
 }
 
-fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Error {
+pub(crate) fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Error {
     move |error| Error::Chain { what, why: printable(&error.to_string()) }
 }
 
@@ -41,27 +42,58 @@ fn url(rpc: &str) -> Result<reqwest::Url, Error> {
 }
 
 /// A connection that only reads.
-pub(crate) fn connect(rpc: &str) -> Result<DynProvider, Error> {
-    Ok(ProviderBuilder::new().connect_http(url(rpc)?).erased())
+pub(crate) fn connect(http: &Client, rpc: &str) -> Result<DynProvider, Error> {
+    Ok(ProviderBuilder::new().connect_reqwest(http.clone(), url(rpc)?).erased())
 }
 
 /// A connection that signs transactions with the wallet.
-pub(crate) fn connect_signing(rpc: &str, wallet: &Wallet) -> Result<DynProvider, Error> {
+pub(crate) fn connect_signing(
+    http: &Client,
+    rpc: &str,
+    wallet: &Wallet,
+) -> Result<DynProvider, Error> {
     let signer = wallet.signer().map_err(|error| Error::State(error.to_string()))?;
     let signing = ProviderBuilder::new().wallet(EthereumWallet::from(signer));
-    Ok(signing.connect_http(url(rpc)?).erased())
+    Ok(signing.connect_reqwest(http.clone(), url(rpc)?).erased())
 }
 
 /// What an address has of a token.
-pub(crate) async fn balance(rpc: &str, token: Address, owner: Address) -> Result<u128, Error> {
-    let balance = TestDollar::new(token, connect(rpc)?).balanceOf(owner).call().await;
+pub(crate) async fn balance(
+    http: &Client,
+    rpc: &str,
+    token: Address,
+    owner: Address,
+) -> Result<u128, Error> {
+    let balance = TestDollar::new(token, connect(http, rpc)?).balanceOf(owner).call().await;
     Ok(balance.map_err(failed("for a balance"))?.saturating_to())
+}
+
+/// A channel as the chain has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// Deposits less what went back to the payer.
+    pub(crate) balance: u128,
+    /// What the provider has claimed in all; part of the balance.
+    pub(crate) claimed: u128,
+}
+
+/// Reads a channel.
+pub(crate) async fn settled(
+    http: &Client,
+    rpc: &str,
+    settlement: Address,
+    channel: B256,
+) -> Result<Settled, Error> {
+    let contract = BatchSettlement::new(settlement, connect(http, rpc)?);
+    let found = contract.channels(channel).call().await.map_err(failed("for the channel"))?;
+    Ok(Settled { balance: found.balance, claimed: found.totalClaimed })
 }
 
 /// Proves the newest anchor that covers a bundle's receipt, against the newest block; `None` if
 /// there is none. The consistency path between anchor and checkpoint comes from the provider, and
 /// is checked by whoever verifies the bundle.
 pub(crate) async fn anchor_proof(
+    http: &Client,
     rpc: &str,
     contract: Address,
     seller: &Seller,
@@ -72,7 +104,7 @@ pub(crate) async fn anchor_proof(
     let note = Note::parse(&log.checkpoint).map_err(malformed)?;
     let checkpoint = Checkpoint::parse(&note.text).map_err(malformed)?;
     let signer = bundle.receipt.provider;
-    let provider = connect(rpc)?;
+    let provider = connect(http, rpc)?;
     let anchors = CheckpointAnchor::new(contract, provider.clone());
     let key = log_key(&checkpoint.origin, signer);
     let size = anchors.anchors(key).call().await.map_err(failed("for the newest anchor"))?.size;

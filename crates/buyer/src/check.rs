@@ -13,24 +13,26 @@ use vouch_wire::vouch::Acknowledgement;
 use crate::{
     Answered, Buyer, Error, Misconduct,
     seller::Seller,
-    state::{Call, Entry, Record},
+    state::{Call, Channel, Entry, Record},
 };
 
 impl Buyer {
-    /// Checks an answer against what was asked, keeps its bundle, and settles the books. An answer
-    /// that fails a check is kept as evidence, counted as charged, and not given out.
+    /// Checks an answer against what was asked, and against what was `streamed` where that is
+    /// another; keeps its bundle, and settles the books. An answer that fails a check is kept as
+    /// evidence, counted as charged, and not given out.
     pub(crate) async fn settle(
         &self,
         seller: &Seller,
         call: &Call,
         acknowledgement: Acknowledgement,
         response: Value,
-        cut: Option<Error>,
+        streamed: Option<&str>,
     ) -> Result<Answered, Error> {
         let bundle = self.assemble(seller, call, &acknowledgement, response).await?;
-        let report = self.report(seller, &bundle).await;
-        match self.keep(call, &bundle, &report, &acknowledgement)? {
-            None => Ok(Answered { bundle, report, acknowledgement, cut }),
+        let tokenizer = seller.tokenizer(&bundle.model).await?;
+        let report = self.report(seller, &bundle, tokenizer.as_deref());
+        match self.keep(call, &bundle, &report, &acknowledgement, streamed)? {
+            None => Ok(Answered { bundle, report, acknowledgement, cut: None }),
             Some((what, evidence)) => Err(self.distrust(seller, what, Some(evidence))),
         }
     }
@@ -77,12 +79,14 @@ impl Buyer {
         bundle: &Bundle,
         report: &Report,
         acknowledgement: &Acknowledgement,
+        streamed: Option<&str>,
     ) -> Result<Option<(Misconduct, PathBuf)>, Error> {
         let mut state = self.state();
         let receipt = &bundle.receipt;
+        let digest = receipt.digest();
         let mut entry = Entry {
             nonce: call.nonce,
-            digest: receipt.digest(),
+            digest,
             channel: call.channel(),
             provider: call.provider,
             url: call.url.clone(),
@@ -95,34 +99,41 @@ impl Buyer {
             time: receipt.time,
             misconduct: None,
         };
-        if !state.ledger.calls.contains_key(&call.nonce) {
-            // Settled meanwhile, by a repeat of the same call.
-            return Ok(None);
-        }
         let broken = report.links.iter().find(|link| link.status == Status::Broken);
-        let found = match broken {
-            _ if acknowledgement.nonce != call.nonce => Err(Misconduct::OtherCall),
-            Some(link) => {
-                Err(Misconduct::Evidence { link: link.link, finding: link.finding.clone() })
-            }
-            None => state.ledger.fits(&entry),
+        let broken = broken
+            .map(|link| Misconduct::Evidence { link: link.link, finding: link.finding.clone() });
+        let other = (acknowledgement.nonce != call.nonce).then_some(Misconduct::OtherCall);
+        let changed = streamed.map(|_| Misconduct::AnswerChanged);
+        let misconduct = other
+            .or_else(|| state.ledger.reuses(&entry))
+            .or(broken)
+            .or(changed)
+            .or_else(|| state.ledger.fits(&entry).err());
+        // A receipt that was given for another call has its bundle already, and keeps it.
+        let path = match misconduct.is_some() && state.ledger.entry(&digest).is_some() {
+            true => state.write_evidence(&format!("call-{}", call.nonce), &json(bundle))?,
+            false => state.write_bundle(bundle)?,
         };
-        let path = state.write_bundle(bundle)?;
-        let misconduct = found.err();
         if let Some(what) = &misconduct {
             entry.misconduct = Some(what.to_string());
             // Whatever it says, it cannot take more than was signed for.
             let channel = state.ledger.channels.get(&call.channel());
-            let ahead = channel.map_or(0, |c| c.signed().saturating_sub(c.charged));
-            entry.charge = entry.charge.min(ahead);
+            entry.charge = entry.charge.min(channel.map_or(0, Channel::ahead));
             if let Some(proof) = proof(&state, what, bundle, &entry) {
-                let json = serde_json::to_vec_pretty(&proof).unwrap_or_default();
-                state.write_evidence(&format!("{}", entry.digest), &json)?;
+                state.write_evidence(&digest.to_string(), &json(&proof))?;
+            }
+            if let Some(streamed) = streamed {
+                let streamed = serde_json::json!({ "receipt": digest, "streamed": streamed });
+                state.write_evidence(&format!("streamed-{digest}"), &json(&streamed))?;
             }
         }
         state.commit([Record::Received(Box::new(entry))])?;
         Ok(misconduct.map(|what| (what, path)))
     }
+}
+
+fn json(evidence: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec_pretty(evidence).unwrap_or_default()
 }
 
 /// A proof for others, where the provider's signatures alone make one.

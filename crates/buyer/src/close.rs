@@ -1,7 +1,8 @@
 //! Ends a channel: with the provider's help at once, without it after the withdrawal delay.
 
-use vouch_contracts::bindings::BatchSettlement;
-use vouch_core::B256;
+use alloy::providers::DynProvider;
+use vouch_contracts::bindings::BatchSettlement::{self, BatchSettlementInstance};
+use vouch_core::{B256, channel::SignedVoucher};
 use vouch_wire::{
     openai::Endpoint,
     vouch::{Acknowledgement, SessionInfo},
@@ -9,10 +10,11 @@ use vouch_wire::{
 };
 
 use crate::{
-    Buyer, Error, chain,
+    Buyer, Error, Misconduct,
+    chain::{self, failed},
     error::printable,
     seller::{self, Seller},
-    state::{Phase, Record},
+    state::{Opened, Phase, Record},
 };
 
 /// Smaller than any answer to a refund.
@@ -21,30 +23,19 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 impl Buyer {
     /// Closes a channel together with its provider: what was charged is claimed, the rest comes
     /// back to the wallet in the same transaction, whose hash is returned. Calls in flight are
-    /// resolved first; nothing more is signed for the channel.
+    /// resolved first; nothing more is signed for the channel. What was signed ahead is free again
+    /// once the chain says that it can no longer be claimed.
     ///
     /// # Errors
-    /// [`Error::Refused`] if the provider does not help: then [`Buyer::initiate_withdraw`].
+    /// [`Error::Refused`] if the provider does not help: then [`Buyer::initiate_withdraw`];
+    /// [`Error::Protocol`] if it only says that it did; [`Error::Misconduct`] if it claimed more
+    /// than it has receipts for.
     pub async fn close_channel(&self, channel: B256) -> Result<String, Error> {
         let opened = self.opened(channel)?;
         let seller = self.seller(&opened.url).await?;
         self.resolve().await?;
-        // The voucher first: after `Closing` none is signed.
-        let (best, phase, busy) = {
-            let state = self.state();
-            let view = state.ledger.channels.get(&channel);
-            let busy = state.ledger.calls.values().any(|call| call.channel() == channel);
-            (view.and_then(|c| c.best), view.map(|c| c.phase), busy)
-        };
-        let best = best.ok_or(Error::NotFound { what: "voucher in channel", id: channel })?;
-        if busy {
-            return Err(Error::Voucher(
-                "calls are in flight on the channel: try again later".into(),
-            ));
-        }
-        if phase == Some(Phase::Open) {
-            self.state().commit([Record::Closing { channel }])?;
-        }
+        self.reconcile(&seller, channel).await?;
+        let best = self.stop(channel)?;
         let payload = PaymentPayload::<SessionInfo> {
             x402_version: x402::VERSION,
             resource: None,
@@ -59,8 +50,71 @@ impl Buyer {
             extensions: None,
         };
         let transaction = refund(&seller, &x402::encode(&payload)?).await?;
-        self.state().commit([Record::Closed { channel }])?;
-        Ok(transaction)
+        match self.end(channel).await? {
+            Some(rest) if rest > 0 => {
+                let why = format!(
+                    "it says that the channel is closed, and the chain has {rest} in it: withdraw \
+                     without its help"
+                );
+                Err(Error::protocol(&seller.url, why))
+            }
+            _ => Ok(transaction),
+        }
+    }
+
+    /// Stops signing for a channel, unless it has calls in flight; gives its best voucher.
+    fn stop(&self, channel: B256) -> Result<SignedVoucher, Error> {
+        let mut state = self.state();
+        let found = state.ledger.channels.get(&channel).filter(|c| c.phase != Phase::Closed);
+        let best = found.ok_or(Error::NotFound { what: "open channel", id: channel })?.best;
+        let best = best.ok_or(Error::NotFound { what: "voucher in channel", id: channel })?;
+        if state.ledger.is_busy(&channel) {
+            return Err(Error::Voucher(
+                "calls are in flight on the channel: try again later".into(),
+            ));
+        }
+        state.commit([Record::Closing { channel }])?;
+        Ok(best)
+    }
+
+    /// Ends a channel's books by what the chain says, not by what the provider does: until nothing
+    /// more can be claimed, what was signed stays counted. Gives what is left in the channel;
+    /// `None` where no chain can be asked, or a deposit may yet come.
+    async fn end(&self, channel: B256) -> Result<Option<u128>, Error> {
+        let opened = self.opened(channel)?;
+        let Ok(rpc) = self.rpc(&opened.url) else {
+            tracing::warn!(%channel, "no chain can be asked whether the channel is settled");
+            return Ok(None);
+        };
+        let settlement = opened.domain.settlement;
+        let settled = chain::settled(self.chain_http(), &rpc, settlement, channel).await?;
+        let rest = settled.balance.saturating_sub(settled.claimed);
+        if rest > 0 {
+            return Ok(Some(rest));
+        }
+        let claimed = settled.claimed;
+        let (charged, busy) = {
+            let mut state = self.state();
+            let found = state.ledger.channels.get(&channel);
+            let found = found.ok_or(Error::NotFound { what: "channel", id: channel })?;
+            if found.pending.is_some_and(|deposit| !self.is_dead(&deposit)) {
+                tracing::warn!(%channel, "a deposit may yet come into the channel");
+                return Ok(None);
+            }
+            let charged = found.charged;
+            state.commit([Record::Closed { channel, claimed }])?;
+            (charged, state.ledger.is_busy(&channel))
+        };
+        if claimed <= charged || busy {
+            return Ok(Some(0));
+        }
+        let evidence = serde_json::json!({
+            "channel": channel, "claimed": claimed.to_string(), "receipted": charged.to_string(),
+        });
+        let name = format!("claimed-{channel}");
+        let evidence = self.state().write_evidence(&name, evidence.to_string().as_bytes())?;
+        let what = Misconduct::Claimed { claimed, receipted: charged };
+        Err(self.distrust_address(opened.config.receiver, what, Some(evidence)))
     }
 
     /// Gives notice on the chain to withdraw all that the provider has not claimed; needs gas.
@@ -71,13 +125,13 @@ impl Buyer {
     /// [`Error::Chain`] if the transaction is refused or no chain is known.
     pub async fn initiate_withdraw(&self, channel: B256) -> Result<B256, Error> {
         let opened = self.opened(channel)?;
-        let provider = chain::connect_signing(&self.rpc(&opened.url).await?, &self.inner.wallet)?;
-        let contract = BatchSettlement::new(opened.domain.settlement, provider);
+        let contract = self.contract(&opened)?;
         let state = contract.channels(channel).call().await;
         let state = state.map_err(failed("for the channel"))?;
         let free = state.balance.saturating_sub(state.totalClaimed);
         self.state().commit([Record::Closing { channel }])?;
-        let sent = contract.initiateWithdraw((&opened.config).into(), free).send().await;
+        let call = contract.initiateWithdraw((&opened.config).into(), free);
+        let sent = call.chain_id(opened.domain.chain).send().await;
         let receipt = sent.map_err(failed("to start a withdrawal"))?.get_receipt().await;
         mined(&receipt.map_err(failed("to start a withdrawal"))?)
     }
@@ -85,20 +139,31 @@ impl Buyer {
     /// Takes back what was given notice of, after the delay.
     ///
     /// # Errors
-    /// [`Error::Chain`] if the delay has not passed or the transaction is refused.
+    /// [`Error::Chain`] if the delay has not passed or the transaction is refused;
+    /// [`Error::Misconduct`] if the provider claimed more than it has receipts for.
     pub async fn finalize_withdraw(&self, channel: B256) -> Result<B256, Error> {
         let opened = self.opened(channel)?;
-        let provider = chain::connect_signing(&self.rpc(&opened.url).await?, &self.inner.wallet)?;
-        let contract = BatchSettlement::new(opened.domain.settlement, provider);
-        let sent = contract.finalizeWithdraw((&opened.config).into()).send().await;
+        let call_to = self.contract(&opened)?;
+        let call = call_to.finalizeWithdraw((&opened.config).into());
+        let sent = call.chain_id(opened.domain.chain).send().await;
         let receipt = sent.map_err(failed("to end a withdrawal"))?.get_receipt().await;
         let hash = mined(&receipt.map_err(failed("to end a withdrawal"))?)?;
-        self.state().commit([Record::Closed { channel }])?;
+        if let Some(rest @ 1..) = self.end(channel).await? {
+            tracing::warn!(%channel, rest, "more came into the channel meanwhile: withdraw again");
+        }
         Ok(hash)
     }
 
+    /// The settlement contract, for transactions. They are signed for the channel's chain, whatever
+    /// the JSON-RPC says that it is: it must not get a transaction for another.
+    fn contract(&self, opened: &Opened) -> Result<BatchSettlementInstance<DynProvider>, Error> {
+        let rpc = self.rpc(&opened.url)?;
+        let provider = chain::connect_signing(self.chain_http(), &rpc, &self.inner.wallet)?;
+        Ok(BatchSettlement::new(opened.domain.settlement, provider))
+    }
+
     /// The settlement chain's JSON-RPC. Works for a provider that is not dealt with any more, too.
-    async fn rpc(&self, url: &str) -> Result<String, Error> {
+    fn rpc(&self, url: &str) -> Result<String, Error> {
         if let Some(rpc) = &self.policy().rpc {
             return Ok(rpc.clone());
         }
@@ -147,8 +212,4 @@ fn mined(receipt: &alloy::rpc::types::TransactionReceipt) -> Result<B256, Error>
     } else {
         Err(failed("the transaction")(format!("{} was mined and failed", receipt.transaction_hash)))
     }
-}
-
-fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Error {
-    move |error| Error::Chain { what, why: printable(&error.to_string()) }
 }

@@ -206,6 +206,14 @@ pub enum Misconduct {
     /// A checkpoint without both of the log's signatures.
     #[error("the log's checkpoint is not signed as it must be: {0}")]
     Checkpoint(String),
+    /// More was claimed on the chain than the receipts say.
+    #[error("it claimed {claimed} on the chain and has receipts for {receipted}")]
+    Claimed {
+        /// The total that was claimed.
+        claimed: u128,
+        /// The total of the receipts.
+        receipted: u128,
+    },
     /// A receipt did not come into the log in time.
     #[error("the receipt promised for log index {index} is not in the log after its time")]
     PromiseBroken {

@@ -1,6 +1,6 @@
 //! Every buyer is a witness: receipts must come into the log, and the log must only grow.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use vouch_core::{
     B256,
@@ -11,6 +11,7 @@ use vouch_core::{
     },
 };
 use vouch_evidence::{LinkName, Options, Report, fault, verify};
+use vouch_model::tokenizer::Tokenizer;
 
 use crate::{
     Buyer, Error, Misconduct, chain,
@@ -24,6 +25,8 @@ use crate::{
 const MERGE_SLACK_S: u64 = 120;
 /// How often the background looks at logs and calls in flight.
 const PERIOD: Duration = Duration::from_secs(5);
+/// Between looks for what a bundle lacks.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// What one look at the logs found.
 #[derive(Debug, Default)]
@@ -118,7 +121,10 @@ impl Buyer {
         }
         let mut state = self.state();
         state.write_bundle(bundle)?;
-        state.commit([Record::Logged { digest }])
+        match state.ledger.unlogged.contains_key(&digest) {
+            true => state.commit([Record::Logged { digest }]),
+            false => Ok(()),
+        }
     }
 
     /// Takes a checkpoint in, whoever served it.
@@ -136,28 +142,28 @@ impl Buyer {
                 return Err(self.distrust(seller, what, Some(evidence)));
             }
         };
-        let last = self.state().ledger.checkpoints.get(&provider).cloned();
-        let Some(last) = last else {
-            self.state().commit([Record::Checkpoint { provider, note: text.to_owned() }])?;
-            return Ok(new);
-        };
-        // It was verified before it was kept.
-        let known = |error: vouch_core::Error| Error::State(error.to_string());
-        let last_note = Note::parse(&last).map_err(known)?;
-        let old = Checkpoint::parse(&last_note.text).map_err(known)?;
-        if old.size == new.size && old.root != new.root {
-            return Err(self.split(seller, &key, &last_note, &note, new.size)?);
-        }
-        self.continues(seller, &old, &new, &last, text).await?;
-        if new.size > old.size {
-            // Another task may have got further meanwhile: the largest is kept.
+        loop {
+            let last = self.state().ledger.checkpoints.get(&provider).cloned();
+            if let Some(last) = &last {
+                // It was verified before it was kept.
+                let known = |error: vouch_core::Error| Error::State(error.to_string());
+                let last_note = Note::parse(last).map_err(known)?;
+                let old = Checkpoint::parse(&last_note.text).map_err(known)?;
+                if old.size == new.size && old.root != new.root {
+                    return Err(self.split(seller, &key, &last_note, &note, new.size)?);
+                }
+                self.continues(seller, &old, &new, last, text).await?;
+                if new.size <= old.size {
+                    return Ok(new);
+                }
+            }
             let mut state = self.state();
-            let newest = state.ledger.checkpoints.get(&provider).and_then(|note| size_of(note));
-            if newest.is_none_or(|size| size < new.size) {
+            // Where another task took a checkpoint in meanwhile, this one must fit that, too.
+            if state.ledger.checkpoints.get(&provider) == last.as_ref() {
                 state.commit([Record::Checkpoint { provider, note: text.to_owned() }])?;
+                return Ok(new);
             }
         }
-        Ok(new)
     }
 
     /// The smaller of two checkpoints is the beginning of the larger.
@@ -173,7 +179,11 @@ impl Buyer {
         let path = if small.size == large.size || small.size == 0 {
             Vec::new()
         } else {
-            seller.consistency(small.size, large.size).await?
+            match seller.consistency(small.size, large.size).await {
+                // It signed both sizes: to have no path between them is to have another log.
+                Err(Error::Refused { status: 404, .. }) => Vec::new(),
+                path => path?,
+            }
         };
         if fault::check_consistency(small, large, &path).is_ok() {
             return Ok(());
@@ -227,28 +237,38 @@ impl Buyer {
         let entry = entry.ok_or(Error::NotFound { what: "receipt", id: *digest })?;
         let seller = self.seller(&entry.url).await?;
         let deadline = tokio::time::Instant::now() + patience;
-        while bundle.log.is_none() {
+        while bundle.anchor.is_none() {
+            // Also where it is logged: a newer checkpoint has the cosignatures that came since.
             if self.log_entry(&entry).await? {
                 bundle = self.bundle(digest)?;
-            } else if tokio::time::Instant::now() >= deadline {
-                break;
-            } else {
-                tokio::time::sleep(Duration::from_millis(200)).await;
             }
+            let anchored = self.add_anchor(&seller, &mut bundle).await;
+            let ended = anchored.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the anchor cannot be had");
+                bundle.log.is_some()
+            });
+            if ended || tokio::time::Instant::now() >= deadline {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
         }
-        if let Err(error) = self.add_anchor(&seller, &mut bundle).await {
-            tracing::warn!(%error, "the anchor cannot be had");
-        }
-        let report = self.report(&seller, &bundle).await;
+        let tokenizer = seller.tokenizer(&bundle.model).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the ids are not decoded: the tokenizer cannot be had");
+            None
+        });
+        let report = self.report(&seller, &bundle, tokenizer.as_deref());
         Ok((bundle, report))
     }
 
-    async fn add_anchor(&self, seller: &Seller, bundle: &mut Bundle) -> Result<(), Error> {
-        let Some(contract) = seller.document.anchor else { return Ok(()) };
-        let Some(rpc) = chain::rpc_of(self.policy(), seller) else { return Ok(()) };
-        let Some(anchor) = chain::anchor_proof(&rpc, contract, seller, bundle).await? else {
-            return Ok(());
+    /// False if an anchor may come later; true if it is there, or none can be had.
+    async fn add_anchor(&self, seller: &Seller, bundle: &mut Bundle) -> Result<bool, Error> {
+        let (Some(contract), Some(rpc)) =
+            (seller.document.anchor, chain::rpc_of(self.policy(), seller))
+        else {
+            return Ok(bundle.log.is_some());
         };
+        let anchor = chain::anchor_proof(self.chain_http(), &rpc, contract, seller, bundle).await?;
+        let Some(anchor) = anchor else { return Ok(false) };
         let anchored = Bundle { anchor: Some(anchor), ..bundle.clone() };
         let require = vec![LinkName::Anchor];
         if !verify(&anchored, &Options { require, ..Options::default() }).verdict.holds() {
@@ -256,29 +276,27 @@ impl Buyer {
         }
         self.state().write_bundle(&anchored)?;
         *bundle = anchored;
-        Ok(())
+        Ok(true)
     }
 
-    /// Checks a bundle with the tokenizer that its model's identity names.
-    pub(crate) async fn report(&self, seller: &Seller, bundle: &Bundle) -> Report {
-        let tokenizer: Option<Arc<_>> =
-            seller.tokenizer(&bundle.model).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "the ids are not decoded: the tokenizer cannot be had");
-                None
-            });
-        let recount = tokenizer.as_deref().map(|t| Recount::new(t, &bundle.response));
+    /// Checks a bundle with the tokenizer that its model's identity names: where there is one, its
+    /// engine has ids, and a receipt without them only hides how many they were.
+    pub(crate) fn report(
+        &self,
+        seller: &Seller,
+        bundle: &Bundle,
+        tokenizer: Option<&Tokenizer>,
+    ) -> Report {
+        let recount = tokenizer.map(|t| Recount::new(t, &bundle.response));
+        let mut require = vec![LinkName::Authorization, LinkName::Promise];
+        require.extend(tokenizer.map(|_| LinkName::Tokens));
         let options = Options {
             provider: Some(seller.provider()),
             payer: Some(self.address()),
-            require: vec![LinkName::Authorization, LinkName::Promise],
+            require,
             detokenizer: recount.as_ref().map(|recount| recount as _),
             ..Options::default()
         };
         verify(bundle, &options)
     }
-}
-
-fn size_of(note: &str) -> Option<u64> {
-    let note = Note::parse(note).ok()?;
-    Checkpoint::parse(&note.text).ok().map(|checkpoint| checkpoint.size)
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use alloy_primitives::U256;
 use alloy_sol_types::{Eip712Domain, SolStruct};
-use tokio::sync::MutexGuard;
+use tokio::{sync::MutexGuard, time::timeout};
 use vouch_contracts::{bindings::ReceiveWithAuthorization, deposit_nonce};
 use vouch_core::{
     B256,
@@ -38,13 +38,17 @@ impl Buyer {
         path: &str,
         body: &str,
     ) -> Result<B256, Error> {
-        let _paying = self.inner.paying.lock().await;
         let token = seller.document.asset.address;
         let open = || self.state().ledger.open_channel(&seller.url, seller.provider(), token);
         if let Some(channel) = open() {
             return Ok(channel);
         }
-        let offer = self.offer(seller, path, body).await?;
+        let _paying = seller.paying.lock().await;
+        if let Some(channel) = open() {
+            return Ok(channel);
+        }
+        let offer = timeout(self.policy().idle_timeout, self.offer(seller, path, body));
+        let offer = offer.await.map_err(|_elapsed| seller.silent())??;
         let config = ChannelConfig {
             payer: self.address(),
             payer_authorizer: self.address(),
@@ -65,10 +69,7 @@ impl Buyer {
         let url = &seller.url;
         let request = seller.http().post(format!("{url}{path}"));
         let request = request.header("content-type", "application/json").body(body.to_owned());
-        let response = tokio::time::timeout(self.policy().idle_timeout, request.send()).await;
-        let response = response
-            .map_err(|_| Error::Unreachable { url: url.clone(), why: "it was silent".into() })?
-            .map_err(|error| seller::unreachable(url, &error))?;
+        let response = request.send().await.map_err(|error| seller::unreachable(url, &error))?;
         let status = response.status();
         if status.as_u16() != 402 {
             return Err(match seller::refusal(url, response).await? {
@@ -119,12 +120,12 @@ impl Buyer {
 
     /// The deposit that the calls in flight want, if any: a pending one again, else a new one. A
     /// channel that cannot be topped up goes on with what it has.
-    pub(crate) async fn fund(
+    pub(crate) async fn fund<'a>(
         &self,
-        seller: &Seller,
+        seller: &'a Seller,
         channel: B256,
-    ) -> Result<Option<Funding<'_>>, Error> {
-        let _paying = self.inner.paying.lock().await;
+    ) -> Result<Option<Funding<'a>>, Error> {
+        let _paying = seller.paying.lock().await;
         self.reconcile(seller, channel).await?;
         let (pending, wanted, covers, bound) = {
             let state = self.state();
@@ -195,7 +196,7 @@ impl Buyer {
         let token = seller.document.asset.address;
         let rpc = chain::rpc_of(self.policy(), seller);
         let balance = async || match &rpc {
-            Some(rpc) => chain::balance(rpc, token, address).await.map(Some),
+            Some(rpc) => chain::balance(self.chain_http(), rpc, token, address).await.map(Some),
             None => Ok(None),
         };
         let mut have = balance().await?;
@@ -213,22 +214,36 @@ impl Buyer {
         }
     }
 
-    /// Learns whether a pending deposit settled. A provider that lies about it gains nothing: its
-    /// vouchers are worth what the chain covers.
+    /// Learns whether a pending deposit settled: from the policy's chain where there is one, else
+    /// from the provider. One that lies about it gains nothing: its vouchers are worth what the
+    /// chain covers.
     pub(crate) async fn reconcile(&self, seller: &Seller, channel: B256) -> Result<(), Error> {
         let pending =
             self.state().ledger.channels.get(&channel).and_then(|c| Some((c.pending?, c.funded)));
         let Some((deposit, funded)) = pending else { return Ok(()) };
-        let settled = match seller.channel(channel).await {
-            Ok(view) => view.on_chain.balance >= funded.saturating_add(deposit.amount),
-            Err(Error::Refused { status: 404, .. }) => false,
-            Err(error) => return Err(error),
-        };
-        let dead = self.now_s() > deposit.valid_before.saturating_add(EXPIRY_SLACK_S);
-        if settled || dead {
+        let settled = self.balance(seller, channel).await? >= funded.saturating_add(deposit.amount);
+        if settled || self.is_dead(&deposit) {
             self.state().commit([Record::DepositEnded { channel, settled }])?;
         }
         Ok(())
+    }
+
+    /// Whether a deposit that has not settled never will.
+    pub(crate) fn is_dead(&self, deposit: &Deposit) -> bool {
+        self.now_s() > deposit.valid_before.saturating_add(EXPIRY_SLACK_S)
+    }
+
+    async fn balance(&self, seller: &Seller, channel: B256) -> Result<u128, Error> {
+        if let Some(rpc) = &self.policy().rpc {
+            let settlement = seller.document.settlement;
+            let settled = chain::settled(self.chain_http(), rpc, settlement, channel).await?;
+            return Ok(settled.balance);
+        }
+        match seller.channel(channel).await {
+            Ok(view) => Ok(view.on_chain.balance),
+            Err(Error::Refused { status: 404, .. }) => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// Signs as far as bound, budget and deposit allow, and at least `required`.
@@ -238,6 +253,9 @@ impl Buyer {
             Ok(Raise::Enough(voucher)) => return Ok(voucher),
             Ok(Raise::Sign(voucher)) => voucher,
             Err(RaiseError::Budget(error)) => return Err(Error::Budget(error)),
+            Err(RaiseError::Distrusted { provider, why }) => {
+                return Err(Error::Distrusted { provider, why });
+            }
             Err(error) => return Err(Error::Voucher(error.to_string())),
         };
         let domain = state.ledger.channels.get(&channel).map(|channel| channel.opened.domain);

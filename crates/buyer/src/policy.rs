@@ -53,6 +53,8 @@ pub struct Policy {
     pub expiry_s: u64,
     /// A provider that is silent for so long is taken for gone.
     pub idle_timeout: Duration,
+    /// How long the whole of an answer that is not streamed may take.
+    pub answer_timeout: Duration,
     /// How long to ask for the receipt of an interrupted call before it is left for later.
     pub receipt_timeout: Duration,
     /// JSON-RPC address of the settlement chain. Without it, the provider's own is used if it is on
@@ -77,6 +79,7 @@ impl Policy {
             max_withdraw_delay_s: 24 * 3600,
             expiry_s: 120,
             idle_timeout: Duration::from_secs(60),
+            answer_timeout: Duration::from_secs(600),
             receipt_timeout: Duration::from_secs(20),
             rpc: None,
         }

@@ -6,7 +6,7 @@ use vouch_model::tokenizer::Tokenizer;
 
 /// A tokenizer with the answer that it is to be held against.
 #[derive(Debug)]
-pub(crate) struct Recount<'a> {
+pub struct Recount<'a> {
     tokenizer: &'a Tokenizer,
     /// What the response says.
     said: Option<&'a str>,
@@ -15,7 +15,9 @@ pub(crate) struct Recount<'a> {
 }
 
 impl<'a> Recount<'a> {
-    pub(crate) fn new(tokenizer: &'a Tokenizer, response: &'a Value) -> Self {
+    /// Holds a tokenizer against a response, OpenAI's object with its one choice.
+    #[must_use]
+    pub fn new(tokenizer: &'a Tokenizer, response: &'a Value) -> Self {
         let choice = response.pointer("/choices/0");
         let said = choice.and_then(|choice| {
             choice.pointer("/message/content").or_else(|| choice.get("text"))?.as_str()

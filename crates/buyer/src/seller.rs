@@ -1,7 +1,13 @@
 //! A provider as its buyer reaches it: documents, prices and proofs over HTTP, all capped, and
 //! checked against the hashes that name them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use reqwest::{Client, Response, StatusCode};
@@ -16,11 +22,13 @@ use vouch_wire::{
     vouch::{ChannelView, FaucetBody, ModelInfo, ProviderDocument, VoucherAccepted, VoucherBody},
 };
 
-use crate::{Error, Policy, error::printable};
+use crate::{Error, Policy, error::printable, state::write_durably};
 
 const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 const MAX_TOKENIZER_BYTES: usize = 64 << 20;
 const MAX_ERROR_BYTES: usize = 64 << 10;
+/// Identities and tokenizers that are kept; a provider that shows ever new ones fills no memory.
+const MAX_KEPT: usize = 8;
 /// Documents and proofs are small; answers have their own time limits.
 const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -30,15 +38,26 @@ pub(crate) struct Seller {
     pub(crate) url: String,
     pub(crate) document: ProviderDocument,
     pub(crate) chain: u64,
+    /// Held while a channel of this provider is opened or funded: one deposit at a time, and
+    /// whoever is slow to answer is slow for its own calls alone.
+    pub(crate) paying: tokio::sync::Mutex<()>,
+    fetching: tokio::sync::Mutex<()>,
     http: Client,
     models: Mutex<BTreeMap<String, ModelInfo>>,
     identities: Mutex<BTreeMap<B256, Arc<Value>>>,
     tokenizers: Mutex<BTreeMap<B256, Arc<Tokenizer>>>,
+    /// Where tokenizers are kept, so that answers can be checked offline.
+    kept: PathBuf,
 }
 
 impl Seller {
     /// Fetches the document and the price list, and checks both.
-    pub(crate) async fn connect(http: Client, url: &str, policy: &Policy) -> Result<Self, Error> {
+    pub(crate) async fn connect(
+        http: Client,
+        url: &str,
+        policy: &Policy,
+        kept: &Path,
+    ) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
         let document: ProviderDocument = {
             let bytes = get(&http, &url, "/.well-known/vouch.json", MAX_DOCUMENT_BYTES).await?;
@@ -49,10 +68,13 @@ impl Seller {
             url,
             document,
             chain,
+            paying: tokio::sync::Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
             http,
             models: Mutex::default(),
             identities: Mutex::default(),
             tokenizers: Mutex::default(),
+            kept: kept.to_owned(),
         };
         seller.refresh(policy).await?;
         Ok(seller)
@@ -64,6 +86,11 @@ impl Seller {
 
     pub(crate) fn domain(&self) -> Domain {
         Domain { chain: self.chain, settlement: self.document.settlement }
+    }
+
+    /// What is said of a provider that says nothing.
+    pub(crate) fn silent(&self) -> Error {
+        Error::Unreachable { url: self.url.clone(), why: "it was silent".into() }
     }
 
     pub(crate) fn http(&self) -> &Client {
@@ -105,6 +132,11 @@ impl Seller {
         self.models.lock().clone()
     }
 
+    /// One of the models on sale.
+    pub(crate) fn model(&self, name: &str) -> Option<ModelInfo> {
+        self.models.lock().get(name).cloned()
+    }
+
     /// The identity document of a model, checked against its hash.
     pub(crate) async fn identity(&self, identity: B256) -> Result<Arc<Value>, Error> {
         if let Some(document) = self.identities.lock().get(&identity) {
@@ -117,7 +149,7 @@ impl Seller {
             return Err(Error::protocol(&self.url, "an identity document has another hash"));
         }
         let document = Arc::new(document);
-        self.identities.lock().insert(identity, Arc::clone(&document));
+        keep(&self.identities, identity, &document);
         Ok(document)
     }
 
@@ -136,16 +168,31 @@ impl Seller {
         if let Some(tokenizer) = self.tokenizers.lock().get(&hash) {
             return Ok(Some(Arc::clone(tokenizer)));
         }
+        // It may be large: one fetch for all the calls that want it.
+        let _fetching = self.fetching.lock().await;
+        if let Some(tokenizer) = self.tokenizers.lock().get(&hash) {
+            return Ok(Some(Arc::clone(tokenizer)));
+        }
+        let file = tokenizer_path(&self.kept, &hash);
+        let tokenizer = match read_tokenizer(&file, &hash) {
+            Some(tokenizer) => tokenizer,
+            None => self.fetch_tokenizer(&hash, &file).await?,
+        };
+        let tokenizer = Arc::new(tokenizer);
+        keep(&self.tokenizers, hash, &tokenizer);
+        Ok(Some(tokenizer))
+    }
+
+    async fn fetch_tokenizer(&self, hash: &B256, file: &Path) -> Result<Tokenizer, Error> {
         let path = format!("/vouch/tokenizers/{hash}");
         let bytes = get(&self.http, &self.url, &path, MAX_TOKENIZER_BYTES).await?;
         let tokenizer =
             Tokenizer::from_spec(&bytes).map_err(|error| Error::protocol(&self.url, error))?;
-        if tokenizer.hash() != hash {
+        if tokenizer.hash() != *hash {
             return Err(Error::protocol(&self.url, "a tokenizer has another hash"));
         }
-        let tokenizer = Arc::new(tokenizer);
-        self.tokenizers.lock().insert(hash, Arc::clone(&tokenizer));
-        Ok(Some(tokenizer))
+        write_durably(file, &bytes)?;
+        Ok(tokenizer)
     }
 
     pub(crate) async fn channel(&self, id: B256) -> Result<ChannelView, Error> {
@@ -201,6 +248,27 @@ impl Seller {
         let bytes = get(&self.http, &self.url, path, MAX_DOCUMENT_BYTES).await?;
         parse(&self.url, what, &bytes)
     }
+}
+
+/// Where the buyer in `dir` keeps the tokenizer of this hash, once it has dealt with a model that
+/// uses it.
+#[must_use]
+pub fn tokenizer_path(dir: &Path, hash: &B256) -> PathBuf {
+    dir.join("tokenizers").join(format!("{hash}.json"))
+}
+
+/// A kept tokenizer; `None` if there is none, or it is not what its name says.
+fn read_tokenizer(file: &Path, hash: &B256) -> Option<Tokenizer> {
+    let tokenizer = Tokenizer::from_spec(&fs::read(file).ok()?).ok()?;
+    (tokenizer.hash() == *hash).then_some(tokenizer)
+}
+
+fn keep<T>(kept: &Mutex<BTreeMap<B256, Arc<T>>>, hash: B256, value: &Arc<T>) {
+    let mut kept = kept.lock();
+    if kept.len() >= MAX_KEPT {
+        drop(kept.pop_first());
+    }
+    drop(kept.insert(hash, Arc::clone(value)));
 }
 
 async fn get(http: &Client, url: &str, path: &str, cap: usize) -> Result<Vec<u8>, Error> {

@@ -40,7 +40,8 @@ pub(crate) enum Command {
 Then point any OpenAI client at http://127.0.0.1:4021/v1, with any key.")]
     Connect(Connect),
     /// Ask one question and pay for the answer
-    #[command(after_help = "Example: vouch ask \"What is a Merkle tree?\" --bundle answer.json")]
+    #[command(after_help = "Example: vouch ask \"What is a Merkle tree?\" --bundle answer.json
+While `vouch connect` runs, the question goes through it and its budget.")]
     Ask(Ask),
     /// Check an answer, link by link, offline
     #[command(after_help = "Example: vouch verify answer.json
@@ -182,12 +183,15 @@ pub(crate) struct Verify {
     /// How many of the witnesses are required [default: all that are named]
     #[arg(long, value_name = "N")]
     pub(crate) quorum: Option<usize>,
-    /// The hash of a block that you trust to be on the anchor's chain
-    #[arg(long, value_name = "HASH")]
+    /// A block that you trust to be on the anchor's chain: the chain's id, and the block's hash
+    #[arg(long, value_name = "CHAIN:HASH")]
     pub(crate) block: Option<String>,
     /// The provider's address, if you know whom you bought from
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) provider: Option<String>,
+    /// The model, to check that the token ids are the text: a GGUF file, or pypi:PACKAGE
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) model: Option<String>,
 }
 
 /// Whose wallet: the buyer's, and for comparison the provider's.

@@ -3,10 +3,10 @@
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 
-/// Nothing that a command reads in one piece is larger.
-const MAX_BYTES: usize = 4 << 20;
+/// Nothing that a command reads in one piece is larger than a bundle.
+const MAX_BYTES: usize = vouch_evidence::MAX_BUNDLE_BYTES;
 
-/// The body of a successful GET, at most 4 MiB.
+/// The body of a successful GET, at most 32 MiB.
 pub(crate) async fn get_bytes(client: &reqwest::Client, url: &str) -> anyhow::Result<Vec<u8>> {
     let mut answer =
         client.get(url).send().await.with_context(|| format!("{url} cannot be reached"))?;

@@ -4,6 +4,7 @@ mod arguments;
 mod buyer;
 mod commands;
 mod config;
+mod endpoint;
 mod http;
 mod money;
 mod node;
@@ -11,6 +12,7 @@ mod output;
 mod provider;
 mod serve;
 mod time;
+mod tokenizer;
 
 use std::process::ExitCode;
 
@@ -64,7 +66,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Channel(channel) => {
             commands::channel::run(channel, &config, &data_dir, output).await?
         }
-        Command::Verify(verify) => return commands::verify::run(&verify, &data_dir, output),
+        Command::Verify(verify) => {
+            return commands::verify::run(&verify, &data_dir, output).await;
+        }
         Command::Model(model) => commands::model::run(model, output).await?,
         Command::Log(log) => commands::log::run(log, output).await?,
         Command::Witness(witness) => commands::witness::run(witness, &data_dir, output).await?,

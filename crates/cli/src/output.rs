@@ -6,7 +6,7 @@ use std::io::Write;
 use serde::Serialize;
 
 /// Where a command's answer goes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Output {
     pub(crate) json: bool,
 }

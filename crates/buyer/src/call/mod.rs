@@ -8,19 +8,19 @@
 //!                                                                        └▶ repeat ─▶ settle
 //! ```
 
+mod exchange;
+mod repeat;
 mod reply;
 mod stream;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 use vouch_core::{
-    B256, Error as CoreError,
-    bundle::{Authorization, Bundle},
-    commitment,
+    Address, Error as CoreError,
+    bundle::Bundle,
     money::{Prices, Usage},
-    request::Request,
 };
 use vouch_evidence::Report;
 use vouch_wire::{
@@ -30,18 +30,10 @@ use vouch_wire::{
 
 use crate::{
     Buyer, Error, Misconduct,
-    pay::{Funding, random},
     seller::Seller,
-    state::{Call, Record},
+    state::{Record, most_input},
 };
-use reply::Reply;
-use stream::{Pumped, Stream};
 
-/// A template adds this many tokens at most to what the body's bytes make (a token is at least one
-/// byte). Only a bound on what is signed: the charge is recomputed from the ids.
-const TEMPLATE_TOKENS: u64 = 512;
-/// Rounds of raising the voucher or the deposit before a provider is taken to be stalling.
-const MAX_ROUNDS: u32 = 6;
 /// Chunks that may wait for a slow reader; behind them the provider waits too.
 const CHUNKS: usize = 64;
 
@@ -96,6 +88,7 @@ struct Plan {
     endpoint: Endpoint,
     body: String,
     stream: bool,
+    include_usage: bool,
     max_charge: u128,
     allowance: u128,
 }
@@ -162,252 +155,32 @@ impl Buyer {
         body: String,
     ) -> Result<Plan, Error> {
         let (seller, info) = self.choose(&request.model).await?;
-        // A bundle is not whole without it: fetched before money is spent.
-        seller.identity(info.identity).await?;
+        // A bundle is not whole without the one, and ids cannot be held against the text without
+        // the other: fetched before money is spent.
+        let identity = seller.identity(info.identity).await?;
+        seller.tokenizer(&identity).await?;
         let prices = &info.terms.prices;
         let overflow =
             |_: CoreError| Error::protocol(&seller.url, "its prices do not fit 128 bits");
-        let input = u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_add(TEMPLATE_TOKENS);
+        let input = most_input(&body);
         let most = match request.max_tokens() {
             Some(output) => ceiling(prices, input, output.into()).map_err(overflow)?,
             None => u128::MAX,
         };
-        let (per_call, left) = {
+        let (per_call, total) = {
             let budget = &self.state().ledger.budget;
             budget.admit(ceiling(prices, 1, 1).map_err(overflow)?)?;
             (budget.per_call(), budget.total())
         };
-        let max_charge = most.min(per_call).min(left);
-        let stream = request.stream();
+        let max_charge = most.min(per_call).min(total);
+        let (stream, include_usage) = (request.stream(), request.include_usage());
         let allowance = if stream {
             let ahead = ahead(&info, self.policy().ahead_quanta);
             ceiling(prices, input, ahead).map_err(overflow)?.min(max_charge)
         } else {
             max_charge
         };
-        Ok(Plan { seller, info, endpoint, body, stream, max_charge, allowance })
-    }
-
-    /// Sends a call until it is answered, and keeps its receipt.
-    async fn exchange(&self, plan: Plan, events: &mpsc::Sender<Event>) -> Result<Answered, Error> {
-        let seller = Arc::clone(&plan.seller);
-        let channel = self.channel_for(&seller, plan.endpoint.path(), &plan.body).await?;
-        let call = self.sign(plan, channel)?;
-        let sent = self.send_until_begun(&seller, &call, events).await;
-        let begun = match sent {
-            Ok(begun) => begun,
-            Err(error) => return Err(self.not_begun(&call, error)),
-        };
-        let mut seen = None;
-        let (pumped, mut cut) = match begun {
-            Reply::Answer(acknowledgement, response) => {
-                return self.settle(&seller, &call, *acknowledgement, response, None).await;
-            }
-            Reply::Stream { response, .. } => {
-                let mut stream = Stream::new(self, &seller, &call, Some(events));
-                let pumped = stream.pump(*response).await;
-                seen = Some(stream);
-                (pumped, None)
-            }
-            // It may have been begun: never another nonce, the same again.
-            other => (Pumped::Broken(other.describe()), None),
-        };
-        let (acknowledgement, response) = match pumped {
-            Pumped::Receipt(acknowledgement, response) => (*acknowledgement, response),
-            Pumped::Cut(error) => {
-                cut = Some(error);
-                self.repeat(&seller, &call, false).await?
-            }
-            Pumped::Broken(why) => {
-                tracing::info!(nonce = %call.nonce, why, "asking for a call's receipt");
-                let wanted = !events.is_closed();
-                let repeated = self.repeat(&seller, &call, wanted).await;
-                repeated.map_err(|error| unknown(&call, error, &why))?
-            }
-        };
-        if let Some(stream) = seen {
-            stream.catch_up(&response).await.map_err(|what| self.distrust(&seller, what, None))?;
-        }
-        self.settle(&seller, &call, acknowledgement, response, cut).await
-    }
-
-    /// Signs the request and makes it durable: from here on its nonce is its only one.
-    fn sign(&self, plan: Plan, channel: B256) -> Result<Call, Error> {
-        let nonce = random()?;
-        let terms = plan.info.terms;
-        let request = Request {
-            channel,
-            request: commitment::request(&nonce, plan.endpoint.resource(), plan.body.as_bytes()),
-            terms: plan.info.terms_hash,
-            max_charge: plan.max_charge,
-            expiry: self.now_s().saturating_add(self.policy().expiry_s),
-        };
-        let signature = self.inner.wallet.sign(request.digest(&terms.domain));
-        let call = Call {
-            nonce,
-            url: plan.seller.url.clone(),
-            provider: plan.seller.provider(),
-            chat: plan.endpoint == Endpoint::Chat,
-            body: plan.body,
-            stream: plan.stream,
-            terms,
-            authorization: Authorization { request, signature },
-            allowance: Some(plan.allowance),
-        };
-        self.state().commit([Record::Call(Box::new(call.clone()))])?;
-        Ok(call)
-    }
-
-    /// Sends the call, raising voucher and deposit as asked, until the provider begins to answer or
-    /// nobody knows whether it did.
-    async fn send_until_begun(
-        &self,
-        seller: &Seller,
-        call: &Call,
-        events: &mpsc::Sender<Event>,
-    ) -> Result<Reply, Error> {
-        let channel = call.channel();
-        let mut required = 0;
-        for _ in 0..MAX_ROUNDS {
-            let funding = self.fund(seller, channel).await?;
-            let voucher = self.voucher(channel, required)?;
-            let deposit = funding.as_ref().map(|funding: &Funding<'_>| funding.deposit);
-            let reply = tokio::select! {
-                reply = self.send(seller, call, voucher, deposit) => reply?,
-                () = events.closed() => return Ok(Reply::Unknown("the caller left".into())),
-            };
-            if deposit.is_some() && reply.is_begun() {
-                self.deposit_settled(channel)?;
-            }
-            drop(funding);
-            match reply {
-                Reply::VoucherNeeded(more) if more > required => required = more,
-                Reply::VoucherNeeded(_) => {
-                    return Err(Error::protocol(
-                        &seller.url,
-                        "it asks for the voucher that it has",
-                    ));
-                }
-                Reply::DepositNeeded => {
-                    self.reconcile(seller, channel).await?;
-                    required = voucher.voucher.max_claimable_amount;
-                }
-                Reply::TermsChanged => {
-                    seller.refresh(self.policy()).await?;
-                    return Err(Error::TermsChanged { url: seller.url.clone() });
-                }
-                Reply::Refused(error) => return Err(error),
-                begun => return Ok(begun),
-            }
-        }
-        Err(Error::protocol(&seller.url, "it asks for vouchers without end"))
-    }
-
-    /// The provider has said that it did not begin, or was never asked.
-    fn not_begun(&self, call: &Call, error: Error) -> Error {
-        match self.state().commit([Record::Abandoned { nonce: call.nonce }]) {
-            Ok(()) => error,
-            Err(worse) => worse,
-        }
-    }
-
-    /// Sends a call again, with the nonce it had, until its stored answer comes. It is never
-    /// charged twice: the provider knows it by its nonce. A provider that never had it begins it
-    /// now; if nobody wants the answer any more, that is stopped at once.
-    async fn repeat(
-        &self,
-        seller: &Seller,
-        call: &Call,
-        wanted: bool,
-    ) -> Result<(Acknowledgement, Value), Error> {
-        let deadline = Instant::now() + self.policy().receipt_timeout;
-        let mut pause = Duration::from_millis(20);
-        let mut required = 0;
-        loop {
-            let why = match self.send_again(seller, call, required).await? {
-                Reply::Answer(acknowledgement, response) => {
-                    return Ok((*acknowledgement, response));
-                }
-                Reply::Stream { mut response, live: true } if !wanted => {
-                    // Once the engine has begun there is a receipt for what it did.
-                    drop(response.chunk().await);
-                    "its stream was stopped".into()
-                }
-                Reply::Stream { response, .. } => {
-                    match Stream::new(self, seller, call, None).pump(*response).await {
-                        Pumped::Receipt(acknowledgement, response) => {
-                            return Ok((*acknowledgement, response));
-                        }
-                        Pumped::Broken(why) => why,
-                        Pumped::Cut(error) => error.to_string(),
-                    }
-                }
-                Reply::VoucherNeeded(more) => {
-                    required = more;
-                    "it asks for a higher voucher".into()
-                }
-                Reply::Refused(error) => return Err(error),
-                other => other.describe(),
-            };
-            if Instant::now() + pause > deadline {
-                return Err(Error::Unknown { nonce: call.nonce, why });
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
-        }
-    }
-
-    /// One more sending. A deposit that may have been lost with the first goes along again: its
-    /// authorization has one nonce, so it settles once.
-    async fn send_again(
-        &self,
-        seller: &Seller,
-        call: &Call,
-        required: u128,
-    ) -> Result<Reply, Error> {
-        let channel = call.channel();
-        let _paying = self.inner.paying.lock().await;
-        if let Err(error) = self.reconcile(seller, channel).await {
-            return Ok(Reply::Unknown(error.to_string()));
-        }
-        let voucher = self.voucher(channel, required)?;
-        let deposit = self.state().ledger.channels.get(&channel).and_then(|c| c.pending);
-        let reply = self.send(seller, call, voucher, deposit).await?;
-        if deposit.is_some() && reply.is_begun() {
-            self.deposit_settled(channel)?;
-        }
-        Ok(reply)
-    }
-
-    /// Fetches the receipts of calls that were in flight when the process ended or the connection
-    /// broke, by repeating them. Returns how many were settled; the others stay in flight.
-    ///
-    /// # Errors
-    /// Those of the state; a provider's are logged.
-    pub async fn resolve(&self) -> Result<usize, Error> {
-        let calls: Vec<Call> = self.state().ledger.calls.values().cloned().collect();
-        let mut settled = 0;
-        for call in calls {
-            match self.resolve_one(&call).await {
-                Ok(()) => settled += 1,
-                Err(error @ (Error::Journal(_) | Error::State(_))) => return Err(error),
-                Err(error) => tracing::warn!(nonce = %call.nonce, %error, "a call stays in flight"),
-            }
-        }
-        Ok(settled)
-    }
-
-    async fn resolve_one(&self, call: &Call) -> Result<(), Error> {
-        let seller = self.seller(&call.url).await?;
-        let expired = self.now_s() > call.authorization.request.expiry;
-        match self.repeat(&seller, call, false).await {
-            Ok((acknowledgement, response)) => {
-                self.settle(&seller, call, acknowledgement, response, None).await.map(drop)
-            }
-            // It may no longer begin: what the provider does not have now it never will.
-            Err(error @ Error::Refused { .. }) if expired => Err(self.not_begun(call, error)),
-            Err(error) => Err(error),
-        }
+        Ok(Plan { seller, info, endpoint, body, stream, include_usage, max_charge, allowance })
     }
 
     /// Stops dealing with a provider, for good.
@@ -417,7 +190,15 @@ impl Buyer {
         what: Misconduct,
         evidence: Option<std::path::PathBuf>,
     ) -> Error {
-        let provider = seller.provider();
+        self.distrust_address(seller.provider(), what, evidence)
+    }
+
+    pub(crate) fn distrust_address(
+        &self,
+        provider: Address,
+        what: Misconduct,
+        evidence: Option<std::path::PathBuf>,
+    ) -> Error {
         tracing::error!(%provider, %what, ?evidence, "a provider broke its word");
         let why = what.to_string();
         match self.state().commit([Record::Distrusted { provider, why }]) {
@@ -444,12 +225,4 @@ fn no_dearer(new: &Prices, old: &Prices) -> bool {
         && new.cached <= old.cached
         && new.output <= old.output
         && new.request <= old.request
-}
-
-/// A stream broke and its receipt did not come: the call stays in flight.
-fn unknown(call: &Call, error: Error, why: &str) -> Error {
-    match error {
-        Error::Journal(_) | Error::State(_) => error,
-        error => Error::Unknown { nonce: call.nonce, why: format!("{why}; then: {error}") },
-    }
 }

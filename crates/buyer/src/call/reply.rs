@@ -2,6 +2,7 @@
 
 use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
 use serde_json::Value;
+use tokio::time::timeout;
 use vouch_core::{B256, channel::SignedVoucher};
 use vouch_wire::{
     openai,
@@ -68,18 +69,22 @@ impl Buyer {
         deposit: Option<Deposit>,
     ) -> Result<Reply, Error> {
         let header = self.payment(call, voucher, deposit)?;
-        let request = seller
+        let sent = seller
             .http()
             .post(format!("{}{}", seller.url, call.endpoint().path()))
             .header(CONTENT_TYPE, "application/json")
             .header(x402::PAYMENT_SIGNATURE, header)
-            .body(call.body.clone());
-        match request.send().await {
-            Err(error) => Ok(Reply::Unknown(seller::unreachable(&seller.url, &error).to_string())),
-            Ok(response) => Ok(read(seller, call, response)
-                .await
-                .unwrap_or_else(|error| Reply::Unknown(error.to_string()))),
-        }
+            .body(call.body.clone())
+            .send();
+        let reply = async {
+            let response = sent.await.map_err(|error| seller::unreachable(&seller.url, &error))?;
+            read(seller, call, response).await
+        };
+        // A stream begins with its first token, what is not streamed is silent to its end.
+        let policy = self.policy();
+        let limit = if call.stream { policy.idle_timeout } else { policy.answer_timeout };
+        let reply = timeout(limit, reply).await.unwrap_or_else(|_elapsed| Err(seller.silent()));
+        Ok(reply.unwrap_or_else(|error| Reply::Unknown(error.to_string())))
     }
 
     fn payment(

@@ -4,17 +4,17 @@ use reqwest::Response;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use vouch_wire::{
-    openai::{Assembler, Chunk, Chunker, Ending, ErrorBody, Head},
+    openai::{self, Assembler, Chunk, Chunker, Ending, ErrorBody, Head},
     sse::{self, Parser},
     vouch::{Acknowledgement, RECEIPT_EVENT, VOUCHER_EVENT, VoucherRequired},
 };
 
-use super::{Event, ceiling};
+use super::{Answered, Event, ceiling};
 use crate::{
-    Buyer, Error, Misconduct,
+    Buyer, Error,
     error::printable,
     seller::{self, Seller},
-    state::Call,
+    state::{Call, most_input},
 };
 
 /// The first chunk carries the prompt's ids.
@@ -142,9 +142,10 @@ impl<'a> Stream<'a> {
         })?;
         self.count(&chunk);
         let assembler = self.assembler.get_or_insert_default();
+        let before = assembler.text().len();
         assembler.push(chunk.clone()).map_err(|error| Pumped::Broken(error.to_string()))?;
         if let Some(events) = self.events {
-            self.text = assembler.text().to_owned();
+            self.text.push_str(assembler.text().get(before..).unwrap_or_default());
             if events.send(Event::Chunk(chunk)).await.is_err() {
                 return Err(Pumped::Broken("the caller left".into()));
             }
@@ -178,8 +179,11 @@ impl<'a> Stream<'a> {
         let ahead = u64::from(terms.quantum_tokens).saturating_mul(quanta);
         let allowance = match self.input {
             None => call.max_charge(),
-            Some(input) => ceiling(&terms.prices, input, self.output.saturating_add(ahead))
-                .unwrap_or(u128::MAX),
+            Some(input) => {
+                let input = input.min(most_input(&call.body));
+                let output = self.output.saturating_add(ahead);
+                ceiling(&terms.prices, input, output).unwrap_or(u128::MAX)
+            }
         };
         if asked.channel_id != call.channel() {
             return Err(Pumped::Broken("it asks for a voucher of another channel".into()));
@@ -194,33 +198,52 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
-    /// Passes on what the stored answer has beyond what was streamed; the two must agree.
-    pub(super) async fn catch_up(&self, response: &Value) -> Result<(), Misconduct> {
-        let (Some(events), Some((head, usage_sent))) = (self.events, &self.head) else {
-            return Ok(());
+    /// The text that was streamed, where the answer that has the receipt is not its continuation.
+    pub(super) fn contradicted(&self, response: &Value) -> Option<String> {
+        let (head, _) = self.head.as_ref()?;
+        let whole = serde_json::from_value::<openai::Response>(response.clone()).ok();
+        let goes_on = whole.is_some_and(|whole| {
+            whole.id == head.id && text(&whole).is_some_and(|text| text.starts_with(&self.text))
+        });
+        (!goes_on).then(|| self.text.clone())
+    }
+
+    /// Passes on what a checked answer has beyond what was streamed.
+    pub(super) async fn pass_on_rest(
+        &self,
+        answered: &Answered,
+        include_usage: bool,
+    ) -> Result<(), Error> {
+        let Some(events) = self.events else { return Ok(()) };
+        let whole = answered.response()?;
+        let chunks = match &self.head {
+            None => whole.to_chunks(self.call.endpoint(), include_usage),
+            Some((_, true)) => Vec::new(),
+            Some((head, false)) => self.rest(&whole, head, include_usage),
         };
-        let Ok(whole) = serde_json::from_value::<vouch_wire::openai::Response>(response.clone())
-        else {
-            return Err(Misconduct::AnswerChanged);
-        };
-        let choice = whole.choices.first();
-        let text = choice.and_then(|c| c.message.as_ref().map(|m| &m.content).or(c.text.as_ref()));
-        let rest = text.and_then(|text| text.strip_prefix(&self.text));
-        let rest = rest.filter(|_| whole.id == head.id).ok_or(Misconduct::AnswerChanged)?;
-        if *usage_sent {
-            return Ok(());
-        }
-        let chunker = Chunker::new(head.clone());
-        let reason = choice.and_then(|choice| choice.finish_reason);
-        let ending = Ending { reason, usage: whole.usage, include_usage: false };
-        let chunks = std::iter::once(chunker.delta(rest.to_owned(), Vec::new()));
-        for chunk in chunks.chain(chunker.last(ending)) {
+        for chunk in chunks {
             if events.send(Event::Chunk(chunk)).await.is_err() {
                 break;
             }
         }
         Ok(())
     }
+
+    fn rest(&self, whole: &openai::Response, head: &Head, include_usage: bool) -> Vec<Chunk> {
+        let chunker = Chunker::new(head.clone());
+        let reason = whole.choices.first().and_then(|choice| choice.finish_reason);
+        let ending = Ending { reason, usage: whole.usage, include_usage };
+        let rest = text(whole).and_then(|text| text.strip_prefix(&self.text)).unwrap_or_default();
+        let output = usize::try_from(self.output).unwrap_or(usize::MAX);
+        let ids = whole.vouch.as_ref().and_then(|ids| ids.output_ids.get(output..));
+        let delta = chunker.delta(rest.to_owned(), ids.unwrap_or_default().to_vec());
+        std::iter::once(delta).chain(chunker.last(ending)).collect()
+    }
+}
+
+fn text(response: &openai::Response) -> Option<&String> {
+    let choice = response.choices.first()?;
+    choice.message.as_ref().map(|message| &message.content).or(choice.text.as_ref())
 }
 
 /// Waits until nobody reads any more; for ever if nobody did.

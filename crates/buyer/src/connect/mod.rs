@@ -4,17 +4,20 @@ mod guard;
 mod refusal;
 mod relay;
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, State},
+    extract::{DefaultBodyLimit, Path, Query, State, rejection::BytesRejection},
     http::HeaderMap,
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
-use vouch_core::B256;
+use vouch_core::{B256, bundle::Bundle};
 use vouch_wire::openai::{Endpoint, Model, ModelList};
 
 use crate::{Buyer, Error};
@@ -24,6 +27,8 @@ use refusal::Refusal;
 const MAX_BODY_BYTES: usize = 4 << 20;
 /// Receipts in `/vouch/status`.
 const RECEIPTS_SHOWN: usize = 100;
+/// The longest that a bundle is waited for.
+const MAX_WAIT_S: u64 = 60;
 /// A client that sends this header with value 1 gets ids and named events, too.
 const VOUCH_HEADER: &str = "x-vouch";
 
@@ -44,7 +49,7 @@ impl Connect {
         Self { buyer }
     }
 
-    /// The routes: OpenAI's, and `/vouch/status`, `/vouch/bundles/{digest}`.
+    /// The routes: OpenAI's, and `/vouch/status`, `/vouch/bundles/{digest}?wait_s=N`.
     pub fn router(self) -> Router {
         Router::new()
             .route("/v1/models", get(models))
@@ -54,6 +59,7 @@ impl Connect {
             .route("/vouch/bundles/{digest}", get(bundle))
             .route("/healthz", get(async || "ok"))
             .fallback(async || Refusal::not_found())
+            .method_not_allowed_fallback(async || Refusal::method())
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .layer(middleware::from_fn(guard::local_only))
             .with_state(self.buyer)
@@ -71,16 +77,24 @@ async fn models(State(buyer): State<Buyer>) -> Json<ModelList> {
     Json(ModelList { object: "list".into(), data: data.collect() })
 }
 
-async fn chat(state: State<Buyer>, headers: HeaderMap, body: Bytes) -> Response {
+type Received = Result<Bytes, BytesRejection>;
+
+async fn chat(state: State<Buyer>, headers: HeaderMap, body: Received) -> Response {
     paid(&state, Endpoint::Chat, &headers, body).await
 }
 
-async fn completions(state: State<Buyer>, headers: HeaderMap, body: Bytes) -> Response {
+async fn completions(state: State<Buyer>, headers: HeaderMap, body: Received) -> Response {
     paid(&state, Endpoint::Completions, &headers, body).await
 }
 
-async fn paid(buyer: &Buyer, endpoint: Endpoint, headers: &HeaderMap, body: Bytes) -> Response {
+async fn paid(buyer: &Buyer, endpoint: Endpoint, headers: &HeaderMap, body: Received) -> Response {
     let vouch = headers.get(VOUCH_HEADER).is_some_and(|value| value == "1");
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => {
+            return Refusal::unread(rejection.status(), MAX_BODY_BYTES).into_response();
+        }
+    };
     let Ok(body) = std::str::from_utf8(&body) else {
         return Refusal::text("the body is not UTF-8: send JSON").into_response();
     };
@@ -97,11 +111,23 @@ async fn status(State(buyer): State<Buyer>) -> Result<Json<Value>, Refusal> {
     Ok(Json(status))
 }
 
+/// How long to wait for a bundle's place in the log and for an anchor that covers it.
+#[derive(Debug, Default, Deserialize)]
+struct Wait {
+    #[serde(default)]
+    wait_s: u64,
+}
+
 async fn bundle(
     State(buyer): State<Buyer>,
     Path(digest): Path<String>,
-) -> Result<Json<vouch_core::bundle::Bundle>, Refusal> {
+    Query(Wait { wait_s }): Query<Wait>,
+) -> Result<Json<Bundle>, Refusal> {
     let digest: B256 =
         digest.parse().map_err(|_| Refusal::text("a receipt's digest is 0x and 64 hex digits"))?;
-    buyer.bundle(&digest).map(Json).map_err(|error| Refusal::from(&error))
+    let bundle = match Duration::from_secs(wait_s.min(MAX_WAIT_S)) {
+        Duration::ZERO => buyer.bundle(&digest),
+        patience => buyer.complete(&digest, patience).await.map(|(bundle, _)| bundle),
+    };
+    bundle.map(Json).map_err(|error| Refusal::from(&error))
 }

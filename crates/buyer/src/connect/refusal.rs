@@ -32,6 +32,25 @@ impl Refusal {
         Self::new(StatusCode::NOT_FOUND, "invalid_request_error", "not_found", why.into())
     }
 
+    pub(super) fn method() -> Self {
+        let why =
+            "that path takes another method: answers are asked for with POST, all else is GET";
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        Self::new(status, "invalid_request_error", "method_not_allowed", why.into())
+    }
+
+    /// A body that is too large or broke off.
+    pub(super) fn unread(status: StatusCode, limit_bytes: usize) -> Self {
+        let (code, why) = match status {
+            StatusCode::PAYLOAD_TOO_LARGE => (
+                "body_too_large",
+                format!("the body has more than {limit_bytes} bytes: send a smaller one"),
+            ),
+            _ => ("body_incomplete", "the body broke off: send it again".into()),
+        };
+        Self::new(status, "invalid_request_error", code, why)
+    }
+
     pub(super) fn forbidden(why: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "invalid_request_error", "forbidden_origin", why.into())
     }

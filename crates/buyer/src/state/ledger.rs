@@ -1,6 +1,9 @@
 //! The buyer's books: a pure fold over [`Record`]s, and what may be signed next.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    ops::Bound::{Excluded, Unbounded},
+};
 
 use vouch_core::{
     Address, B256,
@@ -23,6 +26,8 @@ pub(crate) struct Channel {
     /// The highest voucher that was signed. Nothing lower is signed again.
     pub(crate) best: Option<SignedVoucher>,
     pub(crate) charged: u128,
+    /// What the provider took on the chain without a receipt, by the time it was closed: spent.
+    lost: u128,
     pub(crate) phase: Phase,
     /// By sequence: digest, charge, cumulative.
     receipts: BTreeMap<u64, (B256, u128, u128)>,
@@ -41,8 +46,20 @@ pub enum Phase {
 }
 
 impl Channel {
+    /// Nothing more is signed for it.
+    fn stop(&mut self) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Closing;
+        }
+    }
+
     pub(crate) fn signed(&self) -> u128 {
         self.best.map_or(0, |best| best.voucher.max_claimable_amount)
+    }
+
+    /// What was signed for and has no receipt.
+    pub(crate) fn ahead(&self) -> u128 {
+        self.signed().saturating_sub(self.charged)
     }
 
     /// What the deposit will cover once a pending one has settled.
@@ -76,6 +93,8 @@ pub(crate) enum RaiseError {
     Deposit { required: u128, covered: u128 },
     #[error("the channel is closed or closing: the next call opens another")]
     Closed,
+    #[error("the provider {provider} is not dealt with any more: {why}")]
+    Distrusted { provider: Address, why: String },
 }
 
 /// Everything that the records say.
@@ -126,10 +145,35 @@ impl Ledger {
             Record::Checkpoint { provider, note } => drop(self.checkpoints.insert(provider, note)),
             Record::Distrusted { provider, why } => drop(self.distrusted.insert(provider, why)),
             Record::Logged { digest } => drop(self.unlogged.remove(&digest)),
-            Record::Closing { channel } => self.channel(&channel)?.phase = Phase::Closing,
-            Record::Closed { channel } => self.close(&channel)?,
+            Record::Closing { channel } => self.channel(&channel)?.stop(),
+            Record::Closed { channel, claimed } => self.close(&channel, claimed)?,
         }
         Ok(())
+    }
+
+    /// Whether a record follows from those before it. To be asked before it is written: one that
+    /// does not would be met again at every start.
+    pub(crate) fn check(&self, record: &Record) -> Result<(), String> {
+        let known = |id: &B256| {
+            self.channels.get(id).ok_or_else(|| format!("channel {id} was never opened"))
+        };
+        match record {
+            Record::Deposit(Deposit { channel, .. })
+            | Record::DepositEnded { channel, .. }
+            | Record::Closing { channel }
+            | Record::Closed { channel, .. } => known(channel).map(drop),
+            Record::Voucher(SignedVoucher { voucher, .. }) => {
+                let signed = known(&voucher.channel_id)?.signed();
+                let increase = voucher.max_claimable_amount.checked_sub(signed);
+                let mut budget = self.budget;
+                let increase = increase.ok_or("a voucher is lower than the one before it")?;
+                budget.sign(increase).map_err(|error| error.to_string())
+            }
+            Record::Received(entry) if entry.charge > known(&entry.channel)?.ahead() => {
+                Err("a receipt counts more than was signed for".into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn channel(&mut self, id: &B256) -> Result<&mut Channel, String> {
@@ -142,6 +186,7 @@ impl Ledger {
             pending: None,
             best: None,
             charged: 0,
+            lost: 0,
             phase: Phase::Open,
             receipts: BTreeMap::new(),
             opened,
@@ -173,20 +218,33 @@ impl Ledger {
         let place = (entry.digest, entry.charge, entry.cumulative);
         channel.receipts.entry(entry.sequence).or_insert(place);
         channel.charged = channel.charged.saturating_add(entry.charge);
-        self.budget.charge(entry.charge).map_err(|error| error.to_string())?;
+        // Of a closed channel the chain has said what is spent; a late receipt only explains it.
+        channel.lost = channel.lost.saturating_sub(entry.charge);
+        if channel.phase != Phase::Closed {
+            self.budget.charge(entry.charge).map_err(|error| error.to_string())?;
+        }
         self.by_index.entry((entry.provider, entry.index)).or_insert(entry.digest);
-        if entry.misconduct.is_none() {
-            self.unlogged.insert(entry.digest, entry.clone());
+        match &entry.misconduct {
+            // In the same record, so that no crash comes between the two.
+            Some(why) => drop(self.distrusted.insert(entry.provider, why.clone())),
+            None => drop(self.unlogged.insert(entry.digest, entry.clone())),
         }
         self.receipts.push(entry);
         Ok(())
     }
 
-    fn close(&mut self, id: &B256) -> Result<(), String> {
+    /// `claimed` is all that the provider has ever taken, and can take, of the channel.
+    fn close(&mut self, id: &B256, claimed: u128) -> Result<(), String> {
         let channel = self.channel(id)?;
+        if channel.phase == Phase::Closed {
+            return Ok(());
+        }
+        let ahead = channel.ahead();
+        let lost = claimed.saturating_sub(channel.charged).min(ahead);
         channel.phase = Phase::Closed;
-        let ahead = channel.signed().saturating_sub(channel.charged);
-        self.budget.free(ahead).map_err(|error| error.to_string())
+        channel.lost = lost;
+        self.budget.charge(lost).map_err(|error| error.to_string())?;
+        self.budget.free(ahead.saturating_sub(lost)).map_err(|error| error.to_string())
     }
 
     /// The channel that pays this provider here, if one is open.
@@ -203,6 +261,11 @@ impl Ledger {
                 && channel.opened.config.token == token
         };
         self.channels.iter().find(|(_, channel)| fits(channel)).map(|(id, _)| *id)
+    }
+
+    /// Whether calls of a channel are in flight.
+    pub(crate) fn is_busy(&self, id: &B256) -> bool {
+        self.calls.values().any(|call| call.channel() == *id)
     }
 
     /// The most that the channel's total can reach: what was charged and what the calls in flight
@@ -227,8 +290,12 @@ impl Ledger {
     /// What to sign so that the provider can go on: as far ahead as bound, budget and deposit
     /// allow, and at least `required`.
     pub(crate) fn raise(&self, id: &B256, required: u128) -> Result<Raise, RaiseError> {
-        let channel = self.channels.get(id).filter(|channel| channel.phase == Phase::Open);
-        let channel = channel.ok_or(RaiseError::Closed)?;
+        let channel = self.channels.get(id).ok_or(RaiseError::Closed)?;
+        if let Some(why) = self.stopped(channel) {
+            // What is signed already stays good for asking for a call's receipt.
+            let best = channel.best.filter(|_| required <= channel.signed());
+            return best.map(Raise::Enough).ok_or(why);
+        }
         let bound = self.bound(id);
         if required > bound {
             return Err(RaiseError::Overreach { required, bound });
@@ -251,35 +318,74 @@ impl Ledger {
         }
     }
 
-    /// Whether a receipt fits those before it. Receipts of parallel calls come in any order.
+    /// Why nothing more is signed for a channel, if so.
+    fn stopped(&self, channel: &Channel) -> Option<RaiseError> {
+        let provider = channel.opened.config.receiver;
+        match self.distrusted.get(&provider) {
+            Some(why) => Some(RaiseError::Distrusted { provider, why: why.clone() }),
+            None => (channel.phase != Phase::Open).then_some(RaiseError::Closed),
+        }
+    }
+
+    /// Whether a receipt has the place of another, in its channel or in the log: the faults that
+    /// two signatures prove to anyone.
+    pub(crate) fn reuses(&self, entry: &Entry) -> Option<Misconduct> {
+        let Entry { digest, sequence, index, .. } = *entry;
+        let channel = self.channels.get(&entry.channel);
+        let there = channel.and_then(|channel| channel.receipts.get(&sequence));
+        if there.is_some_and(|(other, ..)| *other != digest) {
+            return Some(Misconduct::SequenceReused { sequence });
+        }
+        let there = self.by_index.get(&(entry.provider, index));
+        there.is_some_and(|other| *other != digest).then_some(Misconduct::IndexReused { index })
+    }
+
+    /// Whether a receipt's total fits those before it. Receipts of parallel calls come in any
+    /// order.
     pub(crate) fn fits(&self, entry: &Entry) -> Result<(), Misconduct> {
-        let Entry { digest, sequence, index, charge, cumulative, .. } = *entry;
-        if self.by_index.get(&(entry.provider, index)).is_some_and(|other| *other != digest) {
-            return Err(Misconduct::IndexReused { index });
-        }
+        let Entry { sequence, charge, cumulative, .. } = *entry;
         let Some(channel) = self.channels.get(&entry.channel) else { return Ok(()) };
-        if channel.receipts.get(&sequence).is_some_and(|(other, ..)| *other != digest) {
-            return Err(Misconduct::SequenceReused { sequence });
-        }
         let wrong = |why| Err(Misconduct::Total { cumulative, why });
-        let before = sequence.checked_sub(1).and_then(|before| channel.receipts.get(&before));
-        let after = sequence.checked_add(1).and_then(|after| channel.receipts.get(&after));
-        if before.is_some_and(|(_, _, total)| total.checked_add(charge) != Some(cumulative)) {
-            return wrong("the receipt before it and its charge make another");
+        let Some(began) = cumulative.checked_sub(charge) else {
+            return wrong("it is below its own charge");
+        };
+        let before = channel.receipts.range(..sequence).next_back();
+        if let Some((at, (_, _, total))) = before {
+            let adjacent = at.checked_add(1) == Some(sequence);
+            if *total > began || (adjacent && *total != began) {
+                return wrong("the receipt before it and its charge make another");
+            }
         }
-        if after.is_some_and(|(_, next, total)| total.checked_sub(*next) != Some(cumulative)) {
-            return wrong("the receipt after it began at another");
+        let after = channel.receipts.range((Excluded(sequence), Unbounded)).next();
+        if let Some((at, (_, charge, total))) = after {
+            let next = total.saturating_sub(*charge);
+            let adjacent = sequence.checked_add(1) == Some(*at);
+            if cumulative > next || (adjacent && cumulative != next) {
+                return wrong("the receipt after it began at another");
+            }
         }
+        if charge > channel.ahead() {
+            return wrong("more is charged than was signed for");
+        }
+        self.only_calls_made(channel, entry).map_or(Ok(()), wrong)
+    }
+
+    /// What a receipt says of calls that were never made, if anything: in its total, or by leaving
+    /// more places before it than there are calls in flight.
+    fn only_calls_made(&self, channel: &Channel, entry: &Entry) -> Option<&'static str> {
         let others = self
             .calls
             .values()
             .filter(|call| call.channel() == entry.channel && call.nonce != entry.nonce);
-        let known = channel.charged.saturating_add(charge);
-        let most = others.fold(known, |sum, call| sum.saturating_add(call.max_charge()));
-        if cumulative > most {
-            return wrong("there are charges for calls that were never made");
+        let known = channel.charged.saturating_add(entry.charge);
+        let most = others.clone().fold(known, |sum, call| sum.saturating_add(call.max_charge()));
+        if entry.cumulative > most {
+            return Some("there are charges for calls that were never made");
         }
-        Ok(())
+        let last = channel.receipts.keys().next_back().copied().unwrap_or(0).max(entry.sequence);
+        let places = channel.receipts.len().saturating_add(others.count()).saturating_add(1);
+        let skipped = u64::try_from(places).is_ok_and(|places| last > places);
+        skipped.then_some("there are places for calls that were never made")
     }
 
     /// A receipt by its digest.

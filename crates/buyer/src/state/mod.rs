@@ -7,6 +7,7 @@ use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use vouch_core::{B256, bundle::Bundle};
@@ -14,8 +15,8 @@ use vouch_journal::{Disk, Journal, Options};
 
 use crate::Error;
 pub use ledger::Phase;
-pub(crate) use ledger::{Ledger, Raise, RaiseError};
-pub(crate) use record::{Call, Deposit, Entry, Opened, Record};
+pub(crate) use ledger::{Channel, Ledger, Raise, RaiseError};
+pub(crate) use record::{Call, Deposit, Entry, Opened, Record, most_input};
 
 /// A buyer's calls are few beside a gateway's: small files keep the directory small.
 const JOURNAL: Options = Options { segment_bytes: 64 << 20, preallocate_bytes: 1 << 18 };
@@ -75,6 +76,9 @@ impl State {
     ) -> Result<(), Error> {
         let records: Vec<_> = records.into_iter().collect();
         for record in &records {
+            self.ledger.check(record).map_err(Error::State)?;
+        }
+        for record in &records {
             let bytes =
                 serde_json::to_vec(record).map_err(|error| Error::State(error.to_string()))?;
             self.journal.append(&bytes)?;
@@ -115,14 +119,21 @@ impl State {
     }
 }
 
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let staging = path.with_extension("tmp");
+/// Writes a file whole under its name or not at all, and durable; makes its directory.
+pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    // A name of its own: two tasks may keep the same document at once.
+    static STAGED: AtomicU64 = AtomicU64::new(0);
+    let staging = path.with_extension(format!("{}.tmp", STAGED.fetch_add(1, Relaxed)));
     let written = fs::File::create(&staging).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
     });
     written.map_err(Error::io("write", &staging))?;
     fs::rename(&staging, path).map_err(Error::io("create", path))?;
-    let dir = path.parent().unwrap_or(Path::new("."));
     fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", dir))
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,8 +42,8 @@ pub(crate) enum Record {
     Logged { digest: B256 },
     /// A channel that is being closed: nothing more is signed for it.
     Closing { channel: B256 },
-    /// A channel that was settled: what was signed beyond the charges can no longer be claimed.
-    Closed { channel: B256 },
+    /// A channel that was settled: the provider has claimed so much in all, and can claim no more.
+    Closed { channel: B256, claimed: u128 },
 }
 
 /// A channel and what it was opened under.
@@ -104,6 +104,15 @@ pub(crate) struct Entry {
     pub(crate) time: u64,
     /// What was found wrong, if anything.
     pub(crate) misconduct: Option<String>,
+}
+
+/// A template adds this many tokens at most to what a body's bytes make (a token is at least one
+/// byte). Only a bound on what is signed: the charge is recomputed from the ids.
+const TEMPLATE_TOKENS: u64 = 512;
+
+/// The most input tokens that a body can make, whatever its provider counts.
+pub(crate) fn most_input(body: &str) -> u64 {
+    u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_add(TEMPLATE_TOKENS)
 }
 
 impl Call {

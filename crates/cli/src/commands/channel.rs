@@ -27,8 +27,10 @@ pub(crate) async fn run(
                 output.line(format_args!("{} closed in transaction {transaction}", channel.id));
                 closed.push(json!({ "channel": channel.id, "transaction": transaction }));
             }
-            let none = if closed.is_empty() { "no channel is open" } else { "" };
-            if output.json { output.answer(&closed, String::new) } else { Ok(output.line(none)) }
+            if closed.is_empty() {
+                output.line("no channel is open");
+            }
+            if output.json { output.answer(&closed, String::new) } else { Ok(()) }
         }
         Channel::Withdraw { id, finalize } => {
             let transaction = if finalize {

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use serde_json::json;
 use vouch_buyer::Connect;
 
-use crate::{arguments, buyer, config::Config, output::Output, serve};
+use crate::{arguments, buyer, config::Config, endpoint::Endpoint, output::Output, serve};
 
 const DEFAULT_LISTEN: SocketAddr = serve::loopback(4021);
 
@@ -22,9 +22,12 @@ pub(crate) async fn run(
         "{listen} can be reached by others, and this endpoint spends your money without asking for \
          a key: listen on 127.0.0.1"
     );
+    let provider = buyer::provider(&arguments.purchase, config);
     let buyer = buyer::open(arguments.purchase, config, data_dir)?;
     let (listener, address) = serve::bind(listen, "--listen").await?;
-    let url = format!("http://{address}/v1");
+    let endpoint = Endpoint { url: format!("http://{address}"), provider };
+    let _announced = endpoint.announce(data_dir)?;
+    let url = format!("{}/v1", endpoint.url);
     let following = tokio::spawn(buyer.clone().background());
     output.ready(&json!({ "url": url, "wallet": buyer.address() }), || {
         format!(

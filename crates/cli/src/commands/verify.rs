@@ -10,9 +10,9 @@ use anyhow::{Context, bail};
 use vouch_core::{bundle::Bundle, log::note::Verifier};
 use vouch_evidence::{KnownBlock, Options, WitnessPolicy, read, verify};
 
-use crate::{arguments, output::Output};
+use crate::{arguments, output::Output, provider::models::fetch, tokenizer};
 
-pub(crate) fn run(
+pub(crate) async fn run(
     arguments: &arguments::Verify,
     data_dir: &Path,
     output: Output,
@@ -21,7 +21,16 @@ pub(crate) fn run(
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("{} cannot be read", path.display()))?;
     let bundle = read(&text).with_context(|| format!("{} proves nothing", path.display()))?;
-    let report = verify(&bundle, &options(arguments, &bundle)?);
+    let tokenizer = match &arguments.model {
+        Some(source) => Some(tokenizer::of_model(&fetch(source).await?, &bundle)?),
+        None => tokenizer::kept(data_dir, &bundle),
+    };
+    let recount = tokenizer.as_ref().map(|tokenizer| tokenizer.recount(&bundle));
+    let options = Options {
+        detokenizer: recount.as_ref().map(|recount| recount as _),
+        ..options(arguments, &bundle)?
+    };
+    let report = verify(&bundle, &options);
     output.answer(&report, || report.to_string())?;
     Ok(if report.verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -43,7 +52,20 @@ fn locate(named: &str, data_dir: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn options<'a>(arguments: &arguments::Verify, bundle: &Bundle) -> anyhow::Result<Options<'a>> {
+/// A block as `CHAIN:HASH`. The chain is named because no header says whose it is.
+fn known_block(text: &str) -> anyhow::Result<KnownBlock> {
+    let parsed = text.split_once(':').and_then(|(chain, hash)| {
+        Some(KnownBlock { chain: chain.parse().ok()?, hash: hash.parse().ok()? })
+    });
+    parsed.with_context(|| {
+        format!("--block {text:?} is no block: write CHAIN:HASH, the chain's id and a block's hash")
+    })
+}
+
+fn options(
+    arguments: &arguments::Verify,
+    bundle: &Bundle,
+) -> anyhow::Result<Options<'static>> {
     let keys: Vec<_> = arguments
         .witnesses
         .iter()
@@ -52,14 +74,10 @@ fn options<'a>(arguments: &arguments::Verify, bundle: &Bundle) -> anyhow::Result
         })
         .collect::<Result<_, _>>()?;
     let required = arguments.quorum.unwrap_or(keys.len());
-    let block = match (&arguments.block, &bundle.anchor) {
-        (None, _) => None,
-        (Some(_), None) => bail!("--block is of no use: the bundle has no anchor"),
-        (Some(hash), Some(anchor)) => {
-            let hash = hash.parse().context("--block is no block hash")?;
-            Some(KnownBlock { chain: anchor.chain, hash })
-        }
-    };
+    let block = arguments.block.as_deref().map(known_block).transpose()?;
+    if block.is_some() && bundle.anchor.is_none() {
+        bail!("--block is of no use: the bundle has no anchor");
+    }
     let provider: Option<Address> = arguments
         .provider
         .as_ref()

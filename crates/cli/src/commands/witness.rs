@@ -8,6 +8,7 @@ use std::{path::Path, time::Duration};
 use alloy_primitives::B256;
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use vouch_core::log::{Checkpoint, merkle, note};
 use vouch_journal::Journal;
 use vouch_wallet::LogKey;
@@ -64,8 +65,10 @@ pub(crate) async fn run(
             serde_json::from_slice(&bytes).context("a record of the witness is unreadable")?,
         );
     }
-    output.line(format_args!("witness {verifier}"));
-    output.line(format_args!("watches {}, Ctrl-C ends it", arguments.provider));
+    let ready = json!({ "witness": verifier.to_string(), "watches": arguments.provider });
+    output.ready(&ready, || {
+        format!("witness {verifier}\nwatches {}, Ctrl-C ends it", arguments.provider)
+    })?;
     let client = reqwest::Client::new();
     let mut failing = false;
     loop {

@@ -1,0 +1,44 @@
+//! Tokenizers that this machine holds, to check that an answer's ids are its text.
+
+use std::path::Path;
+
+use alloy_primitives::B256;
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use vouch_buyer::{Recount, tokenizer_path};
+use vouch_core::bundle::Bundle;
+use vouch_model::{gguf::Gguf, tokenizer::Tokenizer};
+
+/// The tokenizer that a bundle's model identity names.
+#[derive(Debug)]
+pub(crate) struct Held(Tokenizer);
+
+impl Held {
+    pub(crate) fn recount<'a>(&'a self, bundle: &'a Bundle) -> Recount<'a> {
+        Recount::new(&self.0, &bundle.response)
+    }
+}
+
+fn named(bundle: &Bundle) -> Option<B256> {
+    bundle.model.get("tokenizer").and_then(Value::as_str)?.parse().ok()
+}
+
+/// The one that the buyer kept, if it ever dealt with the model.
+pub(crate) fn kept(data_dir: &Path, bundle: &Bundle) -> Option<Held> {
+    let hash = named(bundle)?;
+    let json = std::fs::read(tokenizer_path(&data_dir.join("buyer"), &hash)).ok()?;
+    let tokenizer = Tokenizer::from_spec(&json).ok()?;
+    (tokenizer.hash() == hash).then_some(Held(tokenizer))
+}
+
+/// The one in a model's file.
+pub(crate) fn of_model(file: &Path, bundle: &Bundle) -> anyhow::Result<Held> {
+    let hash = named(bundle).context("the bundle's model identity names no tokenizer")?;
+    let tokenizer = Tokenizer::from_gguf(&Gguf::open(file)?)?;
+    ensure!(
+        tokenizer.hash() == hash,
+        "{} has another tokenizer than the model that the bundle names",
+        file.display()
+    );
+    Ok(Held(tokenizer))
+}
