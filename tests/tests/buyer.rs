@@ -125,16 +125,13 @@ fn an_answer_is_proven_to_a_stranger_and_its_channel_closed() {
     let closed = json(&mut vouch(&house.buyer(), &["channel", "close", "--json"]));
     assert_eq!(closed[0]["channel"], answer["channel"], "{closed}");
     let after = wallet();
-    let units = |of: &Value, who: &str| -> u128 {
-        let dollars = of["balances"][who].as_str().expect("a balance").trim_start_matches('$');
-        let (whole, part) = dollars.split_once('.').expect("decimals");
-        format!("{whole}{part:0<6}").parse().expect("digits")
-    };
-    let charge: u128 = answer["charge"].as_str().expect("a charge").parse().expect("digits");
+    let units = |of: &Value| -> u128 { of.as_str().expect("an amount").parse().expect("digits") };
+    let balance = |of: &Value, who: &str| units(&of["balances"][who]);
+    let charge = units(&answer["charge"]);
     assert!(charge > 0);
-    assert_eq!(units(&after, "provider") - units(&before, "provider"), charge);
+    assert_eq!(balance(&after, "provider") - balance(&before, "provider"), charge);
     // Nothing but the charge has left the buyer, whom the faucet gave ten dollars.
-    assert_eq!(units(&after, "buyer") + charge, 10_000_000);
+    assert_eq!(balance(&after, "buyer") + charge, 10_000_000);
 }
 
 /// Another value of the same kind in place of one.

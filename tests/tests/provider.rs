@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use alloy_primitives::hex;
 use serde_json::{Value, json};
 use vouch_core::signature::address_of;
-use vouch_tests::{Running, http, json, text, vouch};
+use vouch_tests::{Running, http, json};
 
 /// A payer's key, of no value anywhere: chains of `vouch up` have random ids.
 const PAYER: [u8; 32] = [0x11; 32];
@@ -101,73 +101,4 @@ fn what_was_acknowledged_survives_kill_9() {
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     assert_eq!(size, 2);
-}
-
-#[test]
-fn one_process_a_directory_and_one_a_port() {
-    let data = tempfile::tempdir().expect("a directory");
-    let up = Running::up(data.path(), &[]);
-    let second =
-        vouch(data.path(), &["chain", "--listen", "127.0.0.1:0"]).output().expect("it starts");
-    assert_eq!(second.status.code(), Some(1));
-    assert!(text(&second).contains(&up.pid().to_string()), "{}", text(&second));
-
-    let other = tempfile::tempdir().expect("a directory");
-    let taken = up.field("chain").replace("http://", "");
-    let refused = vouch(other.path(), &["chain", "--listen", &taken]).output().expect("it starts");
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(text(&refused).contains("--listen"), "{}", text(&refused));
-}
-
-#[test]
-fn bad_input_gets_one_sentence() {
-    let data = tempfile::tempdir().expect("a directory");
-    for (arguments, code, says) in [
-        (&["verify", "nothing-here.json"][..], 1, "neither a file nor a receipt's id"),
-        (
-            &[
-                "up",
-                "--model",
-                "/no/such.gguf",
-                "--listen",
-                "127.0.0.1:0",
-                "--chain-listen",
-                "127.0.0.1:0",
-            ],
-            1,
-            "no such file",
-        ),
-        (&["serve", "--chain", "not a url"], 1, "is no URL"),
-        (&["up", "--price-input", "five"], 2, "no amount of dollars"),
-        (&["fly"], 2, "unrecognized subcommand"),
-    ] {
-        let output = vouch(data.path(), arguments).output().expect("it starts");
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output));
-        assert!(text(&output).contains(says), "{arguments:?}: {}", text(&output));
-    }
-}
-
-#[test]
-fn unpaid_and_malformed_calls_get_an_offer_or_a_reason() {
-    let data = tempfile::tempdir().expect("a directory");
-    let up = Running::up(data.path(), &[]);
-    let url = format!("{}/v1/chat/completions", up.field("gateway"));
-    let call =
-        json!({ "model": up.field("model"), "messages": [{ "role": "user", "content": "Hi" }] });
-    let unknown = json!({ "model": "no-such-model", "messages": [] });
-    let long = json!({ "model": up.field("model"), "messages": [{ "role": "user", "content": "word ".repeat(20_000) }] });
-    for (body, status, code) in [
-        (call.to_string(), 402, "payment_required"),
-        (unknown.to_string(), 404, "model_not_found"),
-        (long.to_string(), 400, "context_length_exceeded"),
-        ("{".to_owned(), 400, "invalid_request"),
-    ] {
-        let (found, answer) = http("POST", &url, &body);
-        let answer: Value = serde_json::from_slice(&answer).expect("an error is JSON");
-        assert_eq!((found, answer["error"]["code"].as_str()), (status, Some(code)), "{answer}");
-        assert!(
-            answer["error"]["message"].as_str().is_some_and(|said| !said.is_empty()),
-            "{answer}"
-        );
-    }
 }

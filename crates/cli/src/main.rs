@@ -14,7 +14,7 @@ mod serve;
 mod time;
 mod tokenizer;
 
-use std::process::ExitCode;
+use std::{io::IsTerminal, process::ExitCode};
 
 use anyhow::Context;
 use clap::Parser;
@@ -79,7 +79,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 /// Logs go to standard error, so that they never mix with an answer.
 fn logs() {
     let filter = EnvFilter::try_from_env("VOUCH_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // No colours in a file.
+    let colours = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    logs.with_writer(std::io::stderr).init();
 }
 
 /// The passphrase of this machine's keys: `VOUCH_PASSPHRASE`, else none (development).

@@ -2,12 +2,16 @@
 
 use std::{
     future::Future,
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
 use anyhow::Context;
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 /// A port on this machine only.
 pub(crate) const fn loopback(port: u16) -> SocketAddr {
@@ -35,17 +39,22 @@ pub(crate) async fn until(
     axum::serve(listener, router).with_graceful_shutdown(end).await.context("serving failed")
 }
 
-/// Ready at Ctrl-C, or when the system asks the process to end.
-pub(crate) async fn interrupted() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            // No handler: then Ctrl-C alone ends it.
-            Err(_) => std::future::pending().await,
+/// Ready at Ctrl-C, or when the system asks the process to end. To be called before a command says
+/// that it is ready: from then on an interrupt is a clean end.
+pub(crate) fn interrupted() -> impl Future<Output = ()> + Send + 'static {
+    let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()].map(signal);
+    async move {
+        tokio::select! {
+            () = received(interrupt) => {}
+            () = received(terminate) => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
+    }
+}
+
+async fn received(signal: io::Result<Signal>) {
+    match signal {
+        Ok(mut signal) => drop(signal.recv().await),
+        // No handler: then the system ends the process.
+        Err(_) => std::future::pending().await,
     }
 }

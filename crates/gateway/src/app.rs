@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use vouch_store::{Clock, Store};
 
 use crate::{
-    Config, Settlement, catalog::Catalog, error::Refusal, metrics::Metrics, wakers::Wakers,
-    work::Work,
+    Config, Settlement, body::Bodies, catalog::Catalog, error::Refusal, metrics::Metrics,
+    wakers::Wakers, work::Work,
 };
 
 /// What all routes share.
@@ -26,6 +26,7 @@ pub(crate) struct App {
     pub(crate) provider_json: Bytes,
     pub(crate) wakers: Wakers,
     pub(crate) work: Work,
+    pub(crate) bodies: Bodies,
     pub(crate) metrics: Metrics,
     /// Channels with a deposit under way.
     depositing: Mutex<HashSet<B256>>,
@@ -42,7 +43,7 @@ impl App {
         catalog: Catalog,
         provider_json: Bytes,
     ) -> Self {
-        let work = Work::new(&config.limits);
+        let (work, bodies) = (Work::new(&config.limits), Bodies::new(&config.limits));
         Self {
             config,
             store,
@@ -50,6 +51,7 @@ impl App {
             catalog,
             provider_json,
             work,
+            bodies,
             wakers: Wakers::default(),
             metrics: Metrics::default(),
             depositing: Mutex::default(),
@@ -85,9 +87,9 @@ impl App {
 
     /// Leave to send a deposit for a channel; a second one at once is refused, because both could
     /// carry the same authorization.
-    pub(crate) fn begin_deposit(&self, channel: B256) -> Result<Depositing<'_>, Refusal> {
+    pub(crate) fn begin_deposit(self: &Arc<Self>, channel: B256) -> Result<Depositing, Refusal> {
         if self.depositing.lock().insert(channel) {
-            Ok(Depositing { app: self, channel })
+            Ok(Depositing { app: Arc::clone(self), channel })
         } else {
             Err(Refusal::DepositInFlight)
         }
@@ -95,12 +97,12 @@ impl App {
 }
 
 /// A deposit under way.
-pub(crate) struct Depositing<'a> {
-    app: &'a App,
+pub(crate) struct Depositing {
+    app: Arc<App>,
     channel: B256,
 }
 
-impl Drop for Depositing<'_> {
+impl Drop for Depositing {
     fn drop(&mut self) {
         self.app.depositing.lock().remove(&self.channel);
     }

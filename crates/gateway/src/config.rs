@@ -44,8 +44,15 @@ pub struct Config {
 /// Bounds on what strangers can make this process do.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// Connections that are open at once; more wait to be accepted. Below a process's usual limit
+    /// of 1024 descriptors, of which the store needs some.
+    pub max_connections: usize,
+    /// A connection must say within this what it wants, also after an answer.
+    pub header_timeout: Duration,
     /// Larger bodies get 413.
     pub max_body_bytes: usize,
+    /// What bodies take together, beyond the first 64 KiB of each; more get 429.
+    pub max_bodies_bytes: usize,
     /// A body must arrive within this.
     pub body_timeout: Duration,
     /// Calls that run at once.
@@ -58,7 +65,7 @@ pub struct Limits {
     pub busy_timeout: Duration,
     /// How long a stream waits for a higher voucher.
     pub voucher_timeout: Duration,
-    /// How long a stream waits for a reader that does not read.
+    /// How long an answer waits for a reader that does not read.
     pub stall_timeout: Duration,
     /// The most tokens of an answer where the caller does not say.
     pub default_max_tokens: u32,
@@ -74,7 +81,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            max_connections: 768,
+            header_timeout: Duration::from_secs(60),
             max_body_bytes: 4 << 20,
+            max_bodies_bytes: 32 << 20,
             body_timeout: Duration::from_secs(30),
             max_running: 256,
             max_waiting: 1024,

@@ -50,9 +50,9 @@ pub(crate) enum Refusal {
     BodyBroken,
     #[error(transparent)]
     Request(vouch_wire::Error),
-    #[error("{0}")]
+    #[error("{0}: send an x402 payment payload, as base64 of its JSON")]
     PaymentMalformed(vouch_wire::Error),
-    #[error("there is no model {asked}; there are: {names}")]
+    #[error("there is no model {asked}: choose one of those that there are: {names}")]
     ModelNotFound { asked: String, names: String },
     #[error(
         "the input of {input} tokens and max_tokens {max_tokens} exceed the model's context of \
@@ -69,6 +69,13 @@ pub(crate) enum Refusal {
     OfferMismatch,
     #[error("the channel's {what} is not the one offered: open a channel as the offer says")]
     Party { what: &'static str, code: &'static str },
+    /// Such a voucher is checked by the payer's own code where it has some, now or later
+    /// (ERC-1271, EIP-7702): it could refuse on the chain what its key has signed here.
+    #[error(
+        "the channel has no payer authorizer, and the chain might not take its vouchers: open one \
+         whose payerAuthorizer is the address that signs them"
+    )]
+    NoPayerAuthorizer,
     #[error("the voucher is for another channel than the channel configuration's: sign for that")]
     ChannelId,
     #[error("the voucher is refused, {0}: sign it with the key of the channel's payer authorizer")]
@@ -103,9 +110,11 @@ pub(crate) enum Refusal {
     DepositUnauthorized,
     #[error("a deposit into this channel is under way: wait for its answer, then repeat")]
     DepositInFlight,
-    #[error("the deposit failed: {0}")]
+    #[error("the deposit is of nothing: authorize more than 0")]
+    DepositZero,
+    #[error("{}", deposit(.0))]
     Deposit(SettlementError),
-    #[error("the channel cannot be closed: {0}")]
+    #[error("{}", close(.0))]
     Close(SettlementError),
     #[error("only the whole rest is refunded: leave amount out")]
     PartialRefund,
@@ -123,20 +132,22 @@ pub(crate) enum Refusal {
     Stopping,
     #[error("the call ended without an outcome: repeat it with the same nonce and body to see it")]
     Lost,
-    #[error("{0} is not here")]
+    #[error("{0} is not here: /.well-known/vouch.json says what is")]
     NotFound(&'static str),
     #[error("entry {0} is not under a checkpoint yet: repeat in a second")]
     NotLogged(u64),
     #[error("the cosignature is refused: {0}")]
     Cosignature(&'static str),
-    #[error("this provider gives no test money")]
+    #[error("this provider gives no test money: send money to the wallet on the chain itself")]
     NoFaucet,
-    #[error("the faucet failed: {0}")]
+    #[error("the faucet gave nothing, {0}: repeat in a moment")]
     Faucet(SettlementError),
     #[error("{what} is malformed: {why}")]
     Malformed { what: &'static str, why: &'static str },
-    #[error("pay with POST; GET serves offers and refunds alone")]
+    #[error("a payment came with GET, which serves offers and refunds alone: pay with POST")]
     GetPays,
+    #[error("that path takes another method: send the one that docs/PROTOCOL.md names")]
+    Method,
 }
 
 const INVALID: &str = "invalid_request_error";
@@ -165,6 +176,7 @@ impl Refusal {
             Self::PaymentRequired => (S::PAYMENT_REQUIRED, "payment_required", PAYMENT),
             Self::OfferMismatch => (S::PAYMENT_REQUIRED, "offer_mismatch", PAYMENT),
             Self::Party { code, .. } => (S::PAYMENT_REQUIRED, code, PAYMENT),
+            Self::NoPayerAuthorizer => (S::PAYMENT_REQUIRED, "payer_authorizer_missing", PAYMENT),
             Self::ChannelId => (S::PAYMENT_REQUIRED, code::CHANNEL_ID_MISMATCH, PAYMENT),
             Self::VoucherSignature(_) => (S::PAYMENT_REQUIRED, code::VOUCHER_SIGNATURE, PAYMENT),
             Self::VoucherZero => (S::BAD_REQUEST, "voucher_zero", PAYMENT),
@@ -180,6 +192,7 @@ impl Refusal {
             Self::DepositUnauthorized => {
                 (S::PAYMENT_REQUIRED, code::ERC3009_AUTHORIZATION_REQUIRED, PAYMENT)
             }
+            Self::DepositZero => (S::PAYMENT_REQUIRED, "deposit_zero", PAYMENT),
             Self::DepositInFlight => (S::CONFLICT, "in_flight", PAYMENT),
             Self::Deposit(SettlementError::Failed(_)) => {
                 (S::PAYMENT_REQUIRED, code::DEPOSIT_TRANSACTION_FAILED, PAYMENT)
@@ -202,7 +215,7 @@ impl Refusal {
             Self::Cosignature(_) => (S::CONFLICT, "cosignature_refused", INVALID),
             Self::NoFaucet => (S::NOT_FOUND, "no_faucet", INVALID),
             Self::Faucet(_) => (S::BAD_GATEWAY, "faucet_failed", SERVER),
-            Self::GetPays => (S::METHOD_NOT_ALLOWED, "method_not_allowed", INVALID),
+            Self::GetPays | Self::Method => (S::METHOD_NOT_ALLOWED, "method_not_allowed", INVALID),
         }
     }
 
@@ -212,6 +225,12 @@ impl Refusal {
             Self::Engine(error) if self.mapping().0.is_server_error() => {
                 tracing::warn!(%error, "the engine failed");
                 "the model failed before it answered, and nothing was charged: repeat in a moment"
+                    .into()
+            }
+            // The cause names files.
+            Self::Store(StoreError::Stopped { .. }) => {
+                "the gateway cannot store anything until it is started again: repeat later; \
+                 everything acknowledged is kept"
                     .into()
             }
             Self::Store(error) if self.mapping().0 == StatusCode::INTERNAL_SERVER_ERROR => {
@@ -241,7 +260,7 @@ impl Refusal {
         }
     }
 
-    fn body(&self) -> ErrorBody {
+    pub(crate) fn body(&self) -> ErrorBody {
         let (_, code, kind) = self.mapping();
         ErrorBody {
             error: ErrorDetail {
@@ -264,6 +283,27 @@ impl Refusal {
             ) => Some(1),
             Self::Store(StoreError::Channel(ChannelError::Busy)) => Some(1),
             _ => None,
+        }
+    }
+}
+
+fn deposit(error: &SettlementError) -> String {
+    match error {
+        SettlementError::Failed(why) => format!("the deposit failed, {why}: sign another"),
+        SettlementError::Unknown(why) => format!(
+            "whether the deposit settled is not known yet, {why}: repeat this very payment, and \
+             sign no other"
+        ),
+    }
+}
+
+fn close(error: &SettlementError) -> String {
+    match error {
+        SettlementError::Failed(why) => format!(
+            "the channel is not closed yet, {why}: repeat in a moment, or withdraw on the chain"
+        ),
+        SettlementError::Unknown(why) => {
+            format!("whether the channel closed is not known yet, {why}: repeat in a moment")
         }
     }
 }

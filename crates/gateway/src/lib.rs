@@ -20,17 +20,20 @@
 //!   in a task of its own.
 //! - An acknowledgement is given only for what is durable.
 //! - One request, one charge: a repeat gets the stored answer.
-//! - A body is bounded before it is read, calls are bounded before they run, and nothing a
-//!   stranger sent is logged raw.
+//! - Connections are bounded, a body is bounded before it is read, calls are bounded before they
+//!   run, and nothing a stranger sent is logged raw.
 //!
 //! It holds no keys, follows no chain and keeps no state of its own: the store and [`Settlement`]
 //! do. `docs/PROTOCOL.md` says what travels.
 #![deny(missing_docs)]
 
 mod app;
+mod body;
 mod call;
 mod catalog;
 mod config;
+mod connections;
+mod deposit;
 mod error;
 mod log;
 mod metrics;
@@ -41,6 +44,7 @@ mod refund;
 mod routes;
 mod server;
 mod settlement;
+mod stalling;
 mod wakers;
 mod work;
 

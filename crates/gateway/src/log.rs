@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, State},
+    extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -12,14 +12,18 @@ use vouch_core::log::{
     tile::Tile,
 };
 
-use crate::{app::App, error::Refusal};
+use crate::{
+    app::App,
+    error::Refusal,
+    provider::{MAX_SMALL_BODY_BYTES, Named},
+};
 
 const CHECKPOINT: &str = "checkpoint";
 
 /// `GET /log/...`.
 pub(crate) async fn file(
     State(app): State<Arc<App>>,
-    Path(path): Path<String>,
+    Named(path): Named,
 ) -> Result<Response, Refusal> {
     let is_checkpoint = path == CHECKPOINT;
     // Nothing reaches the disk that is not the one spelling of a tile's path.
@@ -45,12 +49,14 @@ pub(crate) async fn file(
 /// `POST /log/cosignatures`: one signature line for the newest checkpoint.
 pub(crate) async fn cosign(
     State(app): State<Arc<App>>,
-    body: String,
+    request: Request,
 ) -> Result<StatusCode, Refusal> {
+    let (parts, body) = request.into_parts();
+    let body = app.bodies.small(&parts.headers, body, MAX_SMALL_BODY_BYTES).await?;
     let newest =
         app.store.checkpoint().ok_or(Refusal::Cosignature("there is no checkpoint yet"))?;
     let text = newest.checkpoint.text();
-    let line = verified(&app, &text, &body)?;
+    let line = verified(&app, &text, &String::from_utf8_lossy(&body))?;
     app.store.add_cosignature(text, line).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -58,7 +64,7 @@ pub(crate) async fn cosign(
 fn verified(app: &App, text: &str, line: &str) -> Result<NoteSignature, Refusal> {
     let malformed = Refusal::Malformed {
         what: "the cosignature",
-        why: "it is not one signature line: an em dash, a name and base64",
+        why: "send one signature line: an em dash, a name and base64",
     };
     let Ok(mut note) = Note::parse(&format!("{text}\n{}\n", line.trim_end_matches('\n'))) else {
         return Err(malformed);

@@ -176,9 +176,14 @@ pub(crate) fn offer(app: &App, amount: u128) -> Offer {
     }
 }
 
-/// Adds to an offer what a stock client needs to find the total again.
+/// Adds to an offer what a stock client needs to find the total again. Where that total was signed
+/// before, and the chain shows the signature to everyone, a unit more is offered than the call can
+/// cost: only the payer can sign that.
 pub(crate) fn resynchronise(offer: &mut PaymentRequired<OfferInfo>, channel: &ChannelView) {
     let Some(accept) = offer.accepts.first_mut() else { return };
+    if let Some(total) = channel.stock_total(accept.amount) {
+        accept.amount = total.saturating_sub(channel.charged);
+    }
     accept.extra.channel_state = Some(channel_state(channel, channel.charged));
     accept.extra.voucher_state = channel.best.map(|best| VoucherState {
         signed_max_claimable: best.voucher.max_claimable_amount,

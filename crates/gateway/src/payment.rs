@@ -3,16 +3,16 @@
 use alloy_primitives::B256;
 use vouch_core::{
     bundle::Authorization,
-    channel::{ChannelConfig, Mode, SignedVoucher},
+    channel::{ChannelConfig, Mode, OnChain, SignedVoucher},
     commitment,
 };
 use vouch_store::ChannelView;
 use vouch_wire::{
     vouch::SessionInfo,
-    x402::{Batch, BatchType, Deposit, PaymentPayload, VERSION, WireVoucher, code},
+    x402::{Batch, PaymentPayload, VERSION, WireVoucher, code},
 };
 
-use crate::{app::App, catalog::Model, error::Refusal, offer, settlement::SettlementError};
+use crate::{app::App, catalog::Model, error::Refusal, offer};
 
 /// What a client pays with.
 pub(crate) type Payment = PaymentPayload<SessionInfo>;
@@ -72,6 +72,9 @@ pub(crate) fn channel_id(app: &App, payload: &Batch) -> Result<B256, Refusal> {
     ];
     if let Some((_, what, code)) = parties.into_iter().find(|(same, ..)| !same) {
         return Err(Refusal::Party { what, code });
+    }
+    if channel.payer_authorizer.is_zero() {
+        return Err(Refusal::NoPayerAuthorizer);
     }
     let id = channel.id(&config.domain);
     if payload.voucher.channel_id == id { Ok(id) } else { Err(Refusal::ChannelId) }
@@ -135,61 +138,34 @@ pub(crate) fn check_expiry(app: &App, expiry: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The channel, opened if it is new, after the payload's deposit if it has one; with the
-/// deposit's transaction. Signatures were checked before: a deposit costs the provider gas.
-pub(crate) async fn fund(
+/// The channel, opened if it is new and the chain has money in it.
+pub(crate) async fn open(
     app: &App,
     mode: Mode,
     id: B256,
-    payload: &Batch,
-) -> Result<(ChannelView, Option<B256>), Refusal> {
-    let config = payload.channel_config;
-    if let (BatchType::Deposit, Some(deposit)) = (payload.r#type, &payload.deposit) {
-        let _depositing = app.begin_deposit(id)?;
-        return self::deposit(app, mode, id, &config, deposit).await;
-    }
+    config: ChannelConfig,
+) -> Result<ChannelView, Refusal> {
     if let Some(channel) = app.store.channel(&id) {
-        return Ok((channel, None));
+        return Ok(channel);
     }
-    let on_chain = app.settlement.observe(&config).await.map_err(unreadable)?;
+    let on_chain = observe(app, &config).await?;
     if on_chain.balance == 0 {
         return Err(Refusal::NoDeposit);
     }
-    Ok((app.store.open_channel(config, mode, on_chain).await?, None))
-}
-
-async fn deposit(
-    app: &App,
-    mode: Mode,
-    id: B256,
-    config: &ChannelConfig,
-    deposit: &Deposit,
-) -> Result<(ChannelView, Option<B256>), Refusal> {
-    if deposit.authorization.erc3009.is_none() {
-        return Err(Refusal::DepositUnauthorized);
-    }
-    let deposited = app.settlement.deposit(config, deposit).await.map_err(|error| {
-        tracing::warn!(channel = %id, %error, "a deposit did not settle");
-        Refusal::Deposit(error)
-    })?;
-    let known = app.store.channel(&id).is_some();
-    let channel = if known {
-        app.store.observe(id, deposited.on_chain).await?.channel
-    } else {
-        app.store.open_channel(*config, mode, deposited.on_chain).await?
-    };
-    Ok((channel, Some(deposited.transaction)))
+    Ok(app.store.open_channel(config, mode, on_chain).await?)
 }
 
 /// Reads the chain again where the store says that a voucher exceeds the deposit: the payer may
 /// have deposited without telling.
 pub(crate) async fn refresh(app: &App, channel: &ChannelView) -> Result<ChannelView, Refusal> {
-    let on_chain = app.settlement.observe(&channel.config).await.map_err(unreadable)?;
+    let on_chain = observe(app, &channel.config).await?;
     Ok(app.store.observe(channel.id, on_chain).await?.channel)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
-fn unreadable(error: SettlementError) -> Refusal {
-    tracing::warn!(%error, "the chain cannot be read");
-    Refusal::ChainUnreadable
+/// What the chain says of a channel.
+pub(crate) async fn observe(app: &App, config: &ChannelConfig) -> Result<OnChain, Refusal> {
+    app.settlement.observe(config).await.map_err(|error| {
+        tracing::warn!(%error, "the chain cannot be read");
+        Refusal::ChainUnreadable
+    })
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use axum::{
     Json,
-    extract::{Path, Query, State},
-    http::{HeaderValue, header},
+    extract::{FromRequestParts, Path, Query, Request, State},
+    http::{HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use vouch_core::bundle::LogProof;
 use vouch_wire::vouch::{
     ChannelView, FaucetBody, LogKey, ProviderDocument, VERSION, VoucherAccepted, VoucherBody,
@@ -20,8 +20,23 @@ use crate::{Config, app::App, error::Refusal};
 
 type Shared = State<Arc<App>>;
 
-/// Larger bodies are no voucher and no faucet request.
+/// Larger bodies are no voucher, no faucet request and no cosignature.
 pub(crate) const MAX_SMALL_BODY_BYTES: usize = 4096;
+
+/// The part of a path that names something.
+pub(crate) struct Named(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let named = Path::from_request_parts(parts, state).await;
+        named.map(|Path(name)| Self(name)).map_err(|_| Refusal::Malformed {
+            what: "the path",
+            why: "its %-escapes are no UTF-8; write it plainly",
+        })
+    }
+}
 
 /// The document at `/.well-known/vouch.json`.
 pub(crate) fn document(config: &Config, models: Vec<String>) -> ProviderDocument {
@@ -50,7 +65,7 @@ pub(crate) async fn models(State(app): Shared) -> Response {
 
 pub(crate) async fn identity(
     State(app): Shared,
-    Path(identity): Path<String>,
+    Named(identity): Named,
 ) -> Result<Response, Refusal> {
     let document = hash(&identity).and_then(|identity| app.catalog.identity_json(&identity));
     document.map(|bytes| json(bytes, FOREVER)).ok_or(Refusal::NotFound("that model's identity"))
@@ -58,7 +73,7 @@ pub(crate) async fn identity(
 
 pub(crate) async fn tokenizer(
     State(app): Shared,
-    Path(sha256): Path<String>,
+    Named(sha256): Named,
 ) -> Result<Response, Refusal> {
     let document = hash(&sha256).and_then(|sha256| app.catalog.tokenizer_json(&sha256));
     document.map(|bytes| json(bytes, FOREVER)).ok_or(Refusal::NotFound("that tokenizer"))
@@ -66,7 +81,7 @@ pub(crate) async fn tokenizer(
 
 pub(crate) async fn channel(
     State(app): Shared,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<ChannelView>, Refusal> {
     let channel = hash(&id).and_then(|id| app.store.channel(&id));
     let channel = channel.ok_or(Refusal::NotFound("that channel"))?;
@@ -83,9 +98,9 @@ pub(crate) async fn channel(
 
 pub(crate) async fn vouchers(
     State(app): Shared,
-    body: Bytes,
+    request: Request,
 ) -> Result<Json<VoucherAccepted>, Refusal> {
-    let VoucherBody { voucher } = small("the voucher", &body)?;
+    let VoucherBody { voucher } = small(&app, "the voucher", request).await?;
     if voucher.max_claimable_amount == 0 {
         return Err(Refusal::VoucherZero);
     }
@@ -116,7 +131,7 @@ pub(crate) async fn vouchers(
 
 pub(crate) async fn proof(
     State(app): Shared,
-    Path(index): Path<String>,
+    Named(index): Named,
 ) -> Result<Json<LogProof>, Refusal> {
     let index = index.parse().map_err(|_| Refusal::NotFound("an entry of that index"))?;
     app.store.proof(index)?.map(Json).ok_or(Refusal::NotLogged(index))
@@ -135,19 +150,19 @@ pub(crate) async fn consistency(
 ) -> Result<Json<serde_json::Value>, Refusal> {
     let Query(Sizes { from, to }) = sizes.map_err(|_| Refusal::Malformed {
         what: "the query",
-        why: "it needs from and to, two sizes of the log",
+        why: "send from and to, two sizes of the log",
     })?;
     Ok(Json(serde_json::json!({ "path": app.store.consistency(from, to)? })))
 }
 
 pub(crate) async fn faucet(
     State(app): Shared,
-    body: Bytes,
+    request: Request,
 ) -> Result<Json<serde_json::Value>, Refusal> {
     if !app.config.faucet {
         return Err(Refusal::NoFaucet);
     }
-    let FaucetBody { address } = small("the faucet request", &body)?;
+    let FaucetBody { address } = small(&app, "the faucet request", request).await?;
     let transaction = app.settlement.faucet(address).await.map_err(Refusal::Faucet)?;
     Ok(Json(serde_json::json!({ "transaction": transaction })))
 }
@@ -166,9 +181,15 @@ fn hash(text: &str) -> Option<B256> {
     text.parse().ok()
 }
 
-fn small<T: serde::de::DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| {
+async fn small<T: DeserializeOwned>(
+    app: &App,
+    what: &'static str,
+    request: Request,
+) -> Result<T, Refusal> {
+    let (parts, body) = request.into_parts();
+    let body = app.bodies.small(&parts.headers, body, MAX_SMALL_BODY_BYTES).await?;
+    serde_json::from_slice(&body).map_err(|error| {
         tracing::debug!(line = error.line(), "{what} is malformed");
-        Refusal::Malformed { what, why: "it is not the JSON that docs/PROTOCOL.md describes" }
+        Refusal::Malformed { what, why: "send the JSON that docs/PROTOCOL.md describes" }
     })
 }

@@ -6,11 +6,11 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use vouch_core::channel::ChannelError;
-use vouch_store::Error as StoreError;
+use vouch_core::channel::{ChannelError, Freeze};
+use vouch_store::{ChannelView, Error as StoreError};
 use vouch_wire::{
     openai::Endpoint,
-    x402::{PAYMENT_RESPONSE, SettleExtra, SettleResponse},
+    x402::{ChannelState, PAYMENT_RESPONSE, SettleExtra, SettleResponse},
 };
 
 use crate::{
@@ -27,7 +27,7 @@ pub(crate) async fn close(
     endpoint: Endpoint,
     payment: &Payment,
 ) -> Result<Response, Refused> {
-    app.settlement.health().map_err(Refusal::ChainStale)?;
+    app.check_open()?;
     let id = payment::check_parties(app, payment)?;
     let payload = &payment.payload;
     if payload.amount.is_some() {
@@ -48,6 +48,7 @@ pub(crate) async fn close(
     if channel.reserved > 0 {
         return Err(Refusal::CloseBusy.into());
     }
+    let repeated = channel.frozen == Some(Freeze::Closing);
     let channel = app.store.close_channel(id).await?;
     // In a task of its own: once sent, a transaction must be seen through.
     let closing = tokio::spawn({
@@ -58,6 +59,14 @@ pub(crate) async fn close(
         tracing::warn!(channel = %id, %error, "a channel could not be closed");
         Refusal::Close(error)
     })?;
+    let after = payment::refresh(app, &channel).await.unwrap_or_else(|_unreadable| {
+        // It has closed; what the chain will say is known.
+        let mut after = channel.clone();
+        after.on_chain.balance = channel.charged.max(channel.on_chain.claimed);
+        after.on_chain.claimed = after.on_chain.balance;
+        after
+    });
+    let refunded = channel.on_chain.balance.saturating_sub(after.on_chain.balance);
     let settled = SettleResponse {
         success: true,
         error_reason: None,
@@ -65,11 +74,11 @@ pub(crate) async fn close(
         payer: Some(channel.config.payer),
         transaction: transaction.to_string(),
         network: app.config.domain.network(),
-        amount: Some(channel.on_chain.balance.saturating_sub(channel.charged).to_string()),
+        amount: Some(refunded.to_string()),
         extensions: None,
         extra: Some(SettleExtra {
             charged_amount: None,
-            channel_state: Some(channel_state(&channel, channel.charged)),
+            channel_state: Some(closed_state(&after, refunded > 0 || repeated)),
         }),
     };
     let mut response = "{}".into_response();
@@ -78,4 +87,10 @@ pub(crate) async fn close(
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     headers.insert(PAYMENT_RESPONSE, settle_header(&settled)?);
     Ok(response)
+}
+
+/// The channel as the refund left it.
+fn closed_state(after: &ChannelView, refunded: bool) -> ChannelState {
+    // A channel is closed once, and not refunded before.
+    ChannelState { refund_nonce: u128::from(refunded), ..channel_state(after, after.charged) }
 }

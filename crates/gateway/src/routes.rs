@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Body,
-    extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderName, StatusCode, header},
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -48,10 +49,17 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/healthz", get(health))
         .route("/metrics", get(page))
         .fallback(|| async { Refusal::NotFound("that path") })
-        // The paid routes read their bodies themselves, under a limit of their own.
-        .layer(DefaultBodyLimit::max(provider::MAX_SMALL_BODY_BYTES))
+        .method_not_allowed_fallback(|| async { Refusal::Method })
+        .layer(middleware::map_response(not_stored))
         .layer(cors)
         .with_state(app)
+}
+
+/// What does not say how long it holds, holds for the moment: money moves.
+async fn not_stored(mut response: Response) -> Response {
+    let cache = response.headers_mut().entry(header::CACHE_CONTROL);
+    cache.or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 async fn chat(app: State<Arc<App>>, request: Request) -> Response {

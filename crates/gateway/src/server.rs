@@ -1,15 +1,16 @@
 use std::{future::Future, io, sync::Arc, time::Duration};
 
-use axum::{Router, serve::ListenerExt};
+use axum::Router;
 use tokio::{
     net::TcpListener,
-    sync::oneshot,
+    sync::watch,
     time::{MissedTickBehavior, interval, timeout},
 };
-use vouch_store::{Clock, Store};
+use vouch_store::{Clock, Error as StoreError, Store};
 
 use crate::{
-    Config, ModelConfig, Settlement, SetupError, app::App, catalog::Catalog, provider, routes,
+    Config, ModelConfig, Settlement, SetupError, app::App, catalog::Catalog, connections, provider,
+    routes,
 };
 
 /// How often a checkpoint is published.
@@ -63,14 +64,15 @@ impl Gateway {
         routes::router(Arc::clone(&self.0))
     }
 
-    /// Publishes a checkpoint every second, for ever.
-    pub async fn publish(&self) {
+    /// Publishes a checkpoint every second, until the store has stopped; gives why it did.
+    pub async fn publish(&self) -> StoreError {
         let mut ticks = interval(CHECKPOINT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             match self.0.store.publish_checkpoint().await {
                 Ok(_published) => self.0.note_checkpoint(),
+                Err(stopped @ StoreError::Stopped { .. }) => return stopped,
                 // Calls go on; `/healthz` tells, and promises have a minute.
                 Err(error) => tracing::error!(%error, "no checkpoint could be published"),
             }
@@ -86,43 +88,38 @@ impl Gateway {
     /// Serves until `stop` resolves, then ends what runs, in bounded time.
     ///
     /// # Errors
-    /// Those of the listener.
+    /// The store has stopped, for lack of space or an error of the disk: nothing more can be sold,
+    /// and only opening it again shows what the disk holds.
     pub async fn serve(
         self,
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
-        // Small events must not wait for one another.
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY is refused");
-            }
+        let (close, closing) = watch::channel(false);
+        let limits = self.0.config.limits.clone();
+        let router = self.router();
+        let mut serving = tokio::spawn(async move {
+            connections::serve(listener, router, &limits, closing).await;
         });
-        let (close, closing) = oneshot::channel::<()>();
-        let server = axum::serve(listener, self.router()).with_graceful_shutdown(async {
-            if closing.await.is_err() {
-                tracing::debug!("the gateway was dropped");
-            }
-        });
-        let mut serving = tokio::spawn(server.into_future());
-        tokio::select! {
-            ended = &mut serving => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
-            () = self.publish() => {}
-            () = stop => {}
-        }
-        if close.send(()).is_err() {
+        let outcome = tokio::select! {
+            ended = &mut serving => return ended.map_err(io::Error::other),
+            stopped = self.publish() => Err(io::Error::other(stopped)),
+            () = stop => Ok(()),
+        };
+        if close.send(true).is_err() {
             tracing::debug!("the server ended first");
         }
-        tokio::select! {
-            () = self.stop() => {}
-            () = self.publish() => {}
+        match &outcome {
+            Ok(()) => tokio::select! {
+                () = self.stop() => {}
+                _stopped = self.publish() => self.stop().await,
+            },
+            // What runs can no longer be charged.
+            Err(_) => self.0.work.stop(Duration::ZERO).await,
         }
-        match timeout(CLOSE_TIMEOUT, &mut serving).await {
-            Ok(ended) => ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
-            Err(_elapsed) => {
-                serving.abort();
-                Ok(())
-            }
+        if timeout(CLOSE_TIMEOUT, &mut serving).await.is_err() {
+            serving.abort();
         }
+        outcome
     }
 }

@@ -46,7 +46,8 @@ pub struct Deposited {
     pub on_chain: OnChain,
 }
 
-/// Why the chain did not do what was asked. Success is the third outcome.
+/// Why the chain did not do what was asked, as a clause that strangers may read: no addresses of
+/// nodes, no keys. Success is the third outcome.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettlementError {
     /// It is certain that nothing happened.

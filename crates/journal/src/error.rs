@@ -95,9 +95,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn io(action: &'static str, path: PathBuf, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::Full { action, path, source }
-            }
+            // A disk, a quota, or a limit on the size of files.
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::Full { action, path, source },
             _ => Self::Io { action, path, source },
         }
     }

@@ -13,11 +13,11 @@ use vouch_contracts::{
     collector_data, deposit_nonce, voucher_claim,
 };
 use vouch_core::{
-    channel::{ChannelConfig, OnChain},
+    channel::{ChannelConfig, Mode, OnChain},
     domain::Domain,
     signature::Signature,
 };
-use vouch_store::{ChannelView, Claim};
+use vouch_store::{ChannelView, Claim, Observed};
 
 use crate::{Error, Settler};
 
@@ -96,24 +96,46 @@ impl Settler {
         }
         let channel = config.id(&self.domain());
         let nonce = deposit_nonce(channel, deposit.salt);
-        let used = self.token().authorizationState(config.payer, nonce).call().await;
         let mut transaction = B256::ZERO;
-        if !used.map_err(Error::rpc("for a deposit's authorization"))? {
-            let call = depositCall {
-                config: config.into(),
-                amount: deposit.amount,
-                collector: self.deployment.collector,
-                collectorData: collector_data(
-                    deposit.valid_after,
-                    deposit.valid_before,
-                    deposit.salt,
-                    &deposit.signature,
-                ),
-            };
-            transaction = self.transact("the deposit", &call).await?;
-            tracing::info!(%channel, amount = deposit.amount, "deposited");
+        if !self.is_used(config, nonce).await? {
+            transaction = self.send_deposit(config, deposit, nonce).await?;
         }
-        Ok((transaction, self.observe(channel).await?))
+        // It has settled: that nothing can be read now must not look like a failure.
+        let seen = self.observe(channel).await.map_err(|error| {
+            tracing::warn!(%channel, %error, "a deposit settled and cannot be read");
+            Error::Unknown { what: "the deposit", transaction }
+        })?;
+        Ok((transaction, seen))
+    }
+
+    async fn send_deposit(
+        &self,
+        config: &ChannelConfig,
+        deposit: &Deposit,
+        nonce: B256,
+    ) -> Result<B256, Error> {
+        let call = depositCall {
+            config: config.into(),
+            amount: deposit.amount,
+            collector: self.deployment.collector,
+            collectorData: collector_data(
+                deposit.valid_after,
+                deposit.valid_before,
+                deposit.salt,
+                &deposit.signature,
+            ),
+        };
+        let refused = match self.transact("the deposit", &call).await {
+            Err(refused @ (Error::Refused { .. } | Error::Reverted { .. })) => refused,
+            sent => return sent,
+        };
+        // Whoever saw the authorization may have sent it first; its money is in the channel then.
+        if self.is_used(config, nonce).await? { Ok(B256::ZERO) } else { Err(refused) }
+    }
+
+    async fn is_used(&self, config: &ChannelConfig, nonce: B256) -> Result<bool, Error> {
+        let used = self.token().authorizationState(config.payer, nonce).call().await;
+        used.map_err(Error::rpc("for a deposit's authorization"))
     }
 
     /// Claims what was charged on channels that `due` picks, and moves it to the receiver.
@@ -124,17 +146,39 @@ impl Settler {
     pub async fn claim(&self, due: impl Fn(&ChannelView) -> bool) -> Result<u128, Error> {
         let channels: Vec<_> = self.store.channels().into_iter().filter(due).collect();
         let rows: Vec<_> = channels.iter().filter_map(row).collect();
-        let mut claimed: u128 = 0;
+        if !rows.is_empty() {
+            self.store.durable().await?;
+        }
+        let (mut claimed, mut failed) = (0_u128, None);
         for rows in rows.chunks(CLAIMS_A_TRANSACTION) {
-            let claims = rows.iter().map(|row| row.claim.clone()).collect();
-            let calls = [claimCall { voucherClaims: claims }.abi_encode(), self.settle_call()];
-            let transaction = self.multicall("the claim", &calls).await?;
-            for row in rows {
-                claimed = claimed.saturating_add(row.gain);
-                self.after_claim(row, transaction).await?;
+            match self.claim_rows(rows).await {
+                // The chain refused them together: one bad row must not hold up the others.
+                Err(Error::Refused { .. } | Error::Reverted { .. }) if rows.len() > 1 => {
+                    for row in rows.chunks(1) {
+                        note(self.claim_rows(row).await, &mut claimed, &mut failed)?;
+                    }
+                }
+                together => note(together, &mut claimed, &mut failed)?,
             }
         }
-        Ok(claimed)
+        failed.map_or(Ok(claimed), Err)
+    }
+
+    /// Claims these rows in one transaction; gives what they gained.
+    async fn claim_rows(&self, rows: &[Row]) -> Result<u128, Error> {
+        for row in rows.iter().filter(|row| row.buys_alone) {
+            let amount = row.claim.voucher.maxClaimableAmount;
+            self.store.publish(row.channel, amount).await?;
+        }
+        let claims = rows.iter().map(|row| row.claim.clone()).collect();
+        let calls = [claimCall { voucherClaims: claims }.abi_encode(), self.settle_call()];
+        let transaction = self.multicall("the claim", &calls).await?;
+        let mut gained: u128 = 0;
+        for row in rows {
+            gained = gained.saturating_add(row.gain);
+            self.after_claim(row, transaction).await?;
+        }
+        Ok(gained)
     }
 
     /// Ends a channel in agreement with its payer: claims what was charged and refunds the rest,
@@ -145,6 +189,7 @@ impl Settler {
     pub async fn close(&self, channel: B256) -> Result<B256, Error> {
         self.store.close_channel(channel).await?;
         let view = self.idle(channel).await?;
+        self.store.durable().await?;
         let newest = self.settlement().channels(channel).call().await;
         let newest = newest.map_err(Error::rpc("for a channel"))?;
         let row = row(&view).filter(|_| view.charged > newest.totalClaimed);
@@ -170,10 +215,10 @@ impl Settler {
         Ok(transaction)
     }
 
-    /// Reads a channel and tells the store; true if that froze it.
-    pub(crate) async fn observe_in_store(&self, channel: B256) -> Result<bool, Error> {
+    /// Reads a channel and tells the store.
+    pub(crate) async fn observe_in_store(&self, channel: B256) -> Result<Observed, Error> {
         let seen = self.observe(channel).await?;
-        Ok(self.store.observe(channel, seen).await?.froze)
+        Ok(self.store.observe(channel, seen).await?)
     }
 
     /// Waits until nothing is in flight on a closing channel.
@@ -227,12 +272,34 @@ impl Settler {
     }
 }
 
+/// Counts a claim; one that the chain refused waits until the others were made, any other error
+/// ends them.
+fn note(
+    gained: Result<u128, Error>,
+    claimed: &mut u128,
+    failed: &mut Option<Error>,
+) -> Result<(), Error> {
+    match gained {
+        Ok(gained) => *claimed = claimed.saturating_add(gained),
+        Err(refused @ (Error::Refused { .. } | Error::Reverted { .. })) => *failed = Some(refused),
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Whether there is something to claim.
+pub(crate) fn is_due(view: &ChannelView) -> bool {
+    row(view).is_some()
+}
+
 /// One row of a claim: what a channel's best voucher gives over what was claimed.
 #[derive(Debug)]
 struct Row {
     channel: B256,
     claim: VoucherClaim,
     gain: u128,
+    /// In stock mode a voucher alone buys: whoever sees it in the claim could spend it.
+    buys_alone: bool,
 }
 
 /// Nothing where nothing new was charged.
@@ -241,5 +308,7 @@ fn row(view: &ChannelView) -> Option<Row> {
     // A withdrawal that went through may have left less than was charged: take what there is.
     let total = view.charged.min(view.accepted).min(view.on_chain.balance);
     let gain = total.checked_sub(view.on_chain.claimed).filter(|gain| *gain > 0)?;
-    Some(Row { channel: view.id, claim: voucher_claim(&view.config, best, total), gain })
+    let buys_alone = view.mode == Mode::Stock;
+    let claim = voucher_claim(&view.config, best, total);
+    Some(Row { channel: view.id, claim, gain, buys_alone })
 }

@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
 use alloy::{eips::BlockNumberOrTag, providers::Provider, rpc::types::Filter};
 use alloy_primitives::B256;
 use tokio::{sync::watch, time::Instant};
-use vouch_store::ChannelView;
+use vouch_store::{ChannelView, Observed};
 
-use crate::{Error, Settler};
+use crate::{Error, Settler, channels::is_due};
 
 /// When to look and when to act.
 #[derive(Debug, Clone, Copy)]
@@ -41,16 +41,21 @@ struct Seen {
     hash: B256,
 }
 
+/// What one look leaves to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Following {
+    seen: Option<Seen>,
+    /// Channels that froze and whose claim has not gone through yet.
+    urgent: BTreeSet<B256>,
+}
+
 impl Settler {
     /// Follows the chain until `stop` says true. Errors are logged and tried again: the view going
     /// stale is the store's to notice.
     pub async fn follow(&self, schedule: Schedule, mut stop: watch::Receiver<bool>) {
-        let mut seen = None;
         let (mut claimed, mut anchored) = (Instant::now(), Instant::now());
         loop {
-            if let Err(error) = self.look(&mut seen, schedule.blocks_a_query).await {
-                tracing::warn!(%error, "cannot follow the chain; tries again");
-            }
+            self.catch_up(schedule.blocks_a_query).await;
             if claimed.elapsed() >= schedule.claim {
                 claimed = Instant::now();
                 self.logged("claim", self.claim(|_| true).await.map(|_| ()));
@@ -63,6 +68,15 @@ impl Settler {
                 () = tokio::time::sleep(schedule.poll) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
+        }
+    }
+
+    /// Looks at the chain once, so that new work may begin; what [`Self::follow`] does at every
+    /// poll.
+    pub async fn catch_up(&self, blocks_a_query: u64) {
+        let mut following = self.following.lock().await;
+        if let Err(error) = self.look(&mut following, blocks_a_query).await {
+            tracing::warn!(%error, "cannot follow the chain; tries again");
         }
     }
 
@@ -80,30 +94,49 @@ impl Settler {
     }
 
     /// One look: the head, the channels that events name, and claims that cannot wait.
-    async fn look(&self, seen: &mut Option<Seen>, blocks_a_query: u64) -> Result<(), Error> {
+    async fn look(&self, following: &mut Following, blocks_a_query: u64) -> Result<(), Error> {
         let (number, hash) = self.head().await?;
-        let changed = match *seen {
+        let first = following.seen.is_none();
+        let changed = match following.seen {
             Some(last) if last.number == number && last.hash == hash => Vec::new(),
             Some(last) if self.extends(last).await? => {
                 self.touched(last.number.saturating_add(1), number, blocks_a_query).await?
             }
             // The first look, or a chain that went back: nothing known of it holds.
-            _ => self.store.channels().iter().map(|view| view.id).collect(),
+            _ => self.all(number, first),
         };
-        let mut frozen = BTreeSet::new();
         for channel in changed {
-            if self.observe_in_store(channel).await? {
-                frozen.insert(channel);
+            let Observed { froze, channel } = self.observe_in_store(channel).await?;
+            // One that came back frozen from a restart: who froze it may not have come to claim.
+            if froze || (first && channel.frozen.is_some() && is_due(&channel)) {
+                following.urgent.insert(channel.id);
             }
         }
-        *seen = Some(Seen { number, hash });
+        following.seen = Some(Seen { number, hash });
         self.store.set_recent_block(hash);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        if !frozen.is_empty() {
-            tracing::warn!(channels = frozen.len(), "channels froze; claims at once");
-            self.claim(|view: &ChannelView| frozen.contains(&view.id)).await?;
+        if !following.urgent.is_empty() {
+            let urgent = &following.urgent;
+            tracing::warn!(channels = urgent.len(), "channels are frozen; claims at once");
+            self.claim(|view: &ChannelView| urgent.contains(&view.id)).await?;
+            following.urgent.clear();
         }
         Ok(())
+    }
+
+    /// All channels; says so if the chain is behind what the store saw of it before a restart.
+    fn all(&self, head: u64, first: bool) -> Vec<B256> {
+        let views = self.store.channels();
+        let seen = views.iter().map(|view| view.on_chain.block).max().unwrap_or(0);
+        if first && head < seen {
+            tracing::error!(
+                head,
+                seen,
+                "the chain is behind what was seen of it: an older copy, or a node that lags; \
+                 channels whose deposit is gone are frozen: restore the newest copy and start again"
+            );
+        }
+        views.iter().map(|view| view.id).collect()
     }
 
     /// Whether the block seen last is still on the chain.

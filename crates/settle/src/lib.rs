@@ -42,6 +42,7 @@ use alloy::providers::DynProvider;
 use alloy_primitives::Address;
 pub use channels::Deposit;
 pub use error::Error;
+use follow::Following;
 pub use follow::Schedule;
 use sender::Sender;
 use tokio::time::Instant;
@@ -65,6 +66,8 @@ pub struct Settler {
     sender: Sender,
     /// How many blocks deep a deposit counts; 0 where the chain has no reorganisations.
     finality: u64,
+    /// How far [`Settler::follow`] is; held for the length of a look.
+    following: tokio::sync::Mutex<Following>,
     /// When the chain last answered.
     seen: Mutex<Option<Instant>>,
 }
@@ -89,6 +92,7 @@ impl Settler {
             provider,
             sender,
             finality,
+            following: tokio::sync::Mutex::default(),
             seen: Mutex::default(),
         })
     }

@@ -27,7 +27,7 @@ use vouch_core::{
     money::Usage,
     receipt::{Kind, Receipt, Status, Tier, VERSION},
 };
-use vouch_settle::{Deposit, Error, Settler};
+use vouch_settle::{Deposit, Error, Schedule, Settler};
 use vouch_store::{Begun, Call, Config, EmbeddedStore, Store};
 use vouch_wallet::Wallet;
 
@@ -41,6 +41,8 @@ struct World {
     provider: Arc<Wallet>,
     payer: Wallet,
     domain: Domain,
+    /// Of channels that are opened.
+    mode: Mode,
     _directory: tempfile::TempDir,
 }
 
@@ -71,7 +73,8 @@ impl World {
         let settler =
             Settler::new(chain.provider(), &provider, deployment, store.clone(), 0).unwrap();
         settler.faucet(payer.address()).await.unwrap();
-        Self { chain, settler, store, provider, payer, domain, _directory: directory }
+        let (mode, _directory) = (Mode::Session, directory);
+        Self { chain, settler, store, provider, payer, domain, mode, _directory }
     }
 
     fn config(&self) -> ChannelConfig {
@@ -107,11 +110,14 @@ impl World {
     }
 
     async fn open(&self, amount: u128) -> ChannelConfig {
-        let config = self.config();
+        self.open_as(self.config(), amount).await
+    }
+
+    async fn open_as(&self, config: ChannelConfig, amount: u128) -> ChannelConfig {
         let (_, seen) =
             self.settler.deposit(&config, &self.deposit(&config, amount, 1)).await.unwrap();
         assert_eq!(seen.balance, amount);
-        self.store.open_channel(config, Mode::Session, seen).await.unwrap();
+        self.store.open_channel(config, self.mode, seen).await.unwrap();
         config
     }
 
@@ -120,13 +126,14 @@ impl World {
         let channel = config.id(&self.domain);
         let voucher = Voucher { channel_id: channel, max_claimable_amount: total };
         let signature = self.payer.sign(voucher.digest(&self.domain));
-        let request = B256::from(U256::from(total));
-        let call = Call {
-            channel,
-            request,
-            amount: charge,
-            voucher: Some(SignedVoucher { voucher, signature }),
-        };
+        self.charge_with(config, charge, SignedVoucher { voucher, signature }).await;
+    }
+
+    /// As [`Self::charge`], with a voucher whose signature nobody has checked.
+    async fn charge_with(&self, config: &ChannelConfig, charge: u128, voucher: SignedVoucher) {
+        let channel = config.id(&self.domain);
+        let request = B256::from(U256::from(voucher.voucher.max_claimable_amount));
+        let call = Call { channel, request, amount: charge, voucher: Some(voucher) };
         let Begun::New(hold) = self.store.reserve(&call).unwrap() else { panic!("a new call") };
         let receipt = self.receipt(config, request, charge);
         self.store.commit(hold, receipt, b"answer".to_vec()).await.unwrap();
@@ -270,7 +277,8 @@ async fn a_withdrawal_freezes_the_channel_and_is_claimed_against() {
     let provider = world.chain.provider();
     let _offset: serde_json::Value =
         provider.raw_request("evm_increaseTime".into(), [DELAY_S + 1]).await.unwrap();
-    let last = payers.finalizeWithdraw((&config).into()).send().await.unwrap();
+    // A hand that has sent nothing yet: the refused attempt may have taken a nonce of its own count.
+    let last = world.payers().finalizeWithdraw((&config).into()).send().await.unwrap();
     assert!(last.get_receipt().await.unwrap().status());
     let seen = world.settler.observe(channel).await.unwrap();
     assert_eq!((seen.balance, seen.claimed, seen.withdrawing), (400, 400, 0));
@@ -294,4 +302,74 @@ async fn checkpoints_are_anchored_as_they_grow() {
     world.store.check_extends(2, second.checkpoint.root).unwrap();
     let block = world.chain.provider().get_block(BlockId::latest()).await.unwrap().unwrap();
     assert!(block.header.number > 0);
+}
+
+#[tokio::test]
+async fn a_voucher_that_the_chain_refuses_holds_up_no_other() {
+    let world = World::new().await;
+    let good = world.open(1_000).await;
+    world.charge(&good, 300, 300).await;
+    let salt = B256::repeat_byte(8);
+    let bad = world.open_as(ChannelConfig { salt, ..world.config() }, 1_000).await;
+    let voucher = Voucher { channel_id: bad.id(&world.domain), max_claimable_amount: 200 };
+    let signature = Wallet::random().unwrap().sign(voucher.digest(&world.domain));
+    world.charge_with(&bad, 200, SignedVoucher { voucher, signature }).await;
+    let refused = world.settler.claim(|_| true).await.unwrap_err();
+    assert!(matches!(refused, Error::Refused { .. }), "{refused}");
+    assert_eq!(world.balance(world.provider.address()).await, 300);
+}
+
+#[tokio::test]
+async fn a_channel_that_froze_before_a_restart_is_claimed_at_once() {
+    let world = World::new().await;
+    let config = world.open(1_000).await;
+    world.charge(&config, 400, 400).await;
+    let channel = config.id(&world.domain);
+    let notice = world.payers().initiateWithdraw((&config).into(), 1_000).send().await.unwrap();
+    assert!(notice.get_receipt().await.unwrap().status());
+    // The store knows, and the process ends before the claim is sent.
+    let seen = world.settler.observe(channel).await.unwrap();
+    assert!(world.store.observe(channel, seen).await.unwrap().froze);
+    let World { chain, settler, store, provider, payer, domain, mode, _directory } = world;
+    let deployment = *settler.deployment();
+    drop((settler, store));
+    let store = Arc::new(open_store(&_directory, domain, &provider));
+    assert!(store.channel(&channel).unwrap().frozen.is_some());
+    let settler = Settler::new(chain.provider(), &provider, deployment, store.clone(), 0).unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let hour = std::time::Duration::from_secs(3600);
+    let schedule = Schedule { claim: hour, anchor: hour, ..Schedule::default() };
+    let watching = async {
+        while store.channel(&channel).unwrap().on_chain.claimed == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        stop.send(true).unwrap();
+    };
+    let both = async { tokio::join!(settler.follow(schedule, stopped), watching) };
+    tokio::time::timeout(std::time::Duration::from_secs(20), both).await.unwrap();
+    let world = World { chain, settler, store, provider, payer, domain, mode, _directory };
+    assert_eq!(world.balance(world.provider.address()).await, 400);
+}
+
+#[tokio::test]
+async fn a_claim_on_a_stock_channel_notes_that_its_voucher_is_public() {
+    let world = World { mode: Mode::Stock, ..World::new().await };
+    let config = world.open(1_000).await;
+    let channel = config.id(&world.domain);
+    world.charge(&config, 300, 300).await;
+    assert_eq!(world.store.channel(&channel).unwrap().published, []);
+    // A call of at most 500 that cost 100.
+    let voucher = Voucher { channel_id: channel, max_claimable_amount: 800 };
+    let signature = world.payer.sign(voucher.digest(&world.domain));
+    let request = B256::repeat_byte(5);
+    let voucher = Some(SignedVoucher { voucher, signature });
+    let call = Call { channel, request, amount: 500, voucher };
+    let Begun::New(hold) = world.store.reserve(&call).unwrap() else { panic!("a new call") };
+    let receipt = world.receipt(&config, request, 100);
+    world.store.commit(hold, receipt, b"answer".to_vec()).await.unwrap();
+    assert_eq!(world.settler.claim(|_| true).await.unwrap(), 400);
+    assert_eq!(world.store.channel(&channel).unwrap().published, [800]);
+    // 400 more would be covered by what everyone has seen.
+    let again = Call { request: B256::repeat_byte(6), amount: 400, ..call };
+    assert!(world.store.reserve(&again).is_err());
 }

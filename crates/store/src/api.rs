@@ -13,6 +13,7 @@ use vouch_core::receipt::Receipt;
 use crate::error::Result;
 use crate::hold::Hold;
 use crate::pending::Pending;
+use crate::state::stock_total;
 
 /// The gateway's state.
 ///
@@ -69,6 +70,15 @@ pub trait Store: Send + Sync + Debug {
 
     /// Notes that a claim was sent to the chain, for reconciliation after a restart.
     fn record_claim(&self, claim: Claim) -> Pending<()>;
+
+    /// Notes that a claim with the voucher of this amount is about to show it to everyone. In stock
+    /// mode, where a voucher alone buys, it pays for no further call.
+    fn publish(&self, channel: B256, amount: u128) -> Pending<()>;
+
+    /// Resolves once everything that [`Self::channel`] and [`Self::channels`] have shown is durable.
+    /// To be awaited before anything is said to the world that rests on it: a claim above the
+    /// receipts is a fault.
+    fn durable(&self) -> Pending<()>;
 
     /// Names the newest block of the settlement chain: promises carry its hash. To be called at
     /// every poll, also when the block is the same: it tells that the view of the chain is fresh.
@@ -219,6 +229,17 @@ pub struct ChannelView {
     pub frozen: Option<Freeze>,
     /// The last claim that was sent.
     pub claim: Option<Claim>,
+    /// Amounts of vouchers that are public and would otherwise still pay for a stock call.
+    pub published: Vec<u128>,
+}
+
+impl ChannelView {
+    /// The total that a stock call of this maximum is to be signed for: charged total and maximum,
+    /// or the least above it that is not public. `None` beyond 128 bits.
+    #[must_use]
+    pub fn stock_total(&self, amount: u128) -> Option<u128> {
+        stock_total(self.charged, amount, &self.published)
+    }
 }
 
 /// A claim that was sent to the chain.

@@ -23,13 +23,46 @@ use crate::tree::BatchTree;
 /// What tasks send to the committer.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    Open { config: ChannelConfig, mode: Mode, on_chain: OnChain, reply: Reply<ChannelView> },
-    Observe { channel: B256, on_chain: OnChain, reply: Reply<Observed> },
-    Close { channel: B256, reply: Reply<ChannelView> },
-    Accept { voucher: SignedVoucher, reply: Reply<u128> },
+    Open {
+        config: ChannelConfig,
+        mode: Mode,
+        on_chain: OnChain,
+        reply: Reply<ChannelView>,
+    },
+    Observe {
+        channel: B256,
+        on_chain: OnChain,
+        reply: Reply<Observed>,
+    },
+    Close {
+        channel: B256,
+        reply: Reply<ChannelView>,
+    },
+    Accept {
+        voucher: SignedVoucher,
+        reply: Reply<u128>,
+    },
     Commit(Box<Commit>),
-    Claim { claim: Claim, reply: Reply<()> },
-    Checkpoint { previous: u64, size: u64, root: B256, note: String, reply: Reply<()> },
+    Claim {
+        claim: Claim,
+        reply: Reply<()>,
+    },
+    Publish {
+        channel: B256,
+        amount: u128,
+        reply: Reply<()>,
+    },
+    /// Changes nothing: its answer tells that all before it is durable.
+    Barrier {
+        reply: Reply<()>,
+    },
+    Checkpoint {
+        previous: u64,
+        size: u64,
+        root: B256,
+        note: String,
+        reply: Reply<()>,
+    },
 }
 
 #[derive(Debug)]
@@ -58,9 +91,10 @@ impl Operation {
             Self::Observe { reply, .. } => answer_to(reply, Err(error)),
             Self::Accept { reply, .. } => answer_to(reply, Err(error)),
             Self::Commit(commit) => answer_to(commit.reply, Err(error)),
-            Self::Claim { reply, .. } | Self::Checkpoint { reply, .. } => {
-                answer_to(reply, Err(error))
-            }
+            Self::Claim { reply, .. }
+            | Self::Publish { reply, .. }
+            | Self::Barrier { reply }
+            | Self::Checkpoint { reply, .. } => answer_to(reply, Err(error)),
         }
     }
 }
@@ -149,6 +183,15 @@ impl Batch {
                 });
                 self.later(reply, noted);
             }
+            Operation::Publish { channel, amount, reply } => {
+                let noted = state.account_mut(&channel).map(|account| {
+                    if account.publish(amount) {
+                        self.record.put(&Item::Published { channel, amount });
+                    }
+                });
+                self.later(reply, noted);
+            }
+            Operation::Barrier { reply } => self.later(reply, Ok(())),
             Operation::Checkpoint { previous, size, root, note, reply } => {
                 let stored = self.checkpoint(previous, size, root, &note, log_size);
                 self.later(reply, stored);

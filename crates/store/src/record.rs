@@ -34,6 +34,7 @@ mod tag {
     pub(super) const RECEIPT: u8 = 6;
     pub(super) const PROMISE: u8 = 7;
     pub(super) const CHECKPOINT: u8 = 8;
+    pub(super) const PUBLISHED: u8 = 9;
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +71,11 @@ pub(crate) enum Item<'a> {
         size: u64,
         root: B256,
         note: &'a str,
+    },
+    /// The voucher of this amount is public: a claim was made with it.
+    Published {
+        channel: B256,
+        amount: u128,
     },
 }
 
@@ -150,6 +156,9 @@ impl Writer {
             Item::Checkpoint { size, root, note } => {
                 self.raw(&[&size.to_be_bytes(), root.as_slice(), note.as_bytes()]);
             }
+            Item::Published { channel, amount } => {
+                self.raw(&[channel.as_slice(), &amount.to_be_bytes()]);
+            }
         }
     }
 
@@ -186,6 +195,7 @@ impl Item<'_> {
             Self::Receipt { .. } => tag::RECEIPT,
             Self::Promise(..) => tag::PROMISE,
             Self::Checkpoint { .. } => tag::CHECKPOINT,
+            Self::Published { .. } => tag::PUBLISHED,
         }
     }
 }
@@ -307,6 +317,7 @@ impl<'a> Reader<'a> {
                 root: self.hash()?,
                 note: std::str::from_utf8(self.rest()).ok()?,
             },
+            tag::PUBLISHED => Item::Published { channel: self.hash()?, amount: self.u128()? },
             _ => return None,
         })
     }
@@ -382,6 +393,7 @@ mod tests {
             },
             Item::Promise(promise, signature),
             Item::Checkpoint { size: 1, root: hash, note: text },
+            Item::Published { channel: hash, amount },
         ]
     }
 

@@ -43,6 +43,7 @@ struct Sums {
     sequence: u64,
     closing: bool,
     claim: Option<Claim>,
+    published: Vec<u128>,
 }
 
 /// An answered call, in the order of commits.
@@ -137,6 +138,7 @@ impl Replay<'_> {
             Item::Observe { channel, .. } | Item::Close { channel } => channel,
             Item::Voucher(voucher) => voucher.voucher.channel_id,
             Item::Claim(claim) => claim.channel,
+            Item::Published { channel, .. } => channel,
             _ => return Ok(()),
         };
         let missing = wrong(position, "it names a channel that was not opened");
@@ -146,6 +148,7 @@ impl Replay<'_> {
             Item::Close { .. } => channel.closing = true,
             Item::Voucher(voucher) => channel.best = Some(voucher),
             Item::Claim(claim) => channel.claim = Some(claim),
+            Item::Published { amount, .. } => channel.published.push(amount),
             _ => {}
         }
         Ok(())
@@ -203,6 +206,7 @@ impl Sums {
             sequence: 0,
             closing: false,
             claim: None,
+            published: Vec::new(),
         }
     }
 
@@ -220,6 +224,9 @@ impl Sums {
         }
         let mut account = Account::new(channel);
         account.claim = self.claim;
+        for amount in self.published {
+            account.publish(amount);
+        }
         Ok(account)
     }
 }

@@ -138,6 +138,18 @@ impl Store for EmbeddedStore {
         pending
     }
 
+    fn publish(&self, channel: B256, amount: u128) -> Pending<()> {
+        let (reply, pending) = Pending::new();
+        self.send(Operation::Publish { channel, amount, reply });
+        pending
+    }
+
+    fn durable(&self) -> Pending<()> {
+        let (reply, pending) = Pending::new();
+        self.send(Operation::Barrier { reply });
+        pending
+    }
+
     fn set_recent_block(&self, hash: B256) {
         *self.shared.recent_block.lock() = (hash, self.shared.config.now_ms());
     }

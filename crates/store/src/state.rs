@@ -23,6 +23,8 @@ pub(crate) struct Account {
     /// The best voucher is not in the journal yet: it goes in with the next charge.
     pub(crate) unwritten_voucher: bool,
     pub(crate) claim: Option<Claim>,
+    /// Amounts of vouchers that are public, where they could still pay for a stock call.
+    pub(crate) published: Vec<u128>,
     /// Log index of each receipt, by sequence from 1.
     pub(crate) receipts: Vec<u64>,
     requests: HashMap<B256, Progress>,
@@ -49,6 +51,7 @@ impl Account {
             channel,
             unwritten_voucher: false,
             claim: None,
+            published: Vec::new(),
             receipts: Vec::new(),
             requests: HashMap::new(),
         }
@@ -68,7 +71,19 @@ impl Account {
             sequence: channel.sequence(),
             frozen: channel.frozen(),
             claim: self.claim,
+            published: self.published.clone(),
         }
+    }
+
+    /// Notes that the voucher of this amount is public; true if that was not known.
+    pub(crate) fn publish(&mut self, amount: u128) -> bool {
+        let charged = self.channel.charged();
+        self.published.retain(|known| *known > charged);
+        let new = amount > charged && !self.published.contains(&amount);
+        if new {
+            self.published.push(amount);
+        }
+        new
     }
 
     /// Runs a step that may accept a voucher, and notes if it did, also when the step then fails.
@@ -86,6 +101,13 @@ impl Account {
         let (mode, accepted) = (self.channel.mode(), self.channel.accepted());
         match (mode, call.voucher) {
             (Mode::Stock, Some(voucher)) => {
+                let found = voucher.voucher.max_claimable_amount;
+                if self.channel.reserved() == 0 && self.published.contains(&found) {
+                    let expected =
+                        stock_total(self.channel.charged(), call.amount, &self.published);
+                    let expected = expected.ok_or(ChannelError::Overflow)?;
+                    return Err(ChannelError::CumulativeMismatch { found, expected });
+                }
                 self.accepting(|channel| channel.accept_stock(voucher, call.amount))
             }
             (Mode::Stock, None) => {
@@ -104,6 +126,16 @@ impl Account {
             }),
         }
     }
+}
+
+/// The total that a stock call of this maximum is to be signed for: the least above it that is not
+/// public, since whoever has a voucher can spend it.
+pub(crate) fn stock_total(charged: u128, amount: u128, published: &[u128]) -> Option<u128> {
+    let mut total = charged.checked_add(amount)?;
+    while published.contains(&total) {
+        total = total.checked_add(1)?;
+    }
+    Some(total)
 }
 
 impl State {

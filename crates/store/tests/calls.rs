@@ -94,6 +94,7 @@ fn a_dropped_hold_is_released_and_may_be_made_again() {
     let error = store.commit(hold, draft(&channel, 1, 1), huge).wait().unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }));
     assert_eq!(pay(&store, &channel, 1, 10).unwrap().receipt.sequence, 1);
+    store.durable().wait().unwrap();
 }
 
 #[test]
@@ -116,6 +117,27 @@ fn stock_mode_is_one_at_a_time_with_exact_vouchers() {
     ));
     let other = store.open_channel(channel, Mode::Session, deposit(1)).wait();
     assert!(matches!(other, Err(Error::Channel(ChannelError::OtherMode(Mode::Stock)))));
+}
+
+#[test]
+fn a_public_voucher_pays_for_no_stock_call_also_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
+    let channel = open(&store, 1, Mode::Stock);
+    let id = channel.id(&DOMAIN);
+    let hold = new_call(&store, &call(&channel, 1, 10, Some(10)));
+    store.commit(hold, draft(&channel, 1, 4), Vec::new()).wait().unwrap();
+    // What is spent already can pay for nothing.
+    store.publish(id, 4).wait().unwrap();
+    store.publish(id, 10).wait().unwrap();
+    drop(store);
+    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
+    assert_eq!(store.channel(&id).unwrap().published, [10]);
+    assert_eq!(store.channel(&id).unwrap().stock_total(6), Some(11));
+    let stolen = store.reserve(&call(&channel, 2, 6, Some(10)));
+    let mismatch = ChannelError::CumulativeMismatch { found: 10, expected: 11 };
+    assert!(matches!(stolen, Err(Error::Channel(error)) if error == mismatch));
+    drop(new_call(&store, &call(&channel, 2, 7, Some(11))));
 }
 
 #[test]
@@ -215,6 +237,9 @@ fn a_signer_that_fails_stops_the_store_and_nothing_is_acknowledged() {
         matches!(error, Error::Stopped { .. }) && error.to_string().contains("the key is away")
     );
     assert!(matches!(store.accept(voucher(&channel, 99)).wait(), Err(Error::Stopped { .. })));
+    // What is shown may never have been written: who would claim it on the chain is told.
+    assert_eq!(store.channel(&channel.id(&DOMAIN)).unwrap().charged, 10);
+    assert!(matches!(store.durable().wait(), Err(Error::Stopped { .. })));
     drop(store);
     let (store, opened) = EmbeddedStore::open(dir.path(), config()).unwrap();
     assert_eq!(opened.size, 0);

@@ -20,10 +20,11 @@ pub(crate) async fn run(
     let listen = arguments.listen.or(config.chain.listen).unwrap_or(DEFAULT_LISTEN);
     let (listener, address) = serve::bind(listen, "--listen").await?;
     let url = format!("http://{address}");
+    let end = serve::interrupted();
     output.ready(&json!({ "chain": url, "chainId": chain.chain_id() }), || {
         format!("chain {} listens on {url}, Ctrl-C ends it", chain.chain_id())
     })?;
-    serve::until(listener, chain.router(), serve::interrupted()).await?;
+    serve::until(listener, chain.router(), end).await?;
     chain.close()?;
     Ok(())
 }

@@ -29,13 +29,14 @@ pub(crate) async fn run(
     let _announced = endpoint.announce(data_dir)?;
     let url = format!("{}/v1", endpoint.url);
     let following = tokio::spawn(buyer.clone().background());
+    let end = serve::interrupted();
     output.ready(&json!({ "url": url, "wallet": buyer.address() }), || {
         format!(
             "wallet {} pays for what any OpenAI client asks at\n  {url}   (any key)\nCtrl-C ends it.",
             buyer.address()
         )
     })?;
-    serve::until(listener, Connect::new(buyer).router(), serve::interrupted()).await?;
+    serve::until(listener, Connect::new(buyer).router(), end).await?;
     following.abort();
     output.line("ended");
     Ok(())

@@ -44,8 +44,9 @@ pub(crate) async fn run(
     let settling =
         Settling { provider, deployment, rpc: None, finality: FINALITY_BLOCKS, schedule };
     let provider = Provider::start(data_dir, keys, settling, &arguments.sale).await?;
+    let end = serve::interrupted();
     provider.announce(None, output)?;
-    provider.serve(serve::interrupted()).await?;
+    provider.serve(end).await?;
     output.line("ended");
     Ok(())
 }

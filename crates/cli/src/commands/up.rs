@@ -36,8 +36,9 @@ pub(crate) async fn run(
     };
     let provider = Provider::start(data_dir, keys, settling, &arguments.sale).await?;
     let json_rpc = tokio::spawn(serve::until(listener, chain.router(), std::future::pending()));
+    let end = serve::interrupted();
     provider.announce(Some(&rpc), output)?;
-    provider.serve(serve::interrupted()).await?;
+    provider.serve(end).await?;
     // The chain outlives the gateway, whose last transactions go to it.
     json_rpc.abort();
     chain.close()?;

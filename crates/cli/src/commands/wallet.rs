@@ -35,7 +35,7 @@ pub(crate) async fn run(
     let (buyers, providers) = (balance(wallet.address()).await?, balance(document.provider).await?);
     let value = json!({
         "address": wallet.address(),
-        "balances": { "buyer": buyers.to_string(), "provider": providers.to_string() },
+        "balances": { "buyer": buyers.0.to_string(), "provider": providers.0.to_string() },
     });
     output.answer(&value, || {
         format!(

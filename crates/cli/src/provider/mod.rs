@@ -98,6 +98,8 @@ impl Provider {
         if let Some((size, root)) = settler.anchored(&origin).await? {
             store.check_extends(size, root)?;
         }
+        // Ready means ready: until the chain was seen, calls are refused.
+        settler.catch_up(settling.schedule.blocks_a_query).await;
         let model = models::load(sale).await?;
         let name = model.name.clone();
         let asset = asset(&settler).await?;

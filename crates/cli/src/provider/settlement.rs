@@ -72,12 +72,19 @@ fn authorized(deposit: &x402::Deposit) -> Result<Deposit, SettlementError> {
     })
 }
 
-/// One of the three outcomes: whatever may have been sent and is not seen yet is unknown.
+/// One of the three outcomes: whatever may have been sent and is not seen yet is unknown. The text
+/// goes to strangers, and a node's address may hold a key.
 fn outcome(error: Error) -> SettlementError {
+    tracing::debug!(%error, "not settled");
     match error {
-        Error::Unknown { .. } => SettlementError::Unknown(error.to_string()),
+        Error::Unknown { transaction, .. } => {
+            SettlementError::Unknown(format!("it was sent in transaction {transaction}"))
+        }
+        Error::Rpc { what, .. } => {
+            SettlementError::Unknown(format!("the chain did not answer {what}"))
+        }
         // The outcome is on the chain, but the store could not take it in.
-        Error::Store(_) => SettlementError::Unknown(error.to_string()),
+        Error::Store(_) => SettlementError::Unknown("the store could not take it in".into()),
         _ => SettlementError::Failed(error.to_string()),
     }
 }

@@ -185,7 +185,8 @@ impl Channel {
     }
 
     /// The channel as a durable record has it: nothing reserved, because whatever was in flight
-    /// ended with the process.
+    /// ended with the process. It may come back frozen, which no later [`Self::observe`] tells as
+    /// new: whoever claims asks [`Self::frozen`] after a restart.
     #[must_use]
     pub fn restore(mut self, best: Option<SignedVoucher>, charged: u128, sequence: u64) -> Self {
         self.best = best;

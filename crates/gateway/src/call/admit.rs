@@ -11,9 +11,10 @@ use vouch_core::{
 };
 use vouch_store::{Begun, Call as StoreCall, ChannelView, Error as StoreError, StoredAnswer};
 
-use super::{Call, Paid};
+use super::{Call, Paid, reply};
 use crate::{
     app::App,
+    deposit,
     error::{Refusal, Refused},
     offer::{self, Asked},
     payment::{self, Payment, SessionRequest},
@@ -43,20 +44,30 @@ pub(super) async fn admit(
         Ok(None) => stock(app, &asked, payment, body).await,
         Err(refusal) => Err(refusal),
     };
-    match admitted {
-        Ok((paid, Begun::New(hold))) => {
+    let refuse = |paid: Option<&Paid>, refusal| {
+        app.metrics.refused();
+        let settled = paid.map_or(Ok(None), |paid| reply::deposited(app, paid));
+        let refused = refused(app, &asked, payment, refusal);
+        // A deposit that settled is told whatever became of its call.
+        Refused { settled: settled.unwrap_or_default(), ..refused }
+    };
+    let (paid, begun) = admitted.map_err(|refusal| refuse(None, refusal))?;
+    match begun {
+        Ok(Begun::New(hold)) => {
             // Set aside first: a call that waits for its turn must not be answered by one that
             // asks later, and dropping the hold releases it.
-            let permit = app.work.admit().await?;
+            let permit = app.work.admit().await;
+            let permit = permit.map_err(|refusal| refuse(Some(&paid), refusal))?;
             Ok(Admitted::Call(Box::new(Call { asked, paid, hold, permit })))
         }
-        Ok((paid, Begun::Repeat(stored))) => Ok(Admitted::Repeat(Box::new(paid), stored)),
-        Err(refusal) => {
-            app.metrics.refused();
-            Err(refused(app, &asked, payment, refusal))
-        }
+        Ok(Begun::Repeat(stored)) => Ok(Admitted::Repeat(Box::new(paid), stored)),
+        Err(refusal) => Err(refuse(Some(&paid), refusal)),
     }
 }
+
+/// How a call is paid, and how it begins: once there may have been a deposit, a refusal does not
+/// stand alone.
+type Begins = (Paid, Result<Begun, Refusal>);
 
 /// A refusal with a fresh offer, and for stock clients that lost count with the total that holds.
 fn refused(app: &App, asked: &Asked, payment: &Payment, refusal: Refusal) -> Refused {
@@ -73,13 +84,13 @@ fn refused(app: &App, asked: &Asked, payment: &Payment, refusal: Refusal) -> Ref
 }
 
 async fn session(
-    app: &App,
+    app: &Arc<App>,
     asked: &Asked,
     payment: &Payment,
     nonce: B256,
     authorization: &Authorization,
     body: &[u8],
-) -> Result<(Paid, Begun), Refusal> {
+) -> Result<Begins, Refusal> {
     let id = payment::check_parties(app, payment)?;
     let config = &payment.payload.channel_config;
     let resource = asked.endpoint.resource();
@@ -105,15 +116,18 @@ async fn session(
     if let Some(channel) = &known
         && let Some(stored) = app.store.answer(&id, &request.request)?
     {
-        return Ok((paid(channel.clone(), None), Begun::Repeat(Box::new(stored))));
+        return Ok((paid(channel.clone(), None), Ok(Begun::Repeat(Box::new(stored)))));
+    }
+    if let Some(channel) = known.as_ref().filter(|channel| channel.mode == Mode::Stock) {
+        return Err(StoreError::from(ChannelError::OtherMode(channel.mode)).into());
     }
     payment::check_expiry(app, request.expiry)?;
     let amount = session_amount(app, asked, &request)?;
     let accepted = known.as_ref().map_or(0, |channel| channel.accepted);
     let voucher = newer_voucher(app, payment, accepted)?;
-    let (channel, deposit) = payment::fund(app, Mode::Session, id, &payment.payload).await?;
     let call = StoreCall { channel: id, request: request.request, amount, voucher };
-    let begun = reserve(app, &channel, &call).await?;
+    let (channel, deposit) = deposit::fund(app, Mode::Session, &payment.payload, &call).await?;
+    let begun = reserve(app, &channel, &call).await;
     if voucher.is_some() {
         app.wakers.wake(&id);
     }
@@ -149,29 +163,31 @@ fn newer_voucher(
 }
 
 async fn stock(
-    app: &App,
+    app: &Arc<App>,
     asked: &Asked,
     payment: &Payment,
     body: &[u8],
-) -> Result<(Paid, Begun), Refusal> {
+) -> Result<Begins, Refusal> {
     let id = payment::check_parties(app, payment)?;
     let known = app.store.channel(&id);
-    if known.is_some_and(|channel| channel.mode == Mode::Session) {
+    if known.as_ref().is_some_and(|channel| channel.mode == Mode::Session) {
         return Err(Refusal::RequestUnsigned);
     }
-    if !offer::offer(app, asked.max_price).matches(&payment.accepted) {
+    // A refusal may have offered some units more, see `offer::resynchronise`.
+    let spare = known.map_or(0, |channel| channel.published.len() as u128);
+    let amount = payment.accepted.amount;
+    let offered = amount >= asked.max_price && amount - asked.max_price <= spare;
+    if !(offered && offer::offer(app, amount).matches(&payment.accepted)) {
         return Err(Refusal::OfferMismatch);
     }
     let payload = &payment.payload;
     let voucher = payment::verify_voucher(app, &payload.channel_config, &payload.voucher)?;
-    let (channel, deposit) = payment::fund(app, Mode::Stock, id, payload).await?;
     let nonce = random_nonce()?;
     let request = commitment::request(&nonce, asked.endpoint.resource(), body);
-    let amount = asked.max_price;
     let call = StoreCall { channel: id, request, amount, voucher: Some(voucher) };
-    let begun = reserve_in_turn(app, &channel, &call).await?;
-    let paid =
-        Paid { mode: Mode::Stock, channel, nonce, request, max_charge: asked.max_price, deposit };
+    let (channel, deposit) = deposit::fund(app, Mode::Stock, payload, &call).await?;
+    let begun = reserve_in_turn(app, &channel, &call).await;
+    let paid = Paid { mode: Mode::Stock, channel, nonce, request, max_charge: amount, deposit };
     Ok((paid, begun))
 }
 

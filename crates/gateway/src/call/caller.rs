@@ -8,6 +8,7 @@ use tokio::{
     time::timeout,
 };
 use vouch_store::StoredAnswer;
+use vouch_wire::sse;
 
 use super::{Call, run};
 use crate::{
@@ -76,9 +77,15 @@ impl Caller {
         self.send(Ok(Outcome::Whole(Box::new(stored))));
     }
 
-    /// Refuses; possible only before anything was written.
-    pub(super) fn refuse(self, refusal: Refusal) {
-        self.send(Err(refusal.into()));
+    /// Refuses; in mid-stream with an event, which OpenAI's clients raise as an error.
+    pub(super) async fn refuse(mut self, refusal: Refusal) {
+        if self.begin.is_some() {
+            return self.send(Err(refusal.into()));
+        }
+        let Ok(json) = serde_json::to_string(&refusal.body()) else { return };
+        if self.write(sse::encode(None, &json).into()).await.is_err() {
+            tracing::debug!("the caller left before it was refused");
+        }
     }
 
     fn send(mut self, outcome: Result<Outcome, Refused>) {

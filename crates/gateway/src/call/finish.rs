@@ -45,7 +45,7 @@ pub(super) async fn finish(mut run: Run, ending: Ending) {
         Err(refusal) => {
             // First the money, then the word: a caller that repeats at once finds it released.
             drop(run.call);
-            return run.caller.refuse(refusal);
+            return run.caller.refuse(refusal).await;
         }
     };
     let charge = settle(&mut run);
@@ -63,7 +63,7 @@ pub(super) async fn finish(mut run: Run, ending: Ending) {
         Ok(stored) => caller.answer(stored),
         Err(error) => {
             tracing::error!(%error, "a call could not be committed");
-            caller.refuse(Refusal::Lost);
+            caller.refuse(Refusal::Lost).await;
         }
     }
 }

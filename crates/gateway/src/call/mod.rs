@@ -15,8 +15,6 @@ use axum::{
     http::{HeaderMap, Method},
     response::Response,
 };
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
 use vouch_core::channel::Mode;
 use vouch_store::{ChannelView, Hold};
 use vouch_wire::{
@@ -73,19 +71,22 @@ pub(crate) async fn serve(
     {
         return refund::close(app, endpoint, payment).await;
     }
-    if method == Method::GET {
-        // Stock clients look for the offer this way before they ask for a refund.
+    if method != Method::POST {
+        // Stock clients look for the offer with GET before they ask for a refund.
         return Err(probe(app, endpoint, payment.is_some()));
     }
-    let body = read_body(app, headers, body).await?;
+    let body = app.bodies.call(headers, body).await?;
     app.check_open()?;
-    let asked = Asked::read(app, endpoint, &body).await?;
+    let asked = Asked::read(app, endpoint, &body.bytes).await?;
     let Some(payment) = payment else {
         app.metrics.unpaid();
         return Err(Refused::unpaid(asked.required(app)));
     };
     let (stream, include_usage) = (asked.stream, asked.include_usage);
-    match admit::admit(app, asked, &payment, &body).await? {
+    let admitted = admit::admit(app, asked, &payment, &body.bytes).await?;
+    // The call may take long, and has its own copy of what it needs.
+    drop(body);
+    match admitted {
         admit::Admitted::Call(call) => {
             let paid = call.paid.clone();
             match caller::start(app, *call).await {
@@ -121,38 +122,4 @@ fn probe(app: &App, endpoint: Endpoint, paid: bool) -> Refused {
         Some(model) => Refused::unpaid(offer::required(app, endpoint, model, 0)),
         None => Refusal::NotFound("a model").into(),
     }
-}
-
-/// Reads a body up to the limit, in bounded time.
-async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
-    let limit_bytes = app.config.limits.max_body_bytes;
-    let announced = headers
-        .get(axum::http::header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit_bytes) {
-        return Err(Refusal::BodyTooLarge { limit_bytes });
-    }
-    tokio::time::timeout(app.config.limits.body_timeout, collect(body, limit_bytes))
-        .await
-        .map_err(|_elapsed| Refusal::BodyBroken)?
-}
-
-async fn collect(body: Body, limit_bytes: usize) -> Result<Bytes, Refusal> {
-    let mut pieces = body.into_data_stream();
-    let mut whole = Bytes::new();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_broken| Refusal::BodyBroken)?;
-        if whole.len() + piece.len() > limit_bytes {
-            return Err(Refusal::BodyTooLarge { limit_bytes });
-        }
-        // Most bodies come in one piece, which is then not copied.
-        whole = if whole.is_empty() {
-            piece
-        } else {
-            let mut joined = BytesMut::from(whole);
-            joined.extend_from_slice(&piece);
-            joined.freeze()
-        };
-    }
-    Ok(whole)
 }

@@ -184,6 +184,10 @@ impl Run {
             let covered = needed <= self.call.hold.amount();
             return if covered { Ok(()) } else { Err(Ending::OutOfFunds) };
         }
+        // First: a hold at the payer's maximum has nothing more to ask for, and covers no more.
+        if needed > self.call.paid.max_charge {
+            return Err(Ending::OutOfFunds);
+        }
         let quantum = u64::from(self.app.config.quantum_tokens);
         // Half a quantum ahead of need, so that a voucher can arrive while tokens still flow.
         let soon = self.meter.price(&Usage { output: usage.output + quantum / 2, ..*usage });
@@ -192,9 +196,6 @@ impl Run {
         }
         let ahead = Usage { output: usage.output + quantum, ..*usage };
         let target = self.meter.price(&ahead).min(self.ceiling(usage));
-        if needed > self.call.paid.max_charge {
-            return Err(Ending::OutOfFunds);
-        }
         self.extend_to(needed, target.max(needed)).await
     }
 

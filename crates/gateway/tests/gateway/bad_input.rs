@@ -34,8 +34,12 @@ async fn refused(change: impl FnOnce(&Buyer, &mut SessionCall)) -> Reply {
     reply
 }
 
-fn check(reply: &Reply, status: u16, code: &str) {
+/// Status and code, and one sentence that goes on after it has said what is wrong.
+pub fn check(reply: &Reply, status: u16, code: &str) {
     assert_eq!((reply.status, reply.code()), (status, code), "{}", reply.body);
+    let message = reply.body["error"]["message"].as_str().unwrap();
+    assert!(message.contains([':', ',', ';']) && message.len() > 30, "{message}");
+    assert!(!message.contains(". ") && !message.ends_with('.'), "{message}");
     if status == 402 {
         let required = reply.error_header.as_ref().expect("an offer");
         assert_eq!(required.error.as_deref(), Some(code));
@@ -101,7 +105,8 @@ async fn vouchers_for_another_chain_contract_or_channel() {
 #[tokio::test]
 async fn channels_of_other_parties() {
     let other = Address::repeat_byte(0x13);
-    let cases: [(fn(&mut SessionCall, Address), &str); 4] = [
+    type Change = fn(&mut SessionCall, Address);
+    let cases: [(Change, &str); 4] = [
         (|c, a| c.payment.payload.channel_config.receiver = a, code::RECEIVER_MISMATCH),
         (
             |c, a| c.payment.payload.channel_config.receiver_authorizer = a,
@@ -113,6 +118,24 @@ async fn channels_of_other_parties() {
     for (change, code) in cases {
         check(&refused(|_, call| change(call, other)).await, 402, code);
     }
+}
+
+#[tokio::test]
+async fn a_channel_whose_vouchers_its_payers_code_could_refuse() {
+    let reply = refused(|buyer, call| {
+        let config = &mut call.payment.payload.channel_config;
+        config.payer_authorizer = Address::ZERO;
+        let id = config.id(&DOMAIN);
+        let voucher = Voucher { channel_id: id, max_claimable_amount: 500 };
+        let signature = Signature::sign(voucher.digest(&DOMAIN), &secret(9));
+        call.payment.payload.voucher =
+            vouch_core::channel::SignedVoucher { voucher, signature }.into();
+        let mut request = call.info().authorization.unwrap().request;
+        request.channel = id;
+        call.info().authorization = Some(buyer.sign(request));
+    })
+    .await;
+    check(&reply, 402, "payer_authorizer_missing");
 }
 
 #[tokio::test]

@@ -3,18 +3,20 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
 use alloy_primitives::{Address, B256};
 use futures_util::future::{BoxFuture, ready};
+use tokio::sync::Semaphore;
 use vouch_core::{
     channel::{ChannelConfig, OnChain},
     domain::Domain,
 };
 use vouch_gateway::{Deposited, Settlement, SettlementError};
+use vouch_store::Store;
 use vouch_wire::x402::Deposit;
 
 #[derive(Debug)]
@@ -25,6 +27,12 @@ pub struct FakeSettlement {
     pub deposit_meets: Mutex<Option<SettlementError>>,
     pub closed: Mutex<Vec<B256>>,
     pub stale: AtomicBool,
+    /// Where set, a deposit takes a permit: the test decides when it settles.
+    pub deposit_gate: OnceLock<Arc<Semaphore>>,
+    /// How many deposits were sent.
+    pub deposits: AtomicU32,
+    /// What was charged is what a close claims.
+    pub store: OnceLock<Arc<dyn Store>>,
 }
 
 impl FakeSettlement {
@@ -35,6 +43,9 @@ impl FakeSettlement {
             deposit_meets: Mutex::default(),
             closed: Mutex::default(),
             stale: AtomicBool::new(false),
+            deposit_gate: OnceLock::new(),
+            deposits: AtomicU32::new(0),
+            store: OnceLock::new(),
         }
     }
 
@@ -63,16 +74,26 @@ impl Settlement for FakeSettlement {
         channel: &'a ChannelConfig,
         deposit: &'a Deposit,
     ) -> BoxFuture<'a, Result<Deposited, SettlementError>> {
+        self.deposits.fetch_add(1, Ordering::SeqCst);
         if let Some(error) = self.deposit_meets.lock().unwrap().take() {
             return Box::pin(ready(Err(error)));
         }
-        let on_chain = self.add(channel.id(&self.domain), deposit.amount);
-        let transaction = B256::repeat_byte(0xde);
-        Box::pin(ready(Ok(Deposited { transaction, on_chain })))
+        Box::pin(async move {
+            if let Some(gate) = self.deposit_gate.get() {
+                gate.acquire().await.unwrap().forget();
+            }
+            let on_chain = self.add(channel.id(&self.domain), deposit.amount);
+            Ok(Deposited { transaction: B256::repeat_byte(0xde), on_chain })
+        })
     }
 
     fn close(&self, channel: B256) -> BoxFuture<'_, Result<B256, SettlementError>> {
         self.closed.lock().unwrap().push(channel);
+        let charged = self.store.get().unwrap().channel(&channel).unwrap().charged;
+        let mut channels = self.channels.lock().unwrap();
+        let on_chain = channels.get_mut(&channel).unwrap();
+        (on_chain.balance, on_chain.claimed) = (charged, charged);
+        on_chain.block += 1;
         Box::pin(ready(Ok(B256::repeat_byte(0xc1))))
     }
 

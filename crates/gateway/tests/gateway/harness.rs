@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -55,10 +55,11 @@ pub const DOMAIN: Domain = Domain { chain: 31337, settlement: Address::repeat_by
 
 pub struct Harness {
     pub url: String,
-    pub gateway: Gateway,
     pub store: Arc<EmbeddedStore>,
     pub chain: Arc<FakeSettlement>,
     pub http: reqwest::Client,
+    /// Where true, promises can no longer be signed, which stops the store.
+    pub broken: Arc<AtomicBool>,
     clock_ms: Arc<AtomicU64>,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<std::io::Result<()>>,
@@ -90,9 +91,11 @@ impl Harness {
             let clock_ms = Arc::clone(&clock_ms);
             Arc::new(move || clock_ms.load(Ordering::SeqCst))
         };
-        let store = Arc::new(open_store(&dir, Arc::clone(&clock)));
+        let broken = Arc::new(AtomicBool::new(false));
+        let store = Arc::new(open_store(&dir, Arc::clone(&clock), Arc::clone(&broken)));
         store.set_recent_block(B256::repeat_byte(0xb1));
         let chain = Arc::new(FakeSettlement::new(DOMAIN));
+        chain.store.set(Arc::clone(&store) as Arc<dyn Store>).unwrap();
         let models = engines.into_iter().map(model).collect();
         let gateway = Gateway::new(
             config(limits),
@@ -108,11 +111,12 @@ impl Harness {
         let stopping = async move {
             stopped.await.ok();
         };
-        let served = tokio::spawn(gateway.clone().serve(listener, stopping));
+        let served = tokio::spawn(gateway.serve(listener, stopping));
         // Another test of this process may have been first.
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { url, gateway, store, chain, http, clock_ms, stop: Some(stop), served, _dir: dir }
+        let stop = Some(stop);
+        Self { url, store, chain, http, broken, clock_ms, stop, served, _dir: dir }
     }
 
     pub fn advance(&self, seconds: u64) {
@@ -134,18 +138,32 @@ impl Harness {
         tokio::time::timeout(Duration::from_secs(10), self.served).await.unwrap().unwrap().unwrap();
     }
 
+    /// Why the server ended by itself.
+    pub async fn ended(self) -> std::io::Error {
+        tokio::time::timeout(Duration::from_secs(10), self.served)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap_err()
+    }
+
     /// The server's own end of the stop, while the test goes on.
     pub fn begin_stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
     }
 }
 
-fn open_store(dir: &TempDir, clock: vouch_store::Clock) -> EmbeddedStore {
+fn open_store(dir: &TempDir, clock: vouch_store::Clock, broken: Arc<AtomicBool>) -> EmbeddedStore {
     let config = vouch_store::Config::new(
         DOMAIN,
         ORIGIN.into(),
         clock,
-        Arc::new(|promise| Ok(Signature::sign(promise.digest(&DOMAIN), &secret(1)))),
+        Arc::new(move |promise| {
+            if broken.load(Ordering::SeqCst) {
+                return Err("/a/secret/path is full".into());
+            }
+            Ok(Signature::sign(promise.digest(&DOMAIN), &secret(1)))
+        }),
         Arc::new(|checkpoint| {
             let signature = Signature::sign(checkpoint.digest(), &secret(1));
             Ok(vec![

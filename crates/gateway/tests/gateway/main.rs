@@ -1,10 +1,17 @@
 //! The gateway over real HTTP, on a real store; the engine is a stub and the chain a fake.
-#![allow(missing_docs, reason = "tests")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a test that unwraps wrongly fails, which is its purpose"
+)]
 
 mod bad_input;
 mod buyer;
+mod deposits;
 mod fake_settlement;
 mod harness;
+mod limits;
 mod log;
 mod session;
 mod stock;

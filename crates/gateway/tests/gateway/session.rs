@@ -203,7 +203,11 @@ async fn many_calls_at_once_on_one_channel_add_up() {
 
 #[tokio::test]
 async fn streams_share_a_channel_and_its_vouchers() {
-    let (harness, buyer) = funded(StubEngine::new("m")).await;
+    let mut engine = StubEngine::new("m");
+    let gate = Arc::new(Semaphore::new(0));
+    engine.gate = Some(Arc::clone(&gate));
+    let started = Arc::clone(&engine.started);
+    let (harness, buyer) = funded(engine).await;
     let mut calls = Vec::new();
     for nonce in 1..=3 {
         let body = streaming(chat("m", "hello", 40));
@@ -226,7 +230,12 @@ async fn streams_share_a_channel_and_its_vouchers() {
             }
         }
     });
-    let receipts = join_all(paid).await;
+    // All have their first quantum before one asks for its next.
+    let open = async {
+        until(|| started.load(Ordering::SeqCst) == 3).await;
+        gate.add_permits(120);
+    };
+    let (receipts, ()) = tokio::join!(join_all(paid), open);
     assert!(receipts.iter().all(|r| r.status == Status::Complete && r.charge == price(40)));
 }
 

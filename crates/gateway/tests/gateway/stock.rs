@@ -203,9 +203,46 @@ async fn a_refund_closes_the_channel_as_the_stock_client_asks() {
     let settled = closed.settled.unwrap();
     assert_eq!(settled.transaction, format!("0x{}", "c1".repeat(32)));
     assert_eq!(settled.amount.as_deref(), Some("99960"));
-    assert_eq!(*harness.chain.closed.lock().unwrap(), [buyer.id()]);
+    // The channel as the refund left it, not as it found it.
+    let state = settled.extra.unwrap().channel_state.unwrap();
+    assert_eq!((state.balance, state.total_claimed), (40, 40));
+    assert_eq!((state.charged_cumulative_amount, state.refund_nonce), (40, 1));
+    let again = refund(40).await.settled.unwrap();
+    assert_eq!(again.amount.as_deref(), Some("0"));
+    assert_eq!(again.extra.unwrap().channel_state.unwrap(), state);
+    assert_eq!(*harness.chain.closed.lock().unwrap(), [buyer.id(); 2]);
     let late = pay(&harness, &buyer, &chat("m", "hello", 3), 40).await;
     assert_eq!((late.status, late.code()), (409, "channel_frozen"));
     assert_eq!(harness.store.channel(&buyer.id()).unwrap().charged, 40);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_voucher_that_a_claim_has_shown_to_everyone_buys_nothing() {
+    let mut engine = StubEngine::new("m");
+    engine.length = 2;
+    let (harness, buyer) = funded(engine).await;
+    // Offered were 110, charged are 30: the voucher would still cover another call of 80.
+    assert_eq!(pay(&harness, &buyer, &chat("m", "hello", 10), 0).await.status, 200);
+    harness.store.publish(buyer.id(), 110).await.unwrap();
+    let body = chat("m", "hello", 7).to_string();
+    let accepted = offer(&harness, &body).await.accepts.remove(0);
+    assert_eq!(accepted.amount, 80);
+    let stolen = buyer.payment(accepted, 110);
+    let reply = Reply::read(post(&harness, &body, Some(&stolen)).await).await;
+    assert_eq!((reply.status, reply.code()), (402, code::CUMULATIVE_AMOUNT_MISMATCH));
+    assert_eq!(harness.store.channel(&buyer.id()).unwrap().charged, 30);
+    // The payer itself goes on with a unit more, as the refusal offers, and is not charged it.
+    let corrected = reply.error_header.unwrap().accepts.remove(0);
+    assert_eq!(corrected.amount, 81);
+    let again = buyer.payment(corrected.clone(), 111);
+    let reply = Reply::read(post(&harness, &body, Some(&again)).await).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert_eq!(harness.store.channel(&buyer.id()).unwrap().charged, 60);
+    // More than a unit for each public voucher is no offer of ours.
+    let mut dear = corrected;
+    dear.amount = 82;
+    let reply = Reply::read(post(&harness, &body, Some(&buyer.payment(dear, 142))).await).await;
+    assert_eq!((reply.status, reply.code()), (402, "offer_mismatch"));
     harness.stop().await;
 }
