@@ -53,7 +53,7 @@ pub struct Answer {
     pub bundle: Bundle,
     /// What was checked, link by link.
     pub report: Report,
-    /// Why the buyer itself cut it short, if it did.
+    /// Why it is not whole, if it is not.
     pub cut: Option<Error>,
 }
 

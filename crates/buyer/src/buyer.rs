@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all, stream::FuturesUnordered};
 use parking_lot::{Mutex, MutexGuard};
 use reqwest::{Client, redirect};
+use tokio::time::{Instant, timeout_at};
 use vouch_core::{Address, B256, bundle::Bundle};
 use vouch_journal::Disk;
 use vouch_wallet::Wallet;
@@ -57,6 +58,8 @@ impl Drop for Claim {
     }
 }
 
+/// How long the other providers have once one sells what is asked for.
+const OTHERS_TIMEOUT: Duration = Duration::from_secs(1);
 /// A chain that is silent for so long is taken for gone.
 const CHAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -195,19 +198,29 @@ impl Buyer {
         cheapest
     }
 
-    /// Who sells a model cheapest. All are asked at once: the slowest does not add to the others.
+    /// Who sells a model cheapest. All are asked at once; once one sells it, the others have a
+    /// moment more, so that one that is down does not hold each call up.
     pub(crate) async fn choose(&self, model: &str) -> Result<(Arc<Seller>, ModelInfo), Error> {
         let mut best: Option<(Arc<Seller>, ModelInfo)> = None;
         let mut problem = None;
-        for found in join_all(self.urls().iter().map(|url| self.offered(url, model))).await {
+        let mut asked: FuturesUnordered<_> =
+            self.urls().iter().map(|url| self.offered(url, model)).collect();
+        let mut deadline = None;
+        loop {
+            let found = match deadline {
+                None => asked.next().await,
+                Some(deadline) => timeout_at(deadline, asked.next()).await.unwrap_or(None),
+            };
             match found {
-                Ok(Some((seller, info))) => {
+                Some(Ok(Some((seller, info)))) => {
+                    deadline.get_or_insert_with(|| Instant::now() + OTHERS_TIMEOUT);
                     if best.as_ref().is_none_or(|(_, other)| rank(&info) < rank(other)) {
                         best = Some((seller, info));
                     }
                 }
-                Ok(None) => {}
-                Err(error) => problem = Some(error),
+                Some(Ok(None)) => {}
+                Some(Err(error)) => problem = Some(error),
+                None => break,
             }
         }
         best.ok_or_else(|| {

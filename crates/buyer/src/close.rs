@@ -1,6 +1,7 @@
 //! Ends a channel: with the provider's help at once, without it after the withdrawal delay.
 
 use alloy::providers::DynProvider;
+use tokio::time::timeout;
 use vouch_contracts::bindings::BatchSettlement::{self, BatchSettlementInstance};
 use vouch_core::{B256, channel::SignedVoucher};
 use vouch_wire::{
@@ -49,7 +50,10 @@ impl Buyer {
             },
             extensions: None,
         };
-        let transaction = refund(&seller, &x402::encode(&payload)?).await?;
+        let payment = x402::encode(&payload)?;
+        let refunded = refund(&seller, &payment);
+        let refunded = timeout(self.policy().answer_timeout, refunded).await;
+        let transaction = refunded.unwrap_or_else(|_elapsed| Err(seller.silent()))?;
         match self.end(channel).await? {
             Some(rest) if rest > 0 => {
                 let why = format!(

@@ -1,16 +1,13 @@
 //! Every buyer is a witness: receipts must come into the log, and the log must only grow.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use futures_util::future::join_all;
 use vouch_core::{
     B256,
     bundle::{Bundle, LogProof},
-    log::{
-        Checkpoint,
-        note::{Note, Verifier},
-    },
 };
-use vouch_evidence::{LinkName, Options, Report, fault, verify};
+use vouch_evidence::{LinkName, Options, Report, verify};
 use vouch_model::tokenizer::Tokenizer;
 
 use crate::{
@@ -44,15 +41,37 @@ impl Buyer {
     /// Looks at the log of each provider that owes a place in it: verifies inclusion under a signed
     /// checkpoint, and that the checkpoint continues the last one seen.
     pub async fn follow(&self) -> Followed {
+        let mut by_provider: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+        for entry in self.state().ledger.unlogged.values().cloned() {
+            by_provider.entry(entry.url.clone()).or_default().push(entry);
+        }
+        // At once, so that no provider holds the others up.
+        let looking = by_provider.into_values().map(|entries| self.clone().follow_one(entries));
         let mut followed = Followed::default();
-        let unlogged: Vec<Entry> = self.state().ledger.unlogged.values().cloned().collect();
-        for entry in unlogged {
+        for one in join_all(looking).await {
+            followed.logged += one.logged;
+            followed.waiting += one.waiting;
+            followed.problems.extend(one.problems);
+        }
+        followed
+    }
+
+    /// Looks at one provider's log, as long as it answers.
+    async fn follow_one(self, entries: Vec<Entry>) -> Followed {
+        let mut followed = Followed::default();
+        for entry in entries {
             match self.log_entry(&entry).await {
                 Ok(true) => followed.logged += 1,
                 Ok(false) => followed.waiting += 1,
                 // Reported when it was found.
-                Err(Error::Distrusted { .. }) => {}
-                Err(error) => followed.problems.push(error),
+                Err(Error::Distrusted { .. }) => break,
+                Err(error) => {
+                    let is_gone = matches!(error, Error::Unreachable { .. });
+                    followed.problems.push(error);
+                    if is_gone {
+                        break;
+                    }
+                }
             }
         }
         followed
@@ -70,16 +89,6 @@ impl Buyer {
             }
             tokio::time::sleep(PERIOD).await;
         }
-    }
-
-    /// Looks at a provider's newest checkpoint: signed twice, and a continuation of the last one.
-    ///
-    /// # Errors
-    /// [`Error::Misconduct`] if it is not; then the provider is not dealt with any more.
-    pub async fn witness(&self, url: &str) -> Result<Checkpoint, Error> {
-        let seller = self.seller(url).await?;
-        let note = seller.checkpoint().await?;
-        self.observe(&seller, &note).await
     }
 
     /// True if the receipt is logged; false if it is not yet, in time.
@@ -125,100 +134,6 @@ impl Buyer {
             true => state.commit([Record::Logged { digest }]),
             false => Ok(()),
         }
-    }
-
-    /// Takes a checkpoint in, whoever served it.
-    async fn observe(&self, seller: &Seller, text: &str) -> Result<Checkpoint, Error> {
-        let provider = seller.provider();
-        let key = Verifier::parse(&seller.document.log.key)
-            .map_err(|error| Error::protocol(&seller.url, error))?;
-        let read = Note::parse(text)
-            .and_then(|note| Ok((Checkpoint::verify(&note, &key, provider)?, note)));
-        let (new, note) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                let evidence = self.keep_notes(seller, "", text)?;
-                let what = Misconduct::Checkpoint(error.to_string());
-                return Err(self.distrust(seller, what, Some(evidence)));
-            }
-        };
-        loop {
-            let last = self.state().ledger.checkpoints.get(&provider).cloned();
-            if let Some(last) = &last {
-                // It was verified before it was kept.
-                let known = |error: vouch_core::Error| Error::State(error.to_string());
-                let last_note = Note::parse(last).map_err(known)?;
-                let old = Checkpoint::parse(&last_note.text).map_err(known)?;
-                if old.size == new.size && old.root != new.root {
-                    return Err(self.split(seller, &key, &last_note, &note, new.size)?);
-                }
-                self.continues(seller, &old, &new, last, text).await?;
-                if new.size <= old.size {
-                    return Ok(new);
-                }
-            }
-            let mut state = self.state();
-            // Where another task took a checkpoint in meanwhile, this one must fit that, too.
-            if state.ledger.checkpoints.get(&provider) == last.as_ref() {
-                state.commit([Record::Checkpoint { provider, note: text.to_owned() }])?;
-                return Ok(new);
-            }
-        }
-    }
-
-    /// The smaller of two checkpoints is the beginning of the larger.
-    async fn continues(
-        &self,
-        seller: &Seller,
-        old: &Checkpoint,
-        new: &Checkpoint,
-        old_text: &str,
-        new_text: &str,
-    ) -> Result<(), Error> {
-        let (small, large) = if old.size <= new.size { (old, new) } else { (new, old) };
-        let path = if small.size == large.size || small.size == 0 {
-            Vec::new()
-        } else {
-            match seller.consistency(small.size, large.size).await {
-                // It signed both sizes: to have no path between them is to have another log.
-                Err(Error::Refused { status: 404, .. }) => Vec::new(),
-                path => path?,
-            }
-        };
-        if fault::check_consistency(small, large, &path).is_ok() {
-            return Ok(());
-        }
-        let evidence = self.keep_notes(seller, old_text, new_text)?;
-        let what = Misconduct::HistoryRewritten { old: small.size, new: large.size };
-        Err(self.distrust(seller, what, Some(evidence)))
-    }
-
-    /// Two roots for one size: a fault that anyone can check.
-    fn split(
-        &self,
-        seller: &Seller,
-        key: &Verifier,
-        first: &Note,
-        second: &Note,
-        size: u64,
-    ) -> Result<Error, Error> {
-        let proof = fault::split_log(seller.provider(), key, first, second)
-            .map_err(|error| Error::State(error.to_string()))?;
-        let json = serde_json::to_vec_pretty(&proof).unwrap_or_default();
-        let name = format!("split-{}-{size}", seller.provider());
-        let evidence = self.state().write_evidence(&name, &json)?;
-        Ok(self.distrust(seller, Misconduct::SplitLog { size }, Some(evidence)))
-    }
-
-    fn keep_notes(
-        &self,
-        seller: &Seller,
-        old: &str,
-        new: &str,
-    ) -> Result<std::path::PathBuf, Error> {
-        let notes = serde_json::json!({ "last": old, "now": new });
-        let name = format!("log-{}", seller.provider());
-        self.state().write_evidence(&name, notes.to_string().as_bytes())
     }
 
     /// Completes a kept bundle: waits up to `patience` for its place in the log, and adds the

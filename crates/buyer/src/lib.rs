@@ -17,6 +17,9 @@
 //!   for and not charged, all that they could take without giving anything. For a stream it is its
 //!   input and [`Policy::ahead_quanta`] quanta of output; for a call that is not streamed its
 //!   maximum.
+//! - What is signed ahead is free again only when a chain says that the channel is settled, and what
+//!   was claimed there above the receipts is spent. Where the only chain known is the provider's own
+//!   JSON-RPC, that is its word: name another in [`Policy::rpc`].
 //! - No answer is given out as checked that was not: [`vouch_evidence::verify`] over its bundle,
 //!   its place among the channel's receipts, and its ids against its text. A stream's chunks are
 //!   passed on before that, and end in an error if a check fails.
@@ -41,6 +44,7 @@ mod recount;
 mod seller;
 mod state;
 mod status;
+mod witness;
 
 pub use ask::{Answer, Question};
 pub use buyer::Buyer;

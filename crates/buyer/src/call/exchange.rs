@@ -3,7 +3,15 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use vouch_core::{B256, bundle::Authorization, commitment, request::Request};
+use vouch_core::{
+    B256,
+    bundle::Authorization,
+    commitment,
+    money::Usage,
+    receipt::{Receipt, Status},
+    request::Request,
+};
+use vouch_wallet::BudgetError;
 use vouch_wire::openai::Endpoint;
 
 use super::{
@@ -64,6 +72,7 @@ impl Buyer {
         if call.stream {
             stream.pass_on_rest(&answered, include_usage).await?;
         }
+        let cut = cut.or_else(|| broke_off(&call, &answered.bundle.receipt));
         Ok(Answered { cut, ..answered })
     }
 
@@ -153,6 +162,22 @@ impl Buyer {
 
     pub(super) fn abandon(&self, call: &Call) -> Result<(), Error> {
         self.state().commit([Record::Abandoned { nonce: call.nonce }])
+    }
+}
+
+/// Why an answer is not whole where its caller wanted it to be: a `finish_reason` of null is easily
+/// overlooked.
+fn broke_off(call: &Call, receipt: &Receipt) -> Option<Error> {
+    let per_call = call.max_charge();
+    let one_more = Usage { output: receipt.usage.output.saturating_add(1), ..receipt.usage };
+    let asked = call.terms.prices.charge(&one_more).unwrap_or(u128::MAX);
+    match receipt.status {
+        Status::Complete | Status::StoppedByPayer => None,
+        Status::OutOfFunds if asked > per_call => {
+            Some(Error::Budget(BudgetError::PerCall { asked, per_call }))
+        }
+        Status::OutOfFunds => Some(Error::protocol(&call.url, "it ran out of funds, and had some")),
+        Status::Failed => Some(Error::protocol(&call.url, "its engine failed in mid-answer")),
     }
 }
 

@@ -66,7 +66,8 @@ pub struct Answered {
     pub report: Report,
     /// The provider's word for it.
     pub acknowledgement: Acknowledgement,
-    /// Why the buyer itself cut it short, if it did: the budget, most often.
+    /// Why it is not whole, if it is not: what the call or the budget allows came to its end, most
+    /// often.
     pub cut: Option<Error>,
 }
 

@@ -127,7 +127,7 @@ impl Buyer {
         required: u128,
     ) -> Result<Reply, Error> {
         let channel = call.channel();
-        let _paying = seller.paying.lock().await;
+        let paying = seller.paying.lock().await;
         if let Err(error) = self.reconcile(seller, channel).await {
             return Ok(Reply::Unknown(error.to_string()));
         }
@@ -139,6 +139,8 @@ impl Buyer {
             (Err(error), _) => return Err(error),
         };
         let deposit = self.state().ledger.channels.get(&channel).and_then(|c| c.pending);
+        // An answer may take long: others wait for it only where it carries a deposit.
+        let _paying = deposit.map(|_| paying);
         self.send(seller, call, voucher, deposit).await
     }
 

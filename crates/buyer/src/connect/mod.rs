@@ -9,7 +9,10 @@ use std::time::Duration;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, State, rejection::BytesRejection},
+    extract::{
+        DefaultBodyLimit, Path, Query, State,
+        rejection::{BytesRejection, QueryRejection},
+    },
     http::HeaderMap,
     middleware,
     response::{IntoResponse, Response},
@@ -121,8 +124,10 @@ struct Wait {
 async fn bundle(
     State(buyer): State<Buyer>,
     Path(digest): Path<String>,
-    Query(Wait { wait_s }): Query<Wait>,
+    wait: Result<Query<Wait>, QueryRejection>,
 ) -> Result<Json<Bundle>, Refusal> {
+    let Query(Wait { wait_s }) =
+        wait.map_err(|_| Refusal::text("wait_s is a whole number of seconds"))?;
     let digest: B256 =
         digest.parse().map_err(|_| Refusal::text("a receipt's digest is 0x and 64 hex digits"))?;
     let bundle = match Duration::from_secs(wait_s.min(MAX_WAIT_S)) {

@@ -15,6 +15,8 @@ use crate::{Answered, Error, Event, Running};
 
 const RECEIPT: &str = "x-vouch-receipt";
 const CHARGE: &str = "x-vouch-charge";
+/// On an answer in one piece that is not whole: the code of the error that a stream ends in.
+const CUT: &str = "x-vouch-cut";
 
 /// Waits for the first sign of life, so that an error before it has its own status.
 pub(super) async fn answer(mut running: Running, vouch: bool) -> Response {
@@ -44,9 +46,11 @@ fn whole(answered: &Answered, vouch: bool) -> Response {
             reply.headers_mut().insert(name, value);
         }
     }
-    reply
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    let headers = reply.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    if let Some(error) = &answered.cut {
+        headers.insert(CUT, HeaderValue::from_static(error.code()));
+    }
     reply
 }
 

@@ -1,19 +1,12 @@
-//! The buyer's books: a pure fold over [`Record`]s, and what may be signed next.
+//! The buyer's books: a pure fold over [`Record`]s.
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound::{Excluded, Unbounded},
-};
+use std::collections::BTreeMap;
 
-use vouch_core::{
-    Address, B256,
-    channel::{SignedVoucher, Voucher},
-};
-use vouch_wallet::{Budget, BudgetError};
+use vouch_core::{Address, B256, channel::SignedVoucher};
+use vouch_wallet::Budget;
 use vouch_wire::vouch::ProviderDocument;
 
 use super::record::{Call, Deposit, Entry, FORMAT, Opened, Record};
-use crate::Misconduct;
 
 /// A channel as the buyer sees it.
 #[derive(Debug, Clone)]
@@ -30,7 +23,7 @@ pub(crate) struct Channel {
     lost: u128,
     pub(crate) phase: Phase,
     /// By sequence: digest, charge, cumulative.
-    receipts: BTreeMap<u64, (B256, u128, u128)>,
+    pub(super) receipts: BTreeMap<u64, (B256, u128, u128)>,
 }
 
 /// Where a channel is in its life.
@@ -68,35 +61,6 @@ impl Channel {
     }
 }
 
-/// What may be signed next for a channel.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Raise {
-    /// The best voucher is enough.
-    Enough(SignedVoucher),
-    /// This is to be signed.
-    Sign(Voucher),
-}
-
-/// Why a voucher is not signed.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum RaiseError {
-    #[error(transparent)]
-    Budget(#[from] BudgetError),
-    #[error(
-        "the provider wants {required} signed for, but the calls in flight can bring the total to \
-         {bound} at most"
-    )]
-    Overreach { required: u128, bound: u128 },
-    #[error(
-        "{required} must be signed for, but the deposit covers {covered}: the next call tops it up"
-    )]
-    Deposit { required: u128, covered: u128 },
-    #[error("the channel is closed or closing: the next call opens another")]
-    Closed,
-    #[error("the provider {provider} is not dealt with any more: {why}")]
-    Distrusted { provider: Address, why: String },
-}
-
 /// Everything that the records say.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -108,7 +72,7 @@ pub(crate) struct Ledger {
     pub(crate) unlogged: BTreeMap<B256, Entry>,
     pub(crate) checkpoints: BTreeMap<Address, String>,
     pub(crate) distrusted: BTreeMap<Address, String>,
-    by_index: BTreeMap<(Address, u64), B256>,
+    pub(super) by_index: BTreeMap<(Address, u64), B256>,
 }
 
 impl Default for Ledger {
@@ -266,126 +230,6 @@ impl Ledger {
     /// Whether calls of a channel are in flight.
     pub(crate) fn is_busy(&self, id: &B256) -> bool {
         self.calls.values().any(|call| call.channel() == *id)
-    }
-
-    /// The most that the channel's total can reach: what was charged and what the calls in flight
-    /// may cost. Nothing is signed above it, whatever the provider asks for.
-    pub(crate) fn bound(&self, id: &B256) -> u128 {
-        let charged = self.channels.get(id).map_or(0, |channel| channel.charged);
-        let in_flight = self.calls.values().filter(|call| call.channel() == *id);
-        in_flight.fold(charged, |sum, call| sum.saturating_add(call.allowance()))
-    }
-
-    /// The total that the deposit must cover so that no call in flight stands still for want of
-    /// one; `None` if it does.
-    pub(crate) fn wants_deposit(&self, id: &B256) -> Option<u128> {
-        let channel = self.channels.get(id)?;
-        let in_flight = self.calls.values().filter(|call| call.channel() == *id);
-        let most =
-            in_flight.fold(channel.charged, |sum, call| sum.saturating_add(call.max_charge()));
-        let total = most.min(channel.signed().saturating_add(self.budget.left()));
-        (total > channel.covers()).then_some(total)
-    }
-
-    /// What to sign so that the provider can go on: as far ahead as bound, budget and deposit
-    /// allow, and at least `required`.
-    pub(crate) fn raise(&self, id: &B256, required: u128) -> Result<Raise, RaiseError> {
-        let channel = self.channels.get(id).ok_or(RaiseError::Closed)?;
-        if let Some(why) = self.stopped(channel) {
-            // What is signed already stays good for asking for a call's receipt.
-            let best = channel.best.filter(|_| required <= channel.signed());
-            return best.map(Raise::Enough).ok_or(why);
-        }
-        let bound = self.bound(id);
-        if required > bound {
-            return Err(RaiseError::Overreach { required, bound });
-        }
-        let (signed, covered) = (channel.signed(), channel.covers());
-        let affordable = bound.min(signed.saturating_add(self.budget.left())).max(signed);
-        // A voucher that allows nothing beyond the charges buys nothing.
-        let least = required.max(channel.charged.saturating_add(1).min(bound));
-        if affordable < least {
-            let mut budget = self.budget;
-            budget.sign(least.saturating_sub(signed))?;
-        }
-        if covered < least {
-            return Err(RaiseError::Deposit { required: least, covered });
-        }
-        let target = affordable.min(covered).max(signed);
-        match channel.best {
-            Some(best) if target == signed => Ok(Raise::Enough(best)),
-            _ => Ok(Raise::Sign(Voucher { channel_id: *id, max_claimable_amount: target })),
-        }
-    }
-
-    /// Why nothing more is signed for a channel, if so.
-    fn stopped(&self, channel: &Channel) -> Option<RaiseError> {
-        let provider = channel.opened.config.receiver;
-        match self.distrusted.get(&provider) {
-            Some(why) => Some(RaiseError::Distrusted { provider, why: why.clone() }),
-            None => (channel.phase != Phase::Open).then_some(RaiseError::Closed),
-        }
-    }
-
-    /// Whether a receipt has the place of another, in its channel or in the log: the faults that
-    /// two signatures prove to anyone.
-    pub(crate) fn reuses(&self, entry: &Entry) -> Option<Misconduct> {
-        let Entry { digest, sequence, index, .. } = *entry;
-        let channel = self.channels.get(&entry.channel);
-        let there = channel.and_then(|channel| channel.receipts.get(&sequence));
-        if there.is_some_and(|(other, ..)| *other != digest) {
-            return Some(Misconduct::SequenceReused { sequence });
-        }
-        let there = self.by_index.get(&(entry.provider, index));
-        there.is_some_and(|other| *other != digest).then_some(Misconduct::IndexReused { index })
-    }
-
-    /// Whether a receipt's total fits those before it. Receipts of parallel calls come in any
-    /// order.
-    pub(crate) fn fits(&self, entry: &Entry) -> Result<(), Misconduct> {
-        let Entry { sequence, charge, cumulative, .. } = *entry;
-        let Some(channel) = self.channels.get(&entry.channel) else { return Ok(()) };
-        let wrong = |why| Err(Misconduct::Total { cumulative, why });
-        let Some(began) = cumulative.checked_sub(charge) else {
-            return wrong("it is below its own charge");
-        };
-        let before = channel.receipts.range(..sequence).next_back();
-        if let Some((at, (_, _, total))) = before {
-            let adjacent = at.checked_add(1) == Some(sequence);
-            if *total > began || (adjacent && *total != began) {
-                return wrong("the receipt before it and its charge make another");
-            }
-        }
-        let after = channel.receipts.range((Excluded(sequence), Unbounded)).next();
-        if let Some((at, (_, charge, total))) = after {
-            let next = total.saturating_sub(*charge);
-            let adjacent = sequence.checked_add(1) == Some(*at);
-            if cumulative > next || (adjacent && cumulative != next) {
-                return wrong("the receipt after it began at another");
-            }
-        }
-        if charge > channel.ahead() {
-            return wrong("more is charged than was signed for");
-        }
-        self.only_calls_made(channel, entry).map_or(Ok(()), wrong)
-    }
-
-    /// What a receipt says of calls that were never made, if anything: in its total, or by leaving
-    /// more places before it than there are calls in flight.
-    fn only_calls_made(&self, channel: &Channel, entry: &Entry) -> Option<&'static str> {
-        let others = self
-            .calls
-            .values()
-            .filter(|call| call.channel() == entry.channel && call.nonce != entry.nonce);
-        let known = channel.charged.saturating_add(entry.charge);
-        let most = others.clone().fold(known, |sum, call| sum.saturating_add(call.max_charge()));
-        if entry.cumulative > most {
-            return Some("there are charges for calls that were never made");
-        }
-        let last = channel.receipts.keys().next_back().copied().unwrap_or(0).max(entry.sequence);
-        let places = channel.receipts.len().saturating_add(others.count()).saturating_add(1);
-        let skipped = u64::try_from(places).is_ok_and(|places| last > places);
-        skipped.then_some("there are places for calls that were never made")
     }
 
     /// A receipt by its digest.

@@ -1,6 +1,8 @@
 //! The buyer's durable state: a journal of facts, the books over it, and the bundles.
 
+mod fits;
 mod ledger;
+mod raise;
 mod record;
 
 use std::{
@@ -15,7 +17,8 @@ use vouch_journal::{Disk, Journal, Options};
 
 use crate::Error;
 pub use ledger::Phase;
-pub(crate) use ledger::{Channel, Ledger, Raise, RaiseError};
+pub(crate) use ledger::{Channel, Ledger};
+pub(crate) use raise::{Raise, RaiseError};
 pub(crate) use record::{Call, Deposit, Entry, Opened, Record, most_input};
 
 /// A buyer's calls are few beside a gateway's: small files keep the directory small.

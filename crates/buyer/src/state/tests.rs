@@ -1,5 +1,7 @@
 //! The books under random histories.
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::{Address, B256};
 use proptest::prelude::*;
 use vouch_core::{
@@ -14,6 +16,7 @@ use vouch_core::{
 use vouch_wire::x402::{Extra, Offer};
 
 use super::*;
+use crate::Misconduct;
 
 const TOTAL: u128 = 1000;
 
@@ -25,21 +28,25 @@ enum Step {
     Deposit { channel: usize, amount: u128, settled: bool },
     Receive { call: usize, share: u128 },
     Abandon { call: usize },
-    Close { channel: usize },
+    Close { channel: usize, share: u128 },
+    Distrust { channel: usize },
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let amount = || prop_oneof![0..400u128, Just(u128::MAX)];
     prop_oneof![
-        (0..3usize, 0..500u128, amount())
-            .prop_map(|(channel, max_charge, allowance)| Step::Call { channel, max_charge, allowance }),
-        (0..8usize, amount()).prop_map(|(call, allowance)| Step::Allow { call, allowance }),
-        4 => (0..3usize, 0..1500u128).prop_map(|(channel, required)| Step::Raise { channel, required }),
+        2 => (0..3usize, 0..500u128, amount()).prop_map(|(channel, max_charge, allowance)| {
+            Step::Call { channel, max_charge, allowance }
+        }),
+        1 => (0..8usize, amount()).prop_map(|(call, allowance)| Step::Allow { call, allowance }),
+        4 => (0..3usize, 0..1500u128)
+            .prop_map(|(channel, required)| Step::Raise { channel, required }),
         2 => (0..3usize, 0..900u128, any::<bool>())
             .prop_map(|(channel, amount, settled)| Step::Deposit { channel, amount, settled }),
         3 => (0..8usize, 0..=100u128).prop_map(|(call, share)| Step::Receive { call, share }),
-        (0..8usize).prop_map(|call| Step::Abandon { call }),
-        (0..3usize).prop_map(|channel| Step::Close { channel }),
+        1 => (0..8usize).prop_map(|call| Step::Abandon { call }),
+        1 => (0..9usize, 0..=100u128).prop_map(|(channel, share)| Step::Close { channel, share }),
+        1 => (0..12usize).prop_map(|channel| Step::Distrust { channel }),
     ]
 }
 
@@ -47,11 +54,15 @@ fn domain() -> Domain {
     Domain { chain: 1, settlement: Address::repeat_byte(1) }
 }
 
+fn provider(n: u8) -> Address {
+    Address::repeat_byte(0x30 + n)
+}
+
 fn opened(n: u8) -> Opened {
     let config = ChannelConfig {
         payer: Address::repeat_byte(2),
         payer_authorizer: Address::repeat_byte(2),
-        receiver: Address::repeat_byte(3),
+        receiver: provider(n),
         receiver_authorizer: Address::repeat_byte(3),
         token: Address::repeat_byte(4),
         withdraw_delay: 900,
@@ -100,7 +111,7 @@ fn call(nonce: u64, channel: B256, max_charge: u128, allowance: u128) -> Call {
             quantum_tokens: 1,
             log: LogTerms { origin: "o".into(), key: "k".into(), merge_delay_s: 1 },
         },
-        authorization: Authorization { request, signature: Signature([1; 65]) },
+        authorization: Authorization { request, signature: Signature([27; 65]) },
         allowance: Some(allowance),
     }
 }
@@ -132,12 +143,12 @@ fn records(ledger: &Ledger, ids: &[B256], step: &Step, nonce: u64) -> Vec<Record
         }
         Step::Raise { channel, required } => match ledger.raise(&ids[channel], required) {
             Ok(Raise::Sign(voucher)) => {
-                vec![Record::Voucher(SignedVoucher { voucher, signature: Signature([1; 65]) })]
+                vec![Record::Voucher(SignedVoucher { voucher, signature: Signature([27; 65]) })]
             }
             _ => Vec::new(),
         },
         Step::Deposit { channel, amount, settled } => {
-            let signature = Signature([1; 65]);
+            let signature = Signature([27; 65]);
             let channel = ids[channel];
             let deposit = Deposit { channel, amount, salt: B256::ZERO, valid_before: 0, signature };
             vec![Record::Deposit(deposit), Record::DepositEnded { channel, settled }]
@@ -155,14 +166,19 @@ fn records(ledger: &Ledger, ids: &[B256], step: &Step, nonce: u64) -> Vec<Record
         Step::Abandon { call } => {
             nth(call).map_or(Vec::new(), |call| vec![Record::Abandoned { nonce: call.nonce }])
         }
-        Step::Close { channel } => {
+        Step::Close { channel, .. } if channel > 2 => Vec::new(),
+        Step::Close { channel, share } => {
+            // Withdrawn without the provider's help, calls may be in flight; it may have claimed
+            // any part of the voucher.
+            let claimed = ledger.channels[&ids[channel]].signed() * share / 100;
             let channel = ids[channel];
-            let busy = ledger.calls.values().any(|call| call.channel() == channel);
-            if busy || ledger.channels[&channel].phase != Phase::Open {
-                return Vec::new();
-            }
-            vec![Record::Closing { channel }, Record::Closed { channel }]
+            vec![Record::Closing { channel }, Record::Closed { channel, claimed }]
         }
+        Step::Distrust { channel } if channel < 3 => {
+            let provider = ledger.channels[&ids[channel]].opened.config.receiver;
+            vec![Record::Distrusted { provider, why: "why".into() }]
+        }
+        Step::Distrust { .. } => Vec::new(),
         Step::Allow { .. } => Vec::new(),
     }
 }
@@ -182,6 +198,7 @@ proptest! {
             id
         }).collect();
         written.iter().for_each(|record| ledger.apply(record.clone()).unwrap());
+        let mut taken = BTreeMap::new();
         for (nonce, step) in (1u64..).zip(&steps) {
             if let Step::Allow { call, allowance } = step {
                 let count = ledger.calls.len().max(1);
@@ -190,18 +207,16 @@ proptest! {
                 }
             }
             for record in records(&ledger, &ids, step, nonce) {
-                if let Record::Voucher(SignedVoucher { voucher: Voucher { channel_id, max_claimable_amount }, .. }) = &record {
-                    let channel = &ledger.channels[channel_id];
-                    prop_assert!(*max_claimable_amount > channel.signed(), "never lower, never equal");
-                    prop_assert!(*max_claimable_amount <= channel.covers());
-                    prop_assert!(*max_claimable_amount <= ledger.bound(channel_id));
-                    prop_assert_eq!(channel.phase, Phase::Open);
+                step_holds(&ledger, &record)?;
+                if let Record::Closed { channel, claimed } = &record {
+                    let charged = ledger.channels[channel].charged;
+                    taken.entry(*channel).or_insert((*claimed).max(charged));
                 }
+                prop_assert_eq!(ledger.check(&record), Ok(()));
                 ledger.apply(record.clone()).unwrap();
                 written.push(record);
             }
-            let budget = ledger.budget;
-            prop_assert!(budget.spent() + budget.ahead() <= TOTAL);
+            adds_up(&ledger, &taken)?;
         }
         let mut replayed = Ledger::default();
         written.into_iter().for_each(|record| {
@@ -219,31 +234,111 @@ proptest! {
     }
 }
 
-#[test]
-fn receipts_that_do_not_fit_are_named() {
-    use crate::Misconduct;
+/// A voucher is higher than the last, and within the deposit and what the calls can cost.
+fn step_holds(ledger: &Ledger, record: &Record) -> Result<(), TestCaseError> {
+    let Record::Voucher(SignedVoucher { voucher, .. }) = record else { return Ok(()) };
+    let channel = &ledger.channels[&voucher.channel_id];
+    let (amount, signed) = (voucher.max_claimable_amount, channel.signed());
+    // A first voucher may allow nothing: what is free is paid with that.
+    prop_assert!(amount > signed || channel.best.is_none(), "never lower, never equal");
+    prop_assert!(amount <= channel.covers());
+    prop_assert!(amount <= ledger.bound(&voucher.channel_id).max(signed));
+    prop_assert_eq!(channel.phase, Phase::Open);
+    prop_assert!(!ledger.distrusted.contains_key(&channel.opened.config.receiver));
+    Ok(())
+}
+
+/// The budget is what the channels say, whatever happened to them: of an open one what is charged
+/// and what is signed ahead, of a closed one what was charged or taken by then.
+fn adds_up(ledger: &Ledger, taken: &BTreeMap<B256, u128>) -> Result<(), TestCaseError> {
+    let (mut spent, mut ahead) = (0, 0);
+    for (id, channel) in &ledger.channels {
+        match taken.get(id) {
+            Some(taken) => spent += taken,
+            None => {
+                spent += channel.charged;
+                ahead += channel.ahead();
+            }
+        }
+    }
+    prop_assert_eq!((ledger.budget.spent(), ledger.budget.ahead()), (spent, ahead));
+    prop_assert!(spent + ahead <= TOTAL);
+    Ok(())
+}
+
+/// A channel signed for 100 with calls 1 to 3, the first of them receipted for 10; and the entry of
+/// a call's receipt.
+fn three_calls() -> (Ledger, impl Fn(u64, u64, u128, u128) -> Entry) {
     let mut ledger = Ledger::default();
     let opened = opened(1);
     let id = opened.config.id(&opened.domain);
     ledger.apply(Record::Channel(Box::new(opened))).unwrap();
     let voucher = Voucher { channel_id: id, max_claimable_amount: 100 };
-    let signature = Signature([1; 65]);
+    let signature = Signature([27; 65]);
     ledger.apply(Record::Voucher(SignedVoucher { voucher, signature })).unwrap();
-    let first = call(1, id, 50, 50);
-    ledger.apply(Record::Call(Box::new(first.clone()))).unwrap();
-    ledger.apply(Record::Received(Box::new(entry(&first, 1, 10, 10)))).unwrap();
-    let second = call(2, id, 50, 50);
-    ledger.apply(Record::Call(Box::new(second.clone()))).unwrap();
-    let fits =
-        |sequence, charge, cumulative| ledger.fits(&entry(&second, sequence, charge, cumulative));
-    assert_eq!(fits(2, 5, 15), Ok(()));
-    assert_eq!(fits(1, 5, 15), Err(Misconduct::SequenceReused { sequence: 1 }));
-    assert!(matches!(fits(2, 5, 16), Err(Misconduct::Total { .. })));
-    assert!(
-        matches!(fits(3, 5, 16), Err(Misconduct::Total { .. })),
-        "no other call can have cost it"
-    );
-    let mut reused = entry(&second, 2, 5, 15);
-    reused.index = 1;
-    assert_eq!(ledger.fits(&reused), Err(Misconduct::IndexReused { index: 1 }));
+    for nonce in 1..=3 {
+        ledger.apply(Record::Call(Box::new(call(nonce, id, 90, 90)))).unwrap();
+    }
+    let of = move |nonce, sequence, charge, cumulative| {
+        entry(&call(nonce, id, 90, 90), sequence, charge, cumulative)
+    };
+    ledger.apply(Record::Received(Box::new(of(1, 1, 10, 10)))).unwrap();
+    (ledger, of)
+}
+
+fn wrong(ledger: &Ledger, entry: &Entry) -> &'static str {
+    match ledger.fits(entry) {
+        Err(Misconduct::Total { why, .. }) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn receipts_that_do_not_fit_are_named() {
+    let (ledger, of) = three_calls();
+    assert_eq!(ledger.fits(&of(2, 2, 5, 15)), Ok(()));
+    assert_eq!(ledger.fits(&of(2, 3, 5, 55)), Ok(()), "call 3 may have cost the rest");
+    let same = of(2, 1, 5, 15);
+    assert_eq!(ledger.reuses(&same), Some(Misconduct::SequenceReused { sequence: 1 }));
+    let reused = Entry { index: 1, ..of(2, 2, 5, 15) };
+    assert_eq!(ledger.reuses(&reused), Some(Misconduct::IndexReused { index: 1 }));
+    assert_eq!(ledger.reuses(&of(2, 2, 5, 15)), None);
+    assert!(wrong(&ledger, &of(2, 2, 5, 16)).contains("make another"));
+    assert!(wrong(&ledger, &of(2, 3, 5, 14)).contains("make another"), "below what was charged");
+    assert!(wrong(&ledger, &of(2, 3, 5, 106)).contains("calls that were never made"));
+    assert!(wrong(&ledger, &of(2, 4, 5, 15)).contains("places"));
+    assert!(wrong(&ledger, &of(2, 2, 91, 101)).contains("more is charged"));
+    assert!(wrong(&ledger, &of(2, 2, 5, 4)).contains("below its own charge"));
+}
+
+/// Receipts with a gap between them, each of which its voucher covers, and which together charge
+/// more than was signed for.
+#[test]
+fn receipts_that_overlap_across_a_gap_are_caught() {
+    let (mut ledger, of) = three_calls();
+    ledger.apply(Record::Received(Box::new(of(2, 3, 60, 70)))).unwrap();
+    assert!(wrong(&ledger, &of(3, 2, 60, 70)).contains("after it"));
+    assert!(wrong(&ledger, &of(3, 4, 60, 100)).contains("make another"));
+}
+
+/// A record that does not follow from the others is refused before it is written: it would be met
+/// again at every start.
+#[test]
+fn a_record_that_cannot_be_replayed_is_not_written() {
+    let (ledger, of) = three_calls();
+    assert!(ledger.check(&Record::Received(Box::new(of(2, 2, 91, 101)))).is_err());
+    let lower = Voucher { channel_id: of(2, 2, 1, 1).channel, max_claimable_amount: 99 };
+    let signature = Signature([27; 65]);
+    assert!(ledger.check(&Record::Voucher(SignedVoucher { voucher: lower, signature })).is_err());
+    let channel = B256::repeat_byte(9);
+    assert!(ledger.check(&Record::Closed { channel, claimed: 0 }).is_err());
+}
+
+#[test]
+fn a_caught_provider_is_distrusted_in_the_same_record() {
+    let (mut ledger, of) = three_calls();
+    let caught = Entry { misconduct: Some("why".into()), ..of(2, 2, 5, 15) };
+    let provider = caught.provider;
+    ledger.apply(Record::Received(Box::new(caught))).unwrap();
+    assert_eq!(ledger.distrusted.get(&provider).unwrap(), "why");
 }

@@ -1,65 +1,41 @@
-//! Generates, charges and receipts; misbehaves where told to.
+//! Generates, and asks for the money as it goes.
 
 use std::{sync::Arc, time::Duration};
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::B256;
 use axum::{
-    Json,
     body::Body,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use serde_json::Value;
+use serde_json::json;
 use tokio::sync::mpsc;
-use vouch_core::{
-    channel::{Channel, SignedVoucher, Voucher},
-    commitment,
-    money::Usage,
-    promise::{Promise, SignedPromise},
-    receipt::{Kind, Receipt, Status, Tier, VERSION},
-    signature::Signature,
-};
-use vouch_wallet::Wallet;
+use vouch_core::{channel::ChannelError, money::Usage, receipt::Status};
 use vouch_wire::{
-    openai::{Answer, Chunker, Ending, Endpoint, FinishReason, Head, Response as Whole, ResponseVouch},
+    openai::{Answer, Chunker, Ending, FinishReason, Head, ResponseVouch},
     sse,
-    vouch::{Acknowledgement, RECEIPT_EVENT, VOUCHER_EVENT, VoucherRequired},
-    x402::{self, Extensions, SettleResponse},
+    vouch::{RECEIPT_EVENT, VOUCHER_EVENT, VoucherRequired},
 };
 
-use super::{ANSWER_TOKENS, Inner, Misbehave, Paid, QUANTUM, refuse};
+use super::{INPUT_TOKENS, Inner, Misbehave, QUANTUM, money::Paid, now_ms, receipt};
 
 const TEXT: &[u8] = b"Two times three is six, and grass is green. ";
+/// Where a stream of a stub that breaks off does so.
+const BREAKS_OFF: usize = 6;
 
-/// Runs a call in a task of its own, so that it ends in a receipt whoever leaves.
-pub fn run(stub: Arc<Inner>, paid: Paid) -> Response {
+/// Runs a call in a task of its own, so that it ends in a receipt whoever leaves: the task sees
+/// that by its sender, whose receiver goes with the connection.
+pub(super) async fn run(stub: Arc<Inner>, paid: Paid) -> Response {
     let streamed = paid.request.stream();
     let (sender, receiver) = mpsc::channel::<Vec<u8>>(1);
-    let task = tokio::spawn(generate(stub, paid, sender));
+    let task = tokio::spawn(Run::new(stub, paid, sender).generate());
     if streamed {
         return events(receiver);
     }
-    // Dropped with the connection; the task sees that by its sender.
-    let body = stream::once(async move {
-        let _receiver = receiver;
-        task.await.unwrap()
-    });
-    WholeBody(Box::pin(body)).into_response()
-}
-
-/// A response that is not known until the call has ended: status and headers come with it.
-struct WholeBody(std::pin::Pin<Box<dyn futures_util::Stream<Item = Response> + Send>>);
-
-impl IntoResponse for WholeBody {
-    fn into_response(self) -> Response {
-        // The stub serves whole answers at once: nothing in them waits.
-        let mut pinned = self.0;
-        tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current()
-                .block_on(async { futures_util::StreamExt::next(&mut pinned).await.unwrap() })
-        })
-    }
+    let response = task.await.unwrap();
+    drop(receiver);
+    response
 }
 
 fn events(receiver: mpsc::Receiver<Vec<u8>>) -> Response {
@@ -75,284 +51,176 @@ fn events(receiver: mpsc::Receiver<Vec<u8>>) -> Response {
     response
 }
 
-async fn generate(stub: Arc<Inner>, paid: Paid, sender: mpsc::Sender<Vec<u8>>) -> Response {
-    let streamed = paid.request.stream();
-    let misbehave = stub.books.lock().misbehave;
-    let most = paid.request.max_tokens().unwrap_or(ANSWER_TOKENS);
-    let input = paid.input.len() as u64;
-    let max_charge = paid.authorization.request.max_charge;
-    let head = Head {
-        endpoint: paid.endpoint,
-        id: format!("{}stub", paid.endpoint.id_prefix()),
-        created: now_ms() / 1000,
-        model: super::MODEL.into(),
-    };
-    let chunker = Chunker::new(head.clone());
-    let mut hold = {
-        let reserve = if streamed { most.min(QUANTUM) } else { most };
-        stub.price(input, reserve).min(max_charge)
-    };
-    let mut ids = Vec::new();
-    let mut status = Status::Complete;
-    if streamed {
-        drop(sender.send(event(None, &chunker.first(Some(paid.input.clone())))).await);
-    }
-    while (ids.len() as u32) < most {
-        let pace = *stub.pace.lock();
-        if pace > Duration::ZERO {
-            tokio::time::sleep(pace).await;
-        }
-        if sender.is_closed() {
-            status = Status::StoppedByPayer;
-            break;
-        }
-        let needed = stub.price(input, ids.len() as u32 + 1);
-        if needed > max_charge {
-            status = Status::OutOfFunds;
-            break;
-        }
-        if needed > hold {
-            let more = stub.price(input, (ids.len() as u32 + QUANTUM).min(most)).min(max_charge) - hold;
-            if !extend(&stub, &paid, &sender, more).await {
-                status = if sender.is_closed() { Status::StoppedByPayer } else { Status::OutOfFunds };
-                break;
-            }
-            hold += more;
-        }
-        let byte = TEXT[ids.len() % TEXT.len()];
-        let given = if misbehave == Some(Misbehave::WrongIds) { byte ^ 1 } else { byte };
-        ids.push(u32::from(given));
-        stub.books.lock().generated += 1;
-        if streamed {
-            let text = char::from(byte).to_string();
-            let sent = sender.send(event(None, &chunker.delta(text, vec![u32::from(given)]))).await;
-            if misbehave == Some(Misbehave::Dies) && ids.len() == 6 {
-                drop(sender.send(Vec::new()).await);
-            }
-            if sent.is_err() {
-                status = Status::StoppedByPayer;
-                break;
-            }
-        }
-    }
-    let text: String = (0..ids.len()).map(|n| char::from(TEXT[n % TEXT.len()])).collect();
-    let reason = (status == Status::Complete).then_some(FinishReason::Length);
-    if misbehave == Some(Misbehave::OverchargeTokens) {
-        ids.push(u32::from(b'!'));
-    }
-    let usage = Usage { input, cached: 0, output: ids.len() as u64 };
-    if streamed {
-        let ending = Ending { reason, usage: usage.into(), include_usage: false };
-        for chunk in chunker.last(ending) {
-            drop(sender.send(event(None, &chunk)).await);
-        }
-    }
-    if misbehave == Some(Misbehave::NoReceipt) {
-        let mut books = stub.books.lock();
-        books.running.remove(&paid.key);
-        release(books.channels.get_mut(&paid.channel).unwrap(), hold);
-        return Json(serde_json::json!({})).into_response();
-    }
-    let answer = Answer {
-        head,
-        text,
-        ids: Some(ResponseVouch { input_ids: paid.input.clone(), output_ids: ids }),
-        reason,
-        usage: usage.into(),
-    };
-    let acknowledgement = commit(&stub, &paid, &answer.clone().into_response(), usage, status, hold);
-    let response = serde_json::to_value(answer.into_response()).unwrap();
-    let answered = (acknowledgement, response);
-    if streamed {
-        drop(sender.send(event(Some(RECEIPT_EVENT), &answered.0)).await);
-        drop(sender.send(sse::encode(None, "[DONE]")).await);
-    }
-    stored(paid.endpoint, &answered, false)
-}
-
-fn event(name: Option<&str>, value: &impl serde::Serialize) -> Vec<u8> {
+pub(super) fn event(name: Option<&str>, value: &impl serde::Serialize) -> Vec<u8> {
     sse::encode(name, &serde_json::to_string(value).unwrap())
 }
 
-/// Waits for a voucher that covers `more`.
-async fn extend(stub: &Inner, paid: &Paid, sender: &mpsc::Sender<Vec<u8>>, more: u128) -> bool {
-    let mut told = false;
-    for _ in 0..400 {
-        {
-            let mut books = stub.books.lock();
-            let channel = books.channels.get_mut(&paid.channel).unwrap();
-            let required = channel.charged() + channel.reserved() + more;
-            if required <= channel.accepted() {
-                drop(channel.reserve(more).unwrap());
-                return true;
+struct Run {
+    stub: Arc<Inner>,
+    paid: Paid,
+    sender: mpsc::Sender<Vec<u8>>,
+    chunker: Chunker,
+    streamed: bool,
+    misbehave: Option<Misbehave>,
+    ids: Vec<u32>,
+}
+
+impl Run {
+    fn new(stub: Arc<Inner>, paid: Paid, sender: mpsc::Sender<Vec<u8>>) -> Self {
+        let chunker = Chunker::new(Head {
+            endpoint: paid.endpoint,
+            id: format!("{}{}", paid.endpoint.id_prefix(), B256::from(paid.key)),
+            created: now_ms() / 1000,
+            model: stub.model.clone(),
+        });
+        let (streamed, misbehave) = (paid.request.stream(), stub.books.lock().misbehave);
+        Self { stub, paid, sender, chunker, streamed, misbehave, ids: Vec::new() }
+    }
+
+    fn is(&self, how: Misbehave) -> bool {
+        self.misbehave == Some(how)
+    }
+
+    /// Writes to the caller, if this is a stream; false if nobody reads.
+    async fn send(&self, bytes: Vec<u8>) -> bool {
+        !self.streamed || self.sender.send(bytes).await.is_ok()
+    }
+
+    async fn generate(mut self) -> Response {
+        let status = self.tokens().await;
+        self.finish(status).await
+    }
+
+    async fn tokens(&mut self) -> Status {
+        let input = (!self.is(Misbehave::NoIds)).then(|| self.paid.input.clone());
+        self.send(event(None, &self.chunker.first(input))).await;
+        let most = self.paid.most() as usize;
+        let padded = self.is(Misbehave::OverchargeTokens) || self.is(Misbehave::NoIds);
+        let most = if padded { most - 1 } else { most };
+        while self.ids.len() < most {
+            let pace = *self.stub.pace.lock();
+            tokio::time::sleep(pace).await;
+            if let Err(status) = self.cover().await {
+                return if self.sender.is_closed() { Status::StoppedByPayer } else { status };
             }
+            if !self.token().await {
+                return Status::StoppedByPayer;
+            }
+        }
+        Status::Complete
+    }
+
+    /// One more token; false if nobody reads.
+    async fn token(&mut self) -> bool {
+        let byte = TEXT[self.ids.len() % TEXT.len()];
+        let id = u32::from(if self.is(Misbehave::WrongIds) { byte ^ 1 } else { byte });
+        self.ids.push(id);
+        {
+            let mut books = self.stub.books.lock();
+            books.generated += 1;
+            let earned = self.stub.price(INPUT_TOKENS, self.ids.len() as u32);
+            books.earned.insert(self.paid.key, earned);
+        }
+        if self.streamed && self.ids.len() == BREAKS_OFF {
+            match self.misbehave {
+                Some(Misbehave::Dies | Misbehave::ChangesAnswer) => self.send(Vec::new()).await,
+                Some(Misbehave::Drips) => self.drip().await,
+                _ => true,
+            };
+        }
+        let ids = if self.is(Misbehave::NoIds) { Vec::new() } else { vec![id] };
+        let chunk = self.chunker.delta(char::from(byte).to_string(), ids);
+        self.send(event(None, &chunk)).await && !self.sender.is_closed()
+    }
+
+    /// Says nothing until nobody listens.
+    async fn drip(&self) -> bool {
+        while self.send(b":\n\n".to_vec()).await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        false
+    }
+
+    /// Makes sure that the hold covers one more token, by asking for a voucher if need be.
+    async fn cover(&self) -> Result<(), Status> {
+        let max_charge = self.paid.authorization.request.max_charge;
+        let output = self.ids.len() as u32;
+        let needed = self.stub.price(INPUT_TOKENS, output + 1);
+        if self.sender.is_closed() || needed > max_charge {
+            return Err(Status::OutOfFunds);
+        }
+        let target = self.stub.price(INPUT_TOKENS, (output + QUANTUM).min(self.paid.most()));
+        let target = target.min(max_charge);
+        let mut told = false;
+        for _ in 0..400 {
+            let Some(asked) = self.extend(needed, target) else { return Ok(()) };
             if !told {
                 told = true;
-                let accepted = channel.accepted();
-                let asked = VoucherRequired { channel_id: paid.channel, required, accepted };
-                drop(sender.try_send(event(Some(VOUCHER_EVENT), &asked)).map_err(|_| told = false));
+                self.send(event(Some(VOUCHER_EVENT), &asked)).await;
             }
+            if self.sender.is_closed() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(3)).await;
         }
-        if sender.is_closed() {
-            return false;
+        Err(Status::OutOfFunds)
+    }
+
+    /// Extends the hold to `target` where it is below `needed`; the voucher that is missing, if any.
+    fn extend(&self, needed: u128, target: u128) -> Option<VoucherRequired> {
+        let mut books = self.stub.books.lock();
+        let books = &mut *books;
+        let hold = books.holds.get_mut(&self.paid.key).unwrap();
+        let channel = books.channels.get_mut(&self.paid.channel).unwrap();
+        let greedy = self.is(Misbehave::OverreachLater) && self.ids.len() == BREAKS_OFF;
+        if needed <= hold.amount() && !greedy {
+            return None;
         }
-        tokio::time::sleep(Duration::from_millis(3)).await;
+        let more = if greedy { channel.accepted() * 1000 } else { target - hold.amount() };
+        match channel.extend(hold, more) {
+            Ok(()) => None,
+            Err(ChannelError::VoucherNeeded { required, accepted }) => {
+                Some(VoucherRequired { channel_id: self.paid.channel, required, accepted })
+            }
+            Err(error) => panic!("{error}"),
+        }
     }
-    false
-}
 
-/// The machine's reservations are linear; the stub tracks sums, and rebuilds the machine.
-fn release(channel: &mut Channel, hold: u128) {
-    let best = channel.best().copied();
-    let (charged, sequence) = (channel.charged(), channel.sequence());
-    let left = channel.reserved() - hold;
-    let domain = vouch_core::domain::Domain {
-        chain: super::CHAIN,
-        settlement: vouch_contracts::addresses::SETTLEMENT,
-    };
-    let config = *channel.config();
-    let on_chain = channel.on_chain();
-    *channel = Channel::new(config, &domain, channel.mode(), on_chain)
-        .restore(best, charged, sequence);
-    if left > 0 {
-        drop(channel.reserve(left).unwrap());
+    async fn finish(mut self, status: Status) -> Response {
+        let reason = (status == Status::Complete).then_some(FinishReason::Length);
+        let mut text: String =
+            (0..self.ids.len()).map(|n| char::from(TEXT[n % TEXT.len()])).collect();
+        if self.is(Misbehave::OverchargeTokens) {
+            let id = u32::from(b'!');
+            self.ids.push(id);
+            self.send(event(None, &self.chunker.delta(String::new(), vec![id]))).await;
+        }
+        if self.is(Misbehave::ChangesAnswer) {
+            text = text.to_uppercase();
+            self.ids = text.bytes().map(u32::from).collect();
+        }
+        let extra = u64::from(self.is(Misbehave::NoIds));
+        let output = self.ids.len() as u64 + extra;
+        let usage = Usage { input: INPUT_TOKENS, cached: 0, output };
+        let ending = Ending { reason, usage: usage.into(), include_usage: false };
+        for chunk in self.chunker.last(ending) {
+            self.send(event(None, &chunk)).await;
+        }
+        if self.is(Misbehave::NoReceipt) {
+            self.stub.forget(&self.paid);
+            return axum::Json(json!({})).into_response();
+        }
+        let ids = ResponseVouch {
+            input_ids: self.paid.input.clone(),
+            output_ids: std::mem::take(&mut self.ids),
+        };
+        let ids = (!self.is(Misbehave::NoIds)).then_some(ids);
+        let head = self.chunker.head().clone();
+        let answer = Answer { head, text, ids, reason, usage: usage.into() }.into_response();
+        let acknowledgement = receipt::commit(&self.stub, &self.paid, &answer, usage, status);
+        self.send(event(Some(RECEIPT_EVENT), &acknowledgement)).await;
+        self.send(sse::encode(None, "[DONE]")).await;
+        let answered = (acknowledgement, serde_json::to_value(answer).unwrap());
+        receipt::stored(self.paid.endpoint, &answered, false)
     }
-}
-
-fn commit(
-    stub: &Inner,
-    paid: &Paid,
-    response: &Whole,
-    usage: Usage,
-    status: Status,
-    hold: u128,
-) -> Acknowledgement {
-    let mut books = stub.books.lock();
-    let misbehave = books.misbehave;
-    let mut charge = stub.prices.lock().charge(&usage).unwrap();
-    if misbehave == Some(Misbehave::Overcharge) {
-        charge += 1;
-    }
-    let charge = charge.min(paid.authorization.request.max_charge);
-    let channel = books.channels.get_mut(&paid.channel).unwrap();
-    release(channel, hold);
-    // What is charged here may exceed the hold where the stub cheats.
-    let phantom = if misbehave == Some(Misbehave::PhantomCharge) { 1 } else { 0 };
-    let (mut sequence, cumulative) = (channel.sequence() + 1, channel.charged() + charge + phantom);
-    let best: Option<SignedVoucher> = channel.best().copied();
-    let _accepted: Option<Voucher> = best.map(|best| best.voucher);
-    let rest = channel.reserved();
-    *channel = Channel::new(*channel.config(), &stub.domain(), channel.mode(), channel.on_chain())
-        .restore(best, cumulative.min(channel.accepted()), sequence);
-    if rest > 0 && channel.charged() + rest <= channel.accepted() {
-        drop(channel.reserve(rest).unwrap());
-    }
-    if misbehave == Some(Misbehave::SameSequence) {
-        sequence = 1;
-    }
-    let canonical = commitment::canonical_json(response).unwrap();
-    let ids = response.vouch.as_ref().unwrap();
-    let wrong = |how: Misbehave, hash: B256| if misbehave == Some(how) { !hash } else { hash };
-    let seed = match paid.request.seed {
-        Some(seed) => commitment::callers_seed(seed),
-        None => commitment::derived_seed(&paid.nonce, &paid.key),
-    };
-    let receipt = Receipt {
-        version: VERSION,
-        domain: stub.domain(),
-        kind: Kind::Inference,
-        status,
-        tier: Tier::Signed,
-        flags: u16::from(paid.request.seed.is_some()) << 1,
-        provider: stub.wallet.address(),
-        agent: U256::ZERO,
-        payer: paid.config.payer,
-        channel: paid.channel,
-        sequence,
-        request: wrong(Misbehave::WrongRequest, paid.key),
-        response: wrong(Misbehave::WrongResponse, commitment::response(&paid.nonce, &canonical)),
-        tokens: commitment::tokens(&paid.nonce, &ids.input_ids, &ids.output_ids),
-        usage,
-        model: stub.terms().identity,
-        sampling: B256::ZERO,
-        seed: commitment::seed(&paid.nonce, &seed),
-        commitment: B256::ZERO,
-        terms: paid.authorization.request.terms,
-        charge,
-        cumulative,
-        asset: paid.config.token,
-        parent: B256::ZERO,
-        time: now_ms(),
-    };
-    let promise = promise(stub, &mut books, &receipt);
-    books.first.get_or_insert_with(|| receipt.clone());
-    books.charges.push((paid.key, charge));
-    books.running.remove(&paid.key);
-    let nonce = wrong(Misbehave::OtherNonce, paid.nonce);
-    let acknowledgement = Acknowledgement { receipt, promise, nonce };
-    let value = serde_json::to_value(response).unwrap();
-    books.answers.insert(paid.key, (acknowledgement.clone(), value));
-    acknowledgement
-}
-
-/// One promise a receipt: its batch is itself.
-fn promise(stub: &Inner, books: &mut super::Books, receipt: &Receipt) -> SignedPromise {
-    let misbehave = books.misbehave;
-    let index = match misbehave {
-        Some(Misbehave::SameIndex) => 0,
-        _ => books.log.promise(receipt.leaf_hash()),
-    };
-    let promise = Promise {
-        root: receipt.leaf_hash(),
-        first: index,
-        count: 1,
-        not_before: B256::repeat_byte(1),
-        merge_by: now_ms() / 1000 + 60,
-    };
-    let digest = promise.digest(&stub.domain());
-    let signature: Signature = match misbehave {
-        Some(Misbehave::ForeignPromise) => Wallet::random().unwrap().sign(digest),
-        _ => stub.wallet.sign(digest),
-    };
-    SignedPromise { promise, signature, index, path: Vec::new() }
-}
-
-/// An answer that is known: whole, or as all of its events at once.
-pub fn stored(
-    endpoint: Endpoint,
-    (acknowledgement, response): &(Acknowledgement, Value),
-    streamed: bool,
-) -> Response {
-    let settled = SettleResponse {
-        success: true,
-        error_reason: None,
-        error_message: None,
-        payer: None,
-        transaction: String::new(),
-        network: format!("eip155:{}", super::CHAIN),
-        amount: Some(String::new()),
-        extensions: Some(Extensions::vouch(acknowledgement.clone())),
-        extra: None,
-    };
-    let mut reply = if streamed {
-        let whole: Whole = serde_json::from_value(response.clone()).unwrap();
-        let mut bytes: Vec<u8> =
-            whole.to_chunks(endpoint, false).iter().flat_map(|chunk| event(None, chunk)).collect();
-        bytes.extend(event(Some(RECEIPT_EVENT), acknowledgement));
-        bytes.extend(sse::encode(None, "[DONE]"));
-        ([(header::CONTENT_TYPE, "text/event-stream")], bytes).into_response()
-    } else {
-        Json(response).into_response()
-    };
-    let header = HeaderValue::try_from(x402::encode(&settled).unwrap()).unwrap();
-    reply.headers_mut().insert(x402::PAYMENT_RESPONSE, header);
-    reply
-}
-
-pub fn lost() -> Response {
-    refuse(503, "outcome_unknown", None)
-}
-
-fn now_ms() -> u64 {
-    vouch_buyer::system_clock()()
 }

@@ -17,15 +17,15 @@ use vouch_core::{
     },
 };
 
-use super::{Inner, Misbehave, Shared, refuse};
+use super::{Inner, Misbehave, Shared, documents::refuse};
 
 #[derive(Debug, Default)]
-pub struct Log {
-    pub leaves: Vec<B256>,
+pub(super) struct Log {
+    leaves: Vec<B256>,
 }
 
 impl Log {
-    pub fn promise(&mut self, leaf: B256) -> u64 {
+    pub(super) fn promise(&mut self, leaf: B256) -> u64 {
         self.leaves.push(leaf);
         self.leaves.len() as u64 - 1
     }
@@ -37,7 +37,7 @@ fn shown(stub: &Inner) -> Vec<B256> {
     let mut leaves = books.log.leaves.clone();
     match books.misbehave {
         Some(Misbehave::Equivocates) => leaves[0] = merkle::leaf_hash(b"another"),
-        Some(Misbehave::Rewrites) => {
+        Some(Misbehave::Rewrites | Misbehave::RewritesInSilence) => {
             leaves[0] = merkle::leaf_hash(b"another");
             leaves.push(merkle::leaf_hash(b"more"));
         }
@@ -46,10 +46,20 @@ fn shown(stub: &Inner) -> Vec<B256> {
     leaves
 }
 
+/// Two ways on from the log that was seen, told apart by their sizes.
+fn forked(stub: &Inner, way: u8) -> Vec<B256> {
+    let mut leaves = stub.books.lock().log.leaves.clone();
+    leaves.extend((0..=way).map(|n| merkle::leaf_hash(&[way, n])));
+    leaves
+}
+
 fn signed(stub: &Inner, leaves: &[B256]) -> String {
     let origin = stub.document.log.origin.clone();
-    let checkpoint =
-        Checkpoint { origin: origin.clone(), size: leaves.len() as u64, root: merkle::root(leaves) };
+    let checkpoint = Checkpoint {
+        origin: origin.clone(),
+        size: leaves.len() as u64,
+        root: merkle::root(leaves),
+    };
     let text = checkpoint.text();
     let mut signatures = vec![stub.log_key.sign(&origin, &text)];
     if stub.books.lock().misbehave != Some(Misbehave::HalfSigned) {
@@ -59,12 +69,18 @@ fn signed(stub: &Inner, leaves: &[B256]) -> String {
     Note { text, signatures }.to_string()
 }
 
-pub async fn checkpoint(State(stub): Shared) -> String {
-    let leaves = shown(&stub);
-    signed(&stub, &leaves)
+pub(super) async fn checkpoint(State(stub): Shared) -> String {
+    if stub.is(Misbehave::Forks) {
+        let mut books = stub.books.lock();
+        let way = books.looks % 2;
+        books.looks += 1;
+        drop(books);
+        return signed(&stub, &forked(&stub, way));
+    }
+    signed(&stub, &shown(&stub))
 }
 
-pub async fn proof(State(stub): Shared, Path(index): Path<usize>) -> Response {
+pub(super) async fn proof(State(stub): Shared, Path(index): Path<usize>) -> Response {
     let leaves = shown(&stub);
     if index >= leaves.len() || stub.books.lock().misbehave == Some(Misbehave::NeverLogs) {
         return refuse(404, "not_logged_yet", None);
@@ -74,13 +90,18 @@ pub async fn proof(State(stub): Shared, Path(index): Path<usize>) -> Response {
     Json(LogProof { index: index as u64, path, checkpoint }).into_response()
 }
 
-pub async fn consistency(
+pub(super) async fn consistency(
     State(stub): State<Arc<Inner>>,
     Query(query): Query<BTreeMap<String, usize>>,
 ) -> Response {
-    let leaves = shown(&stub);
+    let mut leaves = shown(&stub);
     let (from, to) = (query["from"], query["to"]);
-    if from > to || to > leaves.len() {
+    if stub.is(Misbehave::Forks) {
+        // Both who look have their checkpoint before either has its path.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        leaves = forked(&stub, u8::from(to > leaves.len() + 1));
+    }
+    if from > to || to > leaves.len() || stub.is(Misbehave::RewritesInSilence) {
         return refuse(404, "out_of_range", None);
     }
     Json(json!({ "path": merkle::consistency_path(&leaves[..to], from) })).into_response()
