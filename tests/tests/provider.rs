@@ -1,11 +1,9 @@
 //! `vouch up` as strangers use it: stock x402 and viem clients, the real model, real restarts.
 
-use std::{path::Path, process::Command};
-
 use alloy_primitives::hex;
 use serde_json::{Value, json};
 use vouch_core::signature::address_of;
-use vouch_tests::{Running, http, json};
+use vouch_tests::{Running, client, http};
 
 /// A payer's key, of no value anywhere: chains of `vouch up` have random ids.
 const PAYER: [u8; 32] = [0x11; 32];
@@ -13,17 +11,6 @@ const PAYER: [u8; 32] = [0x11; 32];
 fn payer() -> String {
     let key = secp256k1::SecretKey::from_byte_array(PAYER).expect("a valid key");
     address_of(&key).to_string()
-}
-
-/// Runs a foreign client of `tests/clients` and returns the JSON it prints.
-fn client(script: &str, arguments: &[&str]) -> Value {
-    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
-    assert!(
-        clients.join("node_modules").exists(),
-        "the clients are missing: run `cargo xtask test`"
-    );
-    let mut command = Command::new("node");
-    json(command.arg(script).args(arguments).current_dir(clients))
 }
 
 /// A payer with test money pays for `calls` answers in stock mode and takes the rest back.
