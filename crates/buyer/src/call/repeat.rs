@@ -1,8 +1,8 @@
 //! The same call again, for the receipt that did not come.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::{
     sync::mpsc,
@@ -17,8 +17,6 @@ use super::{
 };
 use crate::{Buyer, Error, seller::Seller, state::Call};
 
-/// Calls that are asked for at once.
-const PARALLEL: usize = 8;
 /// The code with which a provider says that it has no answer to a call and may not begin it.
 const EXPIRED: &str = "request_expired";
 
@@ -151,25 +149,25 @@ impl Buyer {
     /// # Errors
     /// Those of the state; a provider's are logged.
     pub async fn resolve(&self) -> Result<usize, Error> {
-        let calls: Vec<Call> = self.state().ledger.calls.values().cloned().collect();
-        let resolving = calls.into_iter().map(|call| {
-            let buyer = self.clone();
-            async move {
-                let resolved = buyer.resolve_one(&call).await;
-                if let Err(error) = &resolved {
-                    tracing::warn!(nonce = %call.nonce, %error, "a call stays in flight");
-                }
-                resolved
-            }
-        });
-        let resolved: Vec<_> = stream::iter(resolving).buffer_unordered(PARALLEL).collect().await;
+        let mut by_provider: BTreeMap<String, Vec<Call>> = BTreeMap::new();
+        for call in self.state().ledger.calls.values().cloned() {
+            by_provider.entry(call.url.clone()).or_default().push(call);
+        }
+        // One after the other, because a provider may have to make an answer that nobody waits for
+        // any more; but no provider holds the others up.
+        let resolving = by_provider.into_values().map(|calls| self.clone().resolve_all(calls));
+        let resolved = join_all(resolving).await;
+        resolved.into_iter().try_fold(0, |sum, settled| Ok(sum + settled?))
+    }
+
+    async fn resolve_all(self, calls: Vec<Call>) -> Result<usize, Error> {
         let mut settled = 0;
-        for one in resolved {
-            match one {
+        for call in calls {
+            match self.resolve_one(&call).await {
                 Ok(true) => settled += 1,
                 Ok(false) => {}
                 Err(error @ (Error::Journal(_) | Error::State(_))) => return Err(error),
-                Err(_) => {}
+                Err(error) => tracing::warn!(nonce = %call.nonce, %error, "a call stays in flight"),
             }
         }
         Ok(settled)
