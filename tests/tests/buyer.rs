@@ -86,7 +86,8 @@ fn stock_openai_clients_need_no_key() {
     assert_eq!(report["verdict"], answer["verdict"], "{report}");
     let tokens = link(&report, "tokens")["finding"].as_str().expect("a finding");
     assert!(tokens.contains("they are the text's"), "the tokenizer was kept: {tokens}");
-    let refused = vouch(&house.buyer(), &["ask", "Hi", "--budget", "9"]).output().expect("it starts");
+    let refused =
+        vouch(&house.buyer(), &["ask", "Hi", "--budget", "9"]).output().expect("it starts");
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused).contains("leave out --budget"), "{}", text(&refused));
     assert!(connect.stop() && house.up.stop(), "Ctrl-C ends both cleanly");
@@ -119,8 +120,7 @@ fn an_answer_is_proven_to_a_stranger_and_its_channel_closed() {
     let report = json(&mut vouch(&house.buyer(), &["verify", id, "--json"]));
     assert_eq!(report["subject"]["receipt"], answer["receipt"], "{report}");
 
-    let wallet =
-        || json(&mut vouch(&house.buyer(), &["wallet", "--provider", &gateway, "--json"]));
+    let wallet = || json(&mut vouch(&house.buyer(), &["wallet", "--provider", &gateway, "--json"]));
     let before = wallet();
     let closed = json(&mut vouch(&house.buyer(), &["channel", "close", "--json"]));
     assert_eq!(closed[0]["channel"], answer["channel"], "{closed}");

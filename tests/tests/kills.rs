@@ -98,7 +98,8 @@ impl World<'_> {
                 B256::from_slice(&entry[3..])
             })
             .collect();
-        let leaves: Vec<B256> = bytes.chunks(35).map(|entry| merkle::leaf_hash(&entry[2..])).collect();
+        let leaves: Vec<B256> =
+            bytes.chunks(35).map(|entry| merkle::leaf_hash(&entry[2..])).collect();
         assert_eq!(merkle::root(&leaves), checkpoint.root, "the log is what was signed");
         entries
     }
@@ -114,12 +115,7 @@ impl Drop for Over<'_> {
 }
 
 /// The receipt that a client was told of in the end, or why there is none.
-fn ask(
-    world: &World<'_>,
-    model: &str,
-    prompt: &str,
-    random: &mut Random,
-) -> Result<B256, String> {
+fn ask(world: &World<'_>, model: &str, prompt: &str, random: &mut Random) -> Result<B256, String> {
     let broken = |error: std::io::Error| error.kind().to_string();
     let stream = random.below(2) == 0;
     let body = json!({

@@ -55,6 +55,8 @@ pub struct Answer {
     pub report: Report,
     /// Why it is not whole, if it is not.
     pub cut: Option<Error>,
+    /// How many vouchers were signed while it came, besides the one that began it.
+    pub vouchers: u32,
 }
 
 impl Question {
@@ -115,7 +117,8 @@ impl Buyer {
         let text = choice.and_then(|choice| choice.message).map(|message| message.content);
         let digest = answered.bundle.receipt.digest();
         let (bundle, report) = self.complete(&digest, question.patience).await?;
-        Ok(Answer { text: text.unwrap_or_default(), bundle, report, cut: answered.cut })
+        let (vouchers, cut) = (answered.vouchers, answered.cut);
+        Ok(Answer { text: text.unwrap_or_default(), bundle, report, cut, vouchers })
     }
 
     async fn cheapest(&self) -> Result<String, Error> {

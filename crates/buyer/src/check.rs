@@ -32,7 +32,7 @@ impl Buyer {
         let tokenizer = seller.tokenizer(&bundle.model).await?;
         let report = self.report(seller, &bundle, tokenizer.as_deref());
         match self.keep(call, &bundle, &report, &acknowledgement, streamed)? {
-            None => Ok(Answered { bundle, report, acknowledgement, cut: None }),
+            None => Ok(Answered { bundle, report, acknowledgement, vouchers: 0, cut: None }),
             Some((what, evidence)) => Err(self.distrust(seller, what, Some(evidence))),
         }
     }

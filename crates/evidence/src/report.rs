@@ -196,7 +196,10 @@ impl fmt::Display for Report {
     /// Lines for a terminal; no stranger's text is in them unescaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Subject { receipt, provider, payer, model, charge, .. } = &self.subject;
-        writeln!(f, "receipt {receipt}\n{provider} answered {payer} with {model} for {charge}")?;
+        writeln!(
+            f,
+            "receipt {receipt}\n{provider} answered {payer} with {model} for {charge} atomic units"
+        )?;
         self.links.iter().try_for_each(|link| writeln!(f, "{link}"))?;
         write!(f, "{}", self.verdict)
     }

@@ -193,7 +193,7 @@ impl Refusal {
                 (S::PAYMENT_REQUIRED, code::ERC3009_AUTHORIZATION_REQUIRED, PAYMENT)
             }
             Self::DepositZero => (S::PAYMENT_REQUIRED, "deposit_zero", PAYMENT),
-            Self::DepositInFlight => (S::CONFLICT, "in_flight", PAYMENT),
+            Self::DepositInFlight => (S::CONFLICT, "deposit_in_flight", PAYMENT),
             Self::Deposit(SettlementError::Failed(_)) => {
                 (S::PAYMENT_REQUIRED, code::DEPOSIT_TRANSACTION_FAILED, PAYMENT)
             }

@@ -104,7 +104,7 @@ pub(crate) fn verify_request(
     resource: &str,
     body: &[u8],
 ) -> Result<SessionRequest, Refusal> {
-    let Authorization { request, signature } = authorization;
+    let request = &authorization.request;
     if request.channel != channel.1 {
         return Err(Refusal::RequestOther { what: "channel" });
     }
@@ -115,14 +115,23 @@ pub(crate) fn verify_request(
     if request.terms != model.terms_hash {
         return Err(Refusal::TermsChanged);
     }
-    signature
-        .verify(request.digest(&app.config.domain), channel.0.voucher_signer())
-        .map_err(Refusal::RequestSignature)?;
+    verify_signature(app, channel.0, authorization)?;
     Ok(SessionRequest {
         request: commitment,
         max_charge: request.max_charge,
         expiry: request.expiry,
     })
+}
+
+/// Checks who signed a request: one recovery.
+pub(crate) fn verify_signature(
+    app: &App,
+    channel: &ChannelConfig,
+    authorization: &Authorization,
+) -> Result<(), Refusal> {
+    let digest = authorization.request.digest(&app.config.domain);
+    let verified = authorization.signature.verify(digest, channel.voucher_signer());
+    verified.map_err(Refusal::RequestSignature)
 }
 
 /// Checks that a signed request may begin now.

@@ -73,7 +73,7 @@ impl Buyer {
             stream.pass_on_rest(&answered, include_usage).await?;
         }
         let cut = cut.or_else(|| broke_off(&call, &answered.bundle.receipt));
-        Ok(Answered { cut, ..answered })
+        Ok(Answered { cut, vouchers: stream.vouchers(), ..answered })
     }
 
     /// Signs the request and makes it durable: from here on its nonce is its only one.

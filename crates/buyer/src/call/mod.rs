@@ -66,6 +66,8 @@ pub struct Answered {
     pub report: Report,
     /// The provider's word for it.
     pub acknowledgement: Acknowledgement,
+    /// How many vouchers were signed while it came, besides the one that began it.
+    pub vouchers: u32,
     /// Why it is not whole, if it is not: what the call or the budget allows came to its end, most
     /// often.
     pub cut: Option<Error>,

@@ -151,7 +151,7 @@ async fn read(seller: &Seller, call: &Call, response: Response) -> Result<Reply,
         (402, ..) if terms.is_some_and(|terms| terms != call.authorization.request.terms) => {
             Reply::TermsChanged
         }
-        (409, "in_flight", _) => Reply::InFlight,
+        (409, "in_flight" | "deposit_in_flight", _) => Reply::InFlight,
         (400..500, ..) => Reply::Refused(seller::refused(status, body)),
         _ => Reply::Unknown(format!("{status}: {}", printable(&body.error.message))),
     })

@@ -44,6 +44,7 @@ pub(super) struct Stream<'a> {
     head: Option<(Head, bool)>,
     /// The text that was passed on.
     text: String,
+    vouchers: u32,
 }
 
 impl<'a> Stream<'a> {
@@ -64,7 +65,13 @@ impl<'a> Stream<'a> {
             output: 0,
             head: None,
             text: String::new(),
+            vouchers: 0,
         }
+    }
+
+    /// How many vouchers were signed and taken in mid-stream.
+    pub(super) fn vouchers(&self) -> u32 {
+        self.vouchers
     }
 
     /// Reads to the end. Returning early closes the connection, which stops the provider's engine.
@@ -195,6 +202,7 @@ impl<'a> Stream<'a> {
         if accepted < asked.required {
             return Err(Pumped::Broken("it did not take the voucher that it asked for".into()));
         }
+        self.vouchers = self.vouchers.saturating_add(1);
         Ok(())
     }
 

@@ -62,10 +62,7 @@ fn known_block(text: &str) -> anyhow::Result<KnownBlock> {
     })
 }
 
-fn options(
-    arguments: &arguments::Verify,
-    bundle: &Bundle,
-) -> anyhow::Result<Options<'static>> {
+fn options(arguments: &arguments::Verify, bundle: &Bundle) -> anyhow::Result<Options<'static>> {
     let keys: Vec<_> = arguments
         .witnesses
         .iter()

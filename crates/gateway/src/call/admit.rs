@@ -58,6 +58,9 @@ pub(super) async fn admit(
             // asks later, and dropping the hold releases it.
             let permit = app.work.admit().await;
             let permit = permit.map_err(|refusal| refuse(Some(&paid), refusal))?;
+            // Deposit and turn may have taken longer than the payer was ready to wait.
+            let expiry = paid.expiry.map_or(Ok(()), |expiry| payment::check_expiry(app, expiry));
+            expiry.map_err(|refusal| refuse(Some(&paid), refusal))?;
             Ok(Admitted::Call(Box::new(Call { asked, paid, hold, permit })))
         }
         Ok(Begun::Repeat(stored)) => Ok(Admitted::Repeat(Box::new(paid), stored)),
@@ -110,14 +113,9 @@ async fn session(
         nonce,
         request: request.request,
         max_charge: request.max_charge,
+        expiry: Some(request.expiry),
         deposit,
     };
-    // A repeat is answered whatever has changed since: expiry, funds, the channel's state.
-    if let Some(channel) = &known
-        && let Some(stored) = app.store.answer(&id, &request.request)?
-    {
-        return Ok((paid(channel.clone(), None), Ok(Begun::Repeat(Box::new(stored)))));
-    }
     if let Some(channel) = known.as_ref().filter(|channel| channel.mode == Mode::Stock) {
         return Err(StoreError::from(ChannelError::OtherMode(channel.mode)).into());
     }
@@ -187,7 +185,15 @@ async fn stock(
     let call = StoreCall { channel: id, request, amount, voucher: Some(voucher) };
     let (channel, deposit) = deposit::fund(app, Mode::Stock, payload, &call).await?;
     let begun = reserve_in_turn(app, &channel, &call).await;
-    let paid = Paid { mode: Mode::Stock, channel, nonce, request, max_charge: amount, deposit };
+    let paid = Paid {
+        mode: Mode::Stock,
+        channel,
+        nonce,
+        request,
+        max_charge: amount,
+        expiry: None,
+        deposit,
+    };
     Ok((paid, begun))
 }
 

@@ -4,6 +4,7 @@ mod admit;
 mod caller;
 mod finish;
 mod meter;
+mod repeat;
 mod reply;
 mod run;
 
@@ -53,6 +54,8 @@ struct Paid {
     request: B256,
     /// Never charged more than this.
     max_charge: u128,
+    /// A signed request must not begin after this, in Unix seconds.
+    expiry: Option<u64>,
     /// The transaction of the deposit that came with the call.
     deposit: Option<B256>,
 }
@@ -77,6 +80,13 @@ pub(crate) async fn serve(
     }
     let body = app.bodies.call(headers, body).await?;
     app.check_open()?;
+    if let Some(payment) = &payment
+        && let Some(repeat) = repeat::find(app, endpoint, payment, &body.bytes)?
+    {
+        app.metrics.repeated();
+        let repeat::Repeat { paid, stored, stream, include_usage } = repeat;
+        return reply::whole(app, endpoint, &paid, stored, stream, include_usage);
+    }
     let asked = Asked::read(app, endpoint, &body.bytes).await?;
     let Some(payment) = payment else {
         app.metrics.unpaid();

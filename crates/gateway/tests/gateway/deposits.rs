@@ -116,7 +116,7 @@ async fn a_deposit_is_seen_through_although_its_caller_left() {
     }
     // The same authorization is not sent a second time beside the first.
     let again = call.reply(&harness).await;
-    check(&again, 409, "in_flight");
+    check(&again, 409, "deposit_in_flight");
     gate.add_permits(1);
     until(|| harness.store.channel(&buyer.id()).is_some()).await;
     assert_eq!(harness.store.channel(&buyer.id()).unwrap().on_chain.balance, 500);

@@ -63,7 +63,7 @@ pub struct Harness {
     clock_ms: Arc<AtomicU64>,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<std::io::Result<()>>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 pub fn limits() -> Limits {
@@ -85,7 +85,19 @@ impl Harness {
     }
 
     pub async fn start_with(engines: Vec<StubEngine>, limits: Limits) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), engines, limits).await
+    }
+
+    /// The same store, sold from by another gateway.
+    pub async fn restart(mut self, engines: Vec<StubEngine>) -> Self {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.served.await.unwrap().unwrap();
+        let Self { store, chain, dir, .. } = self;
+        drop((store, chain));
+        Self::start_in(dir, engines, limits()).await
+    }
+
+    async fn start_in(dir: TempDir, engines: Vec<StubEngine>, limits: Limits) -> Self {
         let clock_ms = Arc::new(AtomicU64::new(NOW_S * 1000));
         let clock: vouch_store::Clock = {
             let clock_ms = Arc::clone(&clock_ms);
@@ -116,7 +128,7 @@ impl Harness {
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let stop = Some(stop);
-        Self { url, store, chain, http, broken, clock_ms, stop, served, _dir: dir }
+        Self { url, store, chain, http, broken, clock_ms, stop, served, dir }
     }
 
     pub fn advance(&self, seconds: u64) {

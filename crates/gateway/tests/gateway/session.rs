@@ -1,13 +1,20 @@
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
-use vouch_core::receipt::{Status, Tier, flags};
+use vouch_core::{
+    receipt::{Status, Tier, flags},
+    signature::Signature,
+};
+use vouch_gateway::Limits;
 use vouch_store::Store;
 
 use crate::{
     buyer::{Buyer, Next, SessionCall, Stream, chat, send_voucher, streaming},
-    harness::{Harness, limits},
+    harness::{DOMAIN, Harness, limits, secret},
     stub_engine::{StubEngine, until},
 };
 
@@ -138,6 +145,24 @@ async fn a_repeat_gets_the_same_answer_and_is_charged_once() {
 }
 
 #[tokio::test]
+async fn a_repeat_is_answered_though_the_model_is_sold_no_more() {
+    let (harness, buyer) = funded(StubEngine::new("m")).await;
+    let call = SessionCall::new(&harness, &buyer, chat("m", "hello", 3), 1, 500).await;
+    let first = call.reply(&harness).await;
+    let harness = harness.restart(vec![StubEngine::new("other")]).await;
+    let again = call.reply(&harness).await;
+    assert_eq!((again.status, &again.body), (200, &first.body));
+    assert_eq!(again.acknowledgement(), first.acknowledgement());
+    // It is the payer's alone.
+    let mut stolen = call;
+    let authorization = stolen.info().authorization.as_mut().unwrap();
+    authorization.signature = Signature::sign(authorization.request.digest(&DOMAIN), &secret(9));
+    let refused = stolen.reply(&harness).await;
+    assert_eq!((refused.status, refused.code()), (404, "model_not_found"));
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn a_streamed_call_is_repeated_as_a_stream() {
     let (harness, buyer) = funded(StubEngine::new("m")).await;
     let mut body = streaming(chat("m", "hello", 6));
@@ -150,6 +175,34 @@ async fn a_streamed_call_is_repeated_as_a_stream() {
         answers.push((stream.response(), acknowledgement));
     }
     assert_eq!(answers[0], answers[1]);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_waited_past_its_expiry_does_not_begin() {
+    let mut engine = StubEngine::new("m");
+    let (gate, started) = (Arc::new(Semaphore::new(0)), Arc::clone(&engine.started));
+    engine.gate = Some(Arc::clone(&gate));
+    let patient = Limits { max_running: 1, queue_timeout: Duration::from_secs(10), ..limits() };
+    let harness = Harness::start_with(vec![engine], patient).await;
+    let buyer = Buyer::new(3);
+    harness.chain.add(buyer.id(), 100_000);
+    let first = SessionCall::new(&harness, &buyer, chat("m", "hello", 3), 1, 500).await;
+    let second = SessionCall::new(&harness, &buyer, chat("m", "hello", 3), 2, 500).await;
+    let (first, second) = tokio::join!(first.reply(&harness), async {
+        until(|| started.load(Ordering::SeqCst) == 1).await;
+        let waiting = second.reply(&harness);
+        let later = async {
+            until(|| harness.store.channel(&buyer.id()).unwrap().reserved > price(3)).await;
+            harness.advance(3000);
+            gate.add_permits(100);
+        };
+        tokio::join!(waiting, later).0
+    });
+    assert_eq!(first.status, 200);
+    assert_eq!((second.status, second.code()), (402, "request_expired"));
+    let channel = harness.store.channel(&buyer.id()).unwrap();
+    assert_eq!((channel.charged, channel.reserved), (price(3), 0));
     harness.stop().await;
 }
 

@@ -20,6 +20,8 @@ struct Asked {
     text: String,
     bundle: Bundle,
     verdict: Verdict,
+    /// How many vouchers paid for it; not known of one that another process bought.
+    vouchers: Option<u32>,
     /// Why the buyer cut it short, if it did.
     cut: Option<String>,
 }
@@ -44,8 +46,13 @@ pub(crate) async fn run(
     let asked = match buyer::open(arguments.purchase.clone(), config, data_dir) {
         Ok(buyer) => {
             let answer = buyer.ask(&question, |text| output.piece(text)).await?;
-            let cut = answer.cut.map(|why| why.to_string());
-            Asked { text: answer.text, bundle: answer.bundle, verdict: answer.report.verdict, cut }
+            Asked {
+                text: answer.text,
+                bundle: answer.bundle,
+                verdict: answer.report.verdict,
+                vouchers: Some(answer.vouchers.saturating_add(1)),
+                cut: answer.cut.map(|why| why.to_string()),
+            }
         }
         Err(error) => {
             let Some(endpoint) = endpoint::holder(data_dir, &error) else { return Err(error) };
@@ -70,6 +77,7 @@ fn print(asked: &Asked, kept: Option<&Path>, output: Output) -> anyhow::Result<(
         "charge": receipt.charge.to_string(),
         "usage": receipt.usage,
         "channel": receipt.channel,
+        "vouchers": asked.vouchers,
         "verdict": asked.verdict,
         "cut": asked.cut,
     });
@@ -77,8 +85,13 @@ fn print(asked: &Asked, kept: Option<&Path>, output: Output) -> anyhow::Result<(
         let usage = &receipt.usage;
         let cut = asked.cut.as_ref().map(|why| format!("\ncut short {why}")).unwrap_or_default();
         let kept = kept.map(|path| format!("\nevidence  {}", path.display())).unwrap_or_default();
+        let vouchers = match asked.vouchers {
+            Some(1) => " by one voucher".into(),
+            Some(several) => format!(" by {several} vouchers as it came"),
+            None => String::new(),
+        };
         format!(
-            "\n\ntokens    {} in, {} out\npaid      {} to {}\nreceipt   {}\nchecked   {}{kept}{cut}",
+            "\n\ntokens    {} in, {} out\npaid      {} to {}{vouchers}\nreceipt   {}\nchecked   {}{kept}{cut}",
             usage.input.saturating_add(usage.cached),
             usage.output,
             Dollars(receipt.charge),

@@ -51,12 +51,10 @@ pub(super) async fn ask(
     let bundle = vouch_evidence::read(std::str::from_utf8(&bundle)?)?;
     let held = tokenizer::kept(data_dir, &bundle);
     let recount = held.as_ref().map(|held| held.recount(&bundle));
-    let options = Options {
-        detokenizer: recount.as_ref().map(|recount| recount as _),
-        ..Options::default()
-    };
+    let options =
+        Options { detokenizer: recount.as_ref().map(|recount| recount as _), ..Options::default() };
     let verdict = verify(&bundle, &options).verdict;
-    Ok(Asked { text: stream.text, bundle, verdict, cut: stream.cut })
+    Ok(Asked { text: stream.text, bundle, verdict, vouchers: None, cut: stream.cut })
 }
 
 async fn cheapest(client: &Client, url: &str) -> anyhow::Result<String> {
