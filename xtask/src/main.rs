@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask setup | test`.
+//! The project's own commands: `cargo xtask setup | demo | test | bench`.
 //!
 //! Depends on no crate of the workspace, so that it can build what they need before they compile.
 #![allow(clippy::print_stdout, reason = "a command line prints")]
 
+mod bench;
 mod demo;
 mod setup;
 mod steps;
@@ -25,6 +26,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Runs every test: Rust, doctests, Solidity, foreign clients.
     Test(test::Arguments),
+    /// Measures ours and its peer, in turn.
+    Bench(bench::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -32,5 +35,6 @@ fn main() -> anyhow::Result<()> {
         Command::Setup => setup::contracts(),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     }
 }

@@ -28,6 +28,14 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command(&cargo, arguments, ".")
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> anyhow::Result<PathBuf> {
+    let metadata = cargo(&["metadata", "--format-version=1", "--no-deps"]).output()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout)?;
+    let target = metadata["target_directory"].as_str().context("cargo metadata names no target")?;
+    Ok(target.into())
+}
+
 /// Runs a command whose own output is shown, and prints its time.
 pub(crate) fn shown(title: &str, command: &mut Command) -> anyhow::Result<()> {
     println!("==> {title}");

@@ -21,6 +21,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     setup::contracts()?;
     setup::clients()?;
     shown("contracts", &mut command("npm", &["test", "--silent"], "contracts"))?;
+    let snapshot = ["run", "snapshot", "--silent"];
+    shown("contracts: gas", &mut command("npm", &snapshot, "contracts"))?;
     let kills = arguments.kills.to_string();
     let mut nextest = cargo(&["nextest", "run", "--workspace"]);
     shown("Rust and real processes", nextest.env("VOUCH_TEST_KILLS", kills))?;

@@ -1,0 +1,21 @@
+//! Measure what Vouch costs beside what others cost, on one machine in one run.
+//!
+//! ```text
+//! bin/gateway:  load ──▶ vouch up ──▶ stub      the same load, unpaid: load ──▶ LiteLLM ──▶ stub
+//! bin/model:    exact engine | node-llama-cpp   the same file, ids and threads
+//!                            └──▶ figure: a table, or a line of JSON each
+//! ```
+//!
+//! Invariants: ours and the peer run in turn within each round, so that a machine whose speed
+//! drifts slows both; every call to the gateway is paid, and the books are compared at the end.
+//!
+//! It judges nothing: the goals, and what the figures mean, are in `docs/BENCHMARKS.md`.
+
+pub mod books;
+pub mod figure;
+pub mod load;
+pub mod market;
+pub mod payer;
+pub mod peers;
+pub mod process;
+pub mod stub;

@@ -1,0 +1,149 @@
+//! `cargo xtask bench NAME`: ours and its peer, in turn, in one run.
+//!
+//! The peers are unmodified packages from npm and PyPI. Steps go to standard error, so that
+//! standard output holds the figures alone.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context, bail};
+
+use crate::{
+    setup,
+    steps::{cargo, command, require, root, target},
+};
+
+const PEERS: &str = "benches/peers";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// What to measure.
+    name: Name,
+    /// Print a line of JSON a figure.
+    #[arg(long)]
+    json: bool,
+    /// Ours alone.
+    #[arg(long)]
+    no_peer: bool,
+    /// More for the benchmark itself, such as `-- --rounds 5`.
+    #[arg(last = true)]
+    more: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Name {
+    /// A paid call, over a stub upstream; the peer is LiteLLM.
+    Gateway,
+    /// The exact engine; the peer is llama.cpp.
+    Model,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let start = Instant::now();
+    step("contracts", Command::new(std::env::current_exe()?).arg("setup"))?;
+    if !arguments.no_peer {
+        peer(arguments.name)?;
+    }
+    let build = ["build", "--release", "--package", "vouch-cli", "--package", "vouch-benches"];
+    step("build", &mut cargo(&build))?;
+    let target = target()?;
+    let mut bench = bench(arguments, &target);
+    if arguments.json {
+        bench.arg("--json");
+    }
+    bench.args(&arguments.more).stdin(Stdio::null());
+    let status = bench.status().with_context(|| format!("{bench:?} does not start"))?;
+    if !status.success() {
+        bail!("{bench:?} ended with {status}");
+    }
+    told(&format!("bench: {:.0} s", start.elapsed().as_secs_f64()));
+    Ok(())
+}
+
+fn bench(arguments: &Arguments, target: &Path) -> Command {
+    let (release, peers) = (target.join("release"), root().join(PEERS));
+    let peer = !arguments.no_peer;
+    match arguments.name {
+        Name::Gateway => {
+            let mut bench = Command::new(release.join("gateway"));
+            bench.arg("run").arg("--vouch").arg(release.join("vouch"));
+            // Below the target directory: on a disk, where a temporary directory may not be.
+            bench.arg("--data-dir").arg(target.join("bench"));
+            if peer {
+                bench.arg("--litellm").arg(peers.join(".venv"));
+            }
+            bench
+        }
+        Name::Model => {
+            let mut bench = Command::new(release.join("model"));
+            if peer {
+                bench.arg("--llama").arg(peers);
+            }
+            bench
+        }
+    }
+}
+
+/// Installs a benchmark's peer, unless that was done for the same pins.
+fn peer(name: Name) -> anyhow::Result<()> {
+    match name {
+        Name::Gateway => {
+            setup::python()?;
+            once("requirements.txt", ".venv", || {
+                step(
+                    "peer: venv",
+                    &mut command("python3", &["-m", "venv", "--clear", ".venv"], PEERS),
+                )?;
+                let install = ["install", "--quiet", "--requirement", "requirements.txt"];
+                step("peer: PyPI", &mut command(".venv/bin/pip", &install, PEERS))
+            })
+        }
+        Name::Model => {
+            require("npm", "installs llama.cpp", "apt-get install nodejs npm")?;
+            once("package-lock.json", "node_modules", || {
+                // The optional packages are the same library for other machines, 700 MB of them.
+                let install = [
+                    "install",
+                    "--no-save",
+                    "--no-audit",
+                    "--no-fund",
+                    "--ignore-scripts",
+                    "--omit=optional",
+                ];
+                step("peer: npm", &mut command("npm", &install, PEERS))
+            })
+        }
+    }
+}
+
+/// Does `work`, which fills `into`, unless it was done for `pins` of the same content.
+fn once(pins: &str, into: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let directory = root().join(PEERS);
+    let pins = fs::read(directory.join(pins)).with_context(|| format!("{pins} cannot be read"))?;
+    let stamp = directory.join(into).join(".vouch-bench");
+    if fs::read(&stamp).is_ok_and(|done| done == pins) {
+        return Ok(());
+    }
+    work()?;
+    fs::write(&stamp, pins).with_context(|| format!("{} cannot be written", stamp.display()))
+}
+
+/// Runs a command whose standard output nobody needs.
+fn step(title: &str, command: &mut Command) -> anyhow::Result<()> {
+    told(title);
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let status = status.with_context(|| format!("{command:?} could not be started"))?;
+    if !status.success() {
+        bail!("{title} failed: {command:?} ended with {status}");
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stderr, reason = "apart from the figures")]
+fn told(text: &str) {
+    eprintln!("==> {text}");
+}
