@@ -1,9 +1,11 @@
-//! `vouch up` as strangers use it: stock x402 and viem clients, the real model, real restarts.
+//! `vouch up` as strangers use it: stock x402, viem and cast clients, the real model, real restarts.
+
+use std::{path::Path, process::Command};
 
 use alloy_primitives::hex;
 use serde_json::{Value, json};
 use vouch_core::signature::address_of;
-use vouch_tests::{Running, client, http};
+use vouch_tests::{Running, client, http, text};
 
 /// A payer's key, of no value anywhere: chains of `vouch up` have random ids.
 const PAYER: [u8; 32] = [0x11; 32];
@@ -66,6 +68,34 @@ fn viem_uses_the_chain() {
     assert_eq!(seen["included"], true, "{seen}");
     assert_eq!(seen["balance"], "1000000000000000", "{seen}");
     assert_eq!(seen["code"], "0x00", "{seen}");
+}
+
+#[test]
+fn cast_uses_the_chain() {
+    let data = tempfile::tempdir().expect("a directory");
+    let up = Running::up(data.path(), &[]);
+    let body = json!({ "address": payer() }).to_string();
+    assert_eq!(http("POST", &format!("{}/vouch/faucet", up.field("gateway")), &body).0, 200);
+    let (chain, asset, key) = (up.field("chain"), up.field("asset"), hex::encode_prefixed(PAYER));
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+    let cast = |arguments: &[&str]| {
+        let mut command = Command::new(clients.join("node_modules/.bin/cast"));
+        let output = command.args(arguments).args(["--rpc-url", &chain]).output();
+        let output = output.expect("cast is installed: run `cargo xtask test`");
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    assert_eq!(cast(&["chain-id"]).trim(), up.ready["chainId"].to_string());
+    let to = "0x000000000000000000000000000000000000dEaD";
+    let transfer = ["send", &asset, "transfer(address,uint256)", to, "5"];
+    let sent: Value =
+        serde_json::from_str(&cast(&[&transfer[..], &["--private-key", &key, "--json"]].concat()))
+            .expect("JSON");
+    assert_eq!(sent["status"], "0x1", "{sent}");
+    let balance = cast(&["call", &asset, "balanceOf(address)(uint256)", to]);
+    assert_eq!(balance.trim(), "5");
+    let hash = sent["transactionHash"].as_str().expect("a hash");
+    assert!(cast(&["logs", "--address", &asset]).contains(hash), "the transfer is logged");
 }
 
 #[test]
