@@ -134,6 +134,43 @@ fn an_answer_is_proven_to_a_stranger_and_its_channel_closed() {
     assert_eq!(balance(&after, "buyer") + charge, 10_000_000);
 }
 
+#[test]
+fn a_channel_is_left_without_its_providers_help() {
+    let house = House::new(&[]);
+    let gateway = house.up.field("gateway");
+    let ask = ["ask", "What is a vault?", "--provider", &gateway, "--max-tokens", "8", "--json"];
+    let answer = json(&mut vouch(&house.buyer(), &ask));
+    let charge = answer["charge"].as_str().expect("a charge");
+    let id = answer["channel"].as_str().expect("a channel");
+    let balances = || {
+        let wallet = ["wallet", "--provider", &gateway, "--json"];
+        let wallet = json(&mut vouch(&house.buyer(), &wallet));
+        ["buyer", "provider"]
+            .map(|who| wallet["balances"][who].as_str().expect("a balance").to_owned())
+    };
+    let withdraw = ["channel", "withdraw", id];
+    let early = vouch(&house.buyer(), &[&withdraw[..], &["--finalize"]].concat()).output();
+    assert_eq!(early.expect("it starts").status.code(), Some(1), "nothing was given notice of");
+    let _notice = json(vouch(&house.buyer(), &withdraw).arg("--json"));
+
+    // The provider sees the notice, and claims what it earned in time.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while balances()[1] != charge {
+        assert!(std::time::Instant::now() < deadline, "the provider did not claim");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let early = vouch(&house.buyer(), &[&withdraw[..], &["--finalize"]].concat()).output();
+    assert_eq!(early.expect("it starts").status.code(), Some(1), "the delay has not passed");
+    for (method, parameters) in [("evm_increaseTime", json!([86_401])), ("evm_mine", json!([]))] {
+        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });
+        let (status, body) = http("POST", &house.up.field("chain"), &call.to_string());
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    }
+    let _taken = json(vouch(&house.buyer(), &withdraw).args(["--finalize", "--json"]));
+    let rest = 10_000_000 - charge.parse::<u128>().expect("digits");
+    assert_eq!(balances(), [rest.to_string(), charge.to_owned()]);
+}
+
 /// Another value of the same kind in place of one.
 fn altered(value: &Value) -> Value {
     match value {
