@@ -166,7 +166,8 @@ fn title(text: &str) {
     println!("\n── {text} ──");
 }
 
-/// A process that runs until it is dropped, and then ends as by Ctrl-C.
+/// A process that runs until it is dropped, and is then asked to end: not as by Ctrl-C, which what
+/// runs in the background of a script was started to ignore.
 struct Running {
     child: Child,
     ready: Value,
@@ -197,7 +198,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let pid = self.child.id().to_string();
-        let asked = Command::new("kill").args(["-INT", &pid]).status();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status();
         if !asked.is_ok_and(|status| status.success()) {
             // It is not there to be asked: end it the hard way.
             let _ended = self.child.kill();
