@@ -4,7 +4,6 @@
 //! standard output holds the figures alone.
 
 use std::{
-    fs,
     path::Path,
     process::{Command, Stdio},
     time::Instant,
@@ -93,7 +92,7 @@ fn peer(name: Name) -> anyhow::Result<()> {
     match name {
         Name::Gateway => {
             setup::python()?;
-            once("requirements.txt", ".venv", || {
+            setup::once(PEERS, &["requirements.txt"], ".venv", || {
                 step(
                     "peer: venv",
                     &mut command("python3", &["-m", "venv", "--clear", ".venv"], PEERS),
@@ -104,32 +103,13 @@ fn peer(name: Name) -> anyhow::Result<()> {
         }
         Name::Model => {
             require("npm", "installs llama.cpp", "apt-get install nodejs npm")?;
-            once("package-lock.json", "node_modules", || {
+            setup::once(PEERS, &["package-lock.json"], "node_modules", || {
                 // The optional packages are the same library for other machines, 700 MB of them.
-                let install = [
-                    "install",
-                    "--no-save",
-                    "--no-audit",
-                    "--no-fund",
-                    "--ignore-scripts",
-                    "--omit=optional",
-                ];
+                let install = [&setup::INSTALL[..], &["--omit=optional"]].concat();
                 step("peer: npm", &mut command("npm", &install, PEERS))
             })
         }
     }
-}
-
-/// Does `work`, which fills `into`, unless it was done for `pins` of the same content.
-fn once(pins: &str, into: &str, work: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let directory = root().join(PEERS);
-    let pins = fs::read(directory.join(pins)).with_context(|| format!("{pins} cannot be read"))?;
-    let stamp = directory.join(into).join(".vouch-bench");
-    if fs::read(&stamp).is_ok_and(|done| done == pins) {
-        return Ok(());
-    }
-    work()?;
-    fs::write(&stamp, pins).with_context(|| format!("{} cannot be written", stamp.display()))
 }
 
 /// Runs a command whose standard output nobody needs.

@@ -14,7 +14,8 @@ use crate::steps::{command, quiet, require, root};
 /// The contracts' artefacts: `contracts/out`, from pinned npm packages.
 pub(crate) fn contracts() -> anyhow::Result<()> {
     node()?;
-    once("contracts", &["package-lock.json", "foundry.toml", "tools", "src", "test"], || {
+    let inputs = ["package-lock.json", "foundry.toml", "tools", "src", "test"];
+    once("contracts", &inputs, "node_modules", || {
         quiet("contracts: packages", &mut command("npm", &INSTALL, "contracts"))?;
         quiet("contracts: build", &mut command("npm", &["run", "build"], "contracts"))
     })
@@ -24,7 +25,8 @@ pub(crate) fn contracts() -> anyhow::Result<()> {
 pub(crate) fn clients() -> anyhow::Result<()> {
     node()?;
     python()?;
-    once("tests/clients", &["package-lock.json", "requirements.txt"], || {
+    let inputs = ["package-lock.json", "requirements.txt"];
+    once("tests/clients", &inputs, "node_modules", || {
         quiet("test clients: npm", &mut command("npm", &INSTALL, "tests/clients"))?;
         let create = ["-m", "venv", "--clear", ".venv"];
         quiet("test clients: venv", &mut command("python3", &create, "tests/clients"))?;
@@ -35,7 +37,8 @@ pub(crate) fn clients() -> anyhow::Result<()> {
 
 /// Not `npm ci`: it insists on every platform's optional package, and registries that mirror others
 /// may lack some. The lock file's versions and hashes hold all the same, and it is left as it is.
-const INSTALL: [&str; 5] = ["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"];
+pub(crate) const INSTALL: [&str; 5] =
+    ["install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"];
 
 fn node() -> anyhow::Result<()> {
     require("node", "builds the contracts", "apt-get install nodejs npm")?;
@@ -50,10 +53,11 @@ pub(crate) fn python() -> anyhow::Result<()> {
     )
 }
 
-/// Does `work` unless it was done for inputs of the same content.
-fn once(
+/// Does `work`, which fills `into`, unless it was done for inputs of the same content.
+pub(crate) fn once(
     directory: &str,
     inputs: &[&str],
+    into: &str,
     work: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let directory = root().join(directory);
@@ -62,7 +66,7 @@ fn once(
         hash(&directory.join(input), &mut hasher)?;
     }
     let digest = format!("{:016x}", hasher.finish());
-    let stamp = directory.join("node_modules/.vouch-setup");
+    let stamp = directory.join(into).join(".vouch-setup");
     if fs::read_to_string(&stamp).is_ok_and(|done| done == digest) {
         return Ok(());
     }
