@@ -19,6 +19,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("settle", &["core", "contracts", "store", "wallet"]),
     ("buyer", &["core", "evidence", "wire", "model", "contracts", "wallet", "journal"]),
     ("gateway", &["core", "evidence", "wire", "model", "store"]),
+    ("agent", &["core", "contracts", "wallet", "buyer"]),
+    ("data", &["core", "contracts", "wallet", "buyer"]),
 ];
 
 fn metadata() -> Value {

@@ -1,0 +1,2 @@
+//! Let agents act inside mandates that a chain enforces.
+#![deny(missing_docs)]

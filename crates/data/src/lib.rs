@@ -1,0 +1,2 @@
+//! Publish data, allow its use, find it, and pay for it.
+#![deny(missing_docs)]
