@@ -118,7 +118,7 @@ impl Buyer {
         let name = format!("claimed-{channel}");
         let evidence = self.state().write_evidence(&name, evidence.to_string().as_bytes())?;
         let what = Misconduct::Claimed { claimed, receipted: charged };
-        Err(self.distrust_address(opened.config.receiver, what, Some(evidence)))
+        Err(self.distrust_address(opened.provider(), what, Some(evidence)))
     }
 
     /// Gives notice on the chain to withdraw all that the provider has not claimed; needs gas.

@@ -39,7 +39,7 @@ impl Buyer {
         body: &str,
     ) -> Result<B256, Error> {
         let token = seller.document.asset.address;
-        let open = || self.state().ledger.open_channel(&seller.url, seller.provider(), token);
+        let open = || self.state().ledger.open_channel(&seller.url, &seller.document);
         if let Some(channel) = open() {
             return Ok(channel);
         }
@@ -52,14 +52,15 @@ impl Buyer {
         let config = ChannelConfig {
             payer: self.address(),
             payer_authorizer: self.address(),
-            receiver: seller.provider(),
+            receiver: seller.document.pay_to(),
             receiver_authorizer: offer.extra.receiver_authorizer,
             token,
             withdraw_delay: offer.extra.withdraw_delay,
             salt: random()?,
         };
         let domain = seller.domain();
-        let opened = Opened { url: seller.url.clone(), config, domain, offer };
+        let provider = Some(seller.provider());
+        let opened = Opened { url: seller.url.clone(), provider, config, domain, offer };
         self.state().commit([Record::Channel(Box::new(opened))])?;
         Ok(config.id(&domain))
     }
@@ -94,7 +95,7 @@ impl Buyer {
             |why: &str| Err(Error::Policy { url: seller.url.clone(), why: why.to_owned() });
         let agrees = offer.network == document.network
             && offer.asset == document.asset.address
-            && offer.pay_to == document.provider
+            && offer.pay_to == document.pay_to()
             && offer.extra.name == document.asset.name
             && offer.extra.version == document.asset.version;
         if !agrees {

@@ -124,6 +124,7 @@ impl Policy {
             return refuse("its terms have an unknown version");
         }
         let agrees = terms.provider == document.provider
+            && terms.receiver == document.receiver
             && terms.domain.chain == chain
             && terms.domain.settlement == document.settlement
             && terms.asset == document.asset.address

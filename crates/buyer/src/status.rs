@@ -101,7 +101,7 @@ impl Buyer {
         let channels = ledger.channels.iter().map(|(id, channel)| ChannelStatus {
             id: *id,
             url: channel.opened.url.clone(),
-            provider: channel.opened.config.receiver,
+            provider: channel.opened.provider(),
             token: channel.opened.config.token,
             phase: channel.phase,
             deposited: channel.funded.to_string(),

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use clap::{Args, Parser, Subcommand};
 
 use crate::money::Dollars;
@@ -94,6 +94,9 @@ pub(crate) struct Sale {
     /// Threads of the engine [default: all cores]
     #[arg(long, env = "VOUCH_THREADS", value_name = "N")]
     pub(crate) threads: Option<usize>,
+    /// Who is paid instead of the provider's key: a royalty vault's receiver, for example
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) receiver: Option<Address>,
     /// A witness whose cosignatures are taken, as its verifier key; repeatable
     #[arg(long = "witness", value_name = "KEY")]
     pub(crate) witnesses: Vec<String>,

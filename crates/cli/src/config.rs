@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use alloy_primitives::Address;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
@@ -44,6 +45,7 @@ pub(crate) struct ProviderConfig {
     pub(crate) price_output: Option<Dollars>,
     pub(crate) quantum: Option<u32>,
     pub(crate) threads: Option<usize>,
+    pub(crate) receiver: Option<Address>,
     #[serde(default)]
     pub(crate) witnesses: Vec<String>,
 }
@@ -86,6 +88,7 @@ impl Config {
         sale.price_output = sale.price_output.or(file.price_output);
         sale.quantum = sale.quantum.or(file.quantum);
         sale.threads = sale.threads.or(file.threads);
+        sale.receiver = sale.receiver.or(file.receiver);
         if sale.witnesses.is_empty() {
             sale.witnesses.clone_from(&file.witnesses);
         }

@@ -19,6 +19,9 @@ pub struct Terms {
     pub domain: Domain,
     /// Who sells: the address that signs promises and checkpoints.
     pub provider: Address,
+    /// Who is paid, where that is not the provider: a vault that splits what comes in by rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<Address>,
     /// The token that pays.
     pub asset: Address,
     /// The model's name at this provider.
@@ -46,6 +49,12 @@ pub struct LogTerms {
 }
 
 impl Terms {
+    /// The receiver of channels that pay under these terms.
+    #[must_use]
+    pub fn pay_to(&self) -> Address {
+        self.receiver.unwrap_or(self.provider)
+    }
+
     /// The hash that requests and receipts carry.
     ///
     /// # Errors

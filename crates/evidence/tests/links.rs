@@ -89,6 +89,7 @@ fn what_both_parties_signed_must_fit_together() {
     assert_eq!(broken_by(|draft| draft.request = draft.request.replace(":7}", ":8}")), Request);
     assert_eq!(broken_by(|draft| draft.request = "[]".into()), Request);
     assert_eq!(broken_by(|draft| draft.channel.receiver = Address::ZERO), Voucher);
+    assert_eq!(broken_by(|draft| draft.terms.receiver = Some(Address::ZERO)), Voucher);
     assert_eq!(broken_by(|draft| draft.channel.token = Address::ZERO), Voucher);
     assert_eq!(broken_by(|draft| draft.channel.withdraw_delay = 1 << 40), Voucher);
     assert_eq!(
@@ -195,4 +196,14 @@ fn parties_blocks_and_code_are_held_to_what_is_expected() {
     let mut options = strict();
     options.block.as_mut().unwrap().chain += 1;
     assert_eq!(broken(&bundle, &options), LinkName::Anchor);
+}
+
+#[test]
+fn terms_may_name_a_vault_that_the_channel_pays() {
+    let vault = Address::repeat_byte(0x55);
+    let mut draft = Draft::default();
+    draft.terms.receiver = Some(vault);
+    draft.channel.receiver = vault;
+    let bundle = draft.sign();
+    assert!(verify(&bundle, &Options::default()).verdict.holds());
 }

@@ -128,6 +128,7 @@ impl Model {
             version: terms::VERSION,
             domain: config.domain,
             provider: config.provider,
+            receiver: config.receiver,
             asset: config.asset.address,
             model: name.clone(),
             identity,

@@ -19,8 +19,10 @@ pub struct Config {
     pub rpc: Option<String>,
     /// Whether to give test money; on an embedded chain only.
     pub faucet: bool,
-    /// Who sells: it is paid, and signs promises and checkpoints.
+    /// Who sells: it signs promises and checkpoints.
     pub provider: Address,
+    /// Who is paid, where that is not the provider: a vault that splits what comes in by rule.
+    pub receiver: Option<Address>,
     /// ERC-8004 identity of the provider, 0 if none.
     pub agent: U256,
     /// Who signs refunds and batched claims; not zero.
@@ -39,6 +41,13 @@ pub struct Config {
     pub witnesses: Vec<Verifier>,
     /// Bounds on what strangers can make this process do.
     pub limits: Limits,
+}
+
+impl Config {
+    /// The receiver of channels.
+    pub(crate) fn pay_to(&self) -> Address {
+        self.receiver.unwrap_or(self.provider)
+    }
 }
 
 /// Bounds on what strangers can make this process do.

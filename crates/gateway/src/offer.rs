@@ -161,7 +161,7 @@ pub(crate) fn offer(app: &App, amount: u128) -> Offer {
         network: config.domain.network(),
         amount,
         asset: config.asset.address,
-        pay_to: config.provider,
+        pay_to: config.pay_to(),
         max_timeout_seconds: PAYMENT_TIMEOUT_S,
         extra: Extra {
             name: config.asset.name.clone(),

@@ -57,7 +57,7 @@ pub(crate) fn check_parties(app: &App, payment: &Payment) -> Result<B256, Refusa
 pub(crate) fn channel_id(app: &App, payload: &Batch) -> Result<B256, Refusal> {
     let (channel, config) = (&payload.channel_config, &app.config);
     let parties = [
-        (channel.receiver == config.provider, "receiver", code::RECEIVER_MISMATCH),
+        (channel.receiver == config.pay_to(), "receiver", code::RECEIVER_MISMATCH),
         (
             channel.receiver_authorizer == config.receiver_authorizer,
             "receiver authorizer",

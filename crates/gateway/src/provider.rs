@@ -43,6 +43,7 @@ pub(crate) fn document(config: &Config, models: Vec<String>) -> ProviderDocument
     ProviderDocument {
         version: VERSION,
         provider: config.provider,
+        receiver: config.receiver,
         network: config.domain.network(),
         settlement: config.domain.settlement,
         collector: config.collector,

@@ -19,7 +19,7 @@ impl Settler {
     /// [`Error::Rpc`].
     pub async fn anchored(&self, origin: &str) -> Result<Option<(u64, B256)>, Error> {
         let contract = self.anchors();
-        let key = contract.logKey(origin.to_owned(), self.receiver).call().await;
+        let key = contract.logKey(origin.to_owned(), self.operator).call().await;
         let key = key.map_err(Error::rpc("for a log's key"))?;
         let anchor = contract.anchors(key).call().await.map_err(Error::rpc("for an anchor"))?;
         Ok((anchor.size > 0).then_some((anchor.size, anchor.root)))
@@ -57,9 +57,9 @@ impl Settler {
 
     /// The secp256k1 line of the checkpoint's note: what the contract checks.
     fn signature(&self, checkpoint: &Checkpoint, note: &str) -> Result<Bytes, Error> {
-        let unsigned = || Error::Unsigned(self.receiver);
+        let unsigned = || Error::Unsigned(self.operator);
         let note = Note::parse(note).map_err(|_| unsigned())?;
-        let id = eip712_key_id(&checkpoint.origin, self.receiver);
+        let id = eip712_key_id(&checkpoint.origin, self.operator);
         let line = note.by(&checkpoint.origin, id).next().ok_or_else(unsigned)?;
         Ok(Bytes::copy_from_slice(line))
     }

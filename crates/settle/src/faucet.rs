@@ -24,8 +24,8 @@ impl Settler {
         let mut transaction = B256::ZERO;
         let token = self.token();
         let minter = token.minter().call().await;
-        if minter.map_or(true, |minter| minter != self.receiver) {
-            return Err(Error::NoFaucet(self.receiver));
+        if minter.map_or(true, |minter| minter != self.operator) {
+            return Err(Error::NoFaucet(self.operator));
         }
         let balance = token.balanceOf(to).call().await.map_err(Error::rpc("for a balance"))?;
         if balance < U256::from(FAUCET_UNITS) {

@@ -61,6 +61,9 @@ use vouch_wallet::Wallet;
 pub struct Settler {
     store: Arc<dyn Store>,
     deployment: Deployment,
+    /// The provider's key: it signs, claims and anchors.
+    operator: Address,
+    /// Who is paid: the provider, or a vault.
     receiver: Address,
     provider: DynProvider,
     sender: Sender,
@@ -88,6 +91,7 @@ impl Settler {
         Ok(Self {
             store,
             deployment,
+            operator: wallet.address(),
             receiver: wallet.address(),
             provider,
             sender,
@@ -95,6 +99,13 @@ impl Settler {
             following: tokio::sync::Mutex::default(),
             seen: Mutex::default(),
         })
+    }
+
+    /// Settles channels that pay another than the wallet, which must be their receiver authorizer:
+    /// a vault that splits what comes in by rule.
+    #[must_use]
+    pub fn paying(self, receiver: Address) -> Self {
+        Self { receiver, ..self }
     }
 
     /// How long ago [`Settler::follow`] last saw the chain; `None` before the first time.

@@ -373,3 +373,25 @@ async fn a_claim_on_a_stock_channel_notes_that_its_voucher_is_public() {
     let again = Call { request: B256::repeat_byte(6), amount: 400, ..call };
     assert!(world.store.reserve(&again).is_err());
 }
+
+/// A vault as receiver: the provider's key claims, the vault is paid, a close refunds the rest.
+#[tokio::test]
+async fn a_channel_may_pay_a_vault_that_the_provider_claims_for() {
+    let vault = Address::repeat_byte(0x55);
+    let mut world = World::new().await;
+    let mut config = world.config();
+    config.receiver = vault;
+    let foreign = world.settler.deposit(&config, &world.deposit(&config, 1_000, 1)).await;
+    assert!(matches!(foreign, Err(Error::Deposit(_))), "{foreign:?}");
+    world.settler = world.settler.paying(vault);
+    let config = world.open_as(config, 1_000).await;
+    world.charge(&config, 300, 300).await;
+    assert_eq!(world.settler.claim(|_| true).await.unwrap(), 300);
+    assert_eq!(
+        (world.balance(vault).await, world.balance(world.provider.address()).await),
+        (300, 0)
+    );
+    let before = world.balance(world.payer.address()).await;
+    world.settler.close(config.id(&world.domain)).await.unwrap();
+    assert_eq!(world.balance(world.payer.address()).await - before, 700);
+}

@@ -114,6 +114,9 @@ pub struct ProviderDocument {
     pub version: u32,
     /// The address that signs promises and checkpoints.
     pub provider: Address,
+    /// Who is paid, where that is not the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<Address>,
     /// CAIP-2 name of the settlement chain.
     pub network: String,
     /// The settlement contract.
@@ -132,6 +135,14 @@ pub struct ProviderDocument {
     pub log: LogKey,
     /// Names of the models.
     pub models: Vec<String>,
+}
+
+impl ProviderDocument {
+    /// The receiver of channels with this provider.
+    #[must_use]
+    pub fn pay_to(&self) -> Address {
+        self.receiver.unwrap_or(self.provider)
+    }
 }
 
 /// A token.

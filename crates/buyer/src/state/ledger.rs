@@ -212,17 +212,13 @@ impl Ledger {
     }
 
     /// The channel that pays this provider here, if one is open.
-    pub(crate) fn open_channel(
-        &self,
-        url: &str,
-        provider: Address,
-        token: Address,
-    ) -> Option<B256> {
+    pub(crate) fn open_channel(&self, url: &str, document: &ProviderDocument) -> Option<B256> {
         let fits = |channel: &Channel| {
             channel.phase == Phase::Open
                 && channel.opened.url == url
-                && channel.opened.config.receiver == provider
-                && channel.opened.config.token == token
+                && channel.opened.provider() == document.provider
+                && channel.opened.config.receiver == document.pay_to()
+                && channel.opened.config.token == document.asset.address
         };
         self.channels.iter().find(|(_, channel)| fits(channel)).map(|(id, _)| *id)
     }

@@ -90,7 +90,7 @@ impl Ledger {
 
     /// Why nothing more is signed for a channel, if so.
     fn stopped(&self, channel: &Channel) -> Option<RaiseError> {
-        let provider = channel.opened.config.receiver;
+        let provider = channel.opened.provider();
         match self.distrusted.get(&provider) {
             Some(why) => Some(RaiseError::Distrusted { provider, why: why.clone() }),
             None => (channel.phase != Phase::Open).then_some(RaiseError::Closed),

@@ -50,10 +50,19 @@ pub(crate) enum Record {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Opened {
     pub(crate) url: String,
+    /// Whose receipts the channel pays for; the channel's receiver where records do not say.
+    #[serde(default)]
+    pub(crate) provider: Option<Address>,
     pub(crate) config: ChannelConfig,
     pub(crate) domain: Domain,
     /// Echoed in every payment.
     pub(crate) offer: Offer,
+}
+
+impl Opened {
+    pub(crate) fn provider(&self) -> Address {
+        self.provider.unwrap_or(self.config.receiver)
+    }
 }
 
 /// An EIP-3009 authorization to the collector.

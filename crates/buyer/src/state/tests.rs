@@ -87,7 +87,7 @@ fn opened(n: u8) -> Opened {
         max_timeout_seconds: 60,
         extra,
     };
-    Opened { url: "http://a".into(), config, domain: domain(), offer }
+    Opened { url: "http://a".into(), provider: None, config, domain: domain(), offer }
 }
 
 fn call(nonce: u64, channel: B256, max_charge: u128, allowance: u128) -> Call {
@@ -104,6 +104,7 @@ fn call(nonce: u64, channel: B256, max_charge: u128, allowance: u128) -> Call {
             version: 1,
             domain: domain(),
             provider: Address::repeat_byte(3),
+            receiver: None,
             asset: Address::repeat_byte(4),
             model: "m".into(),
             identity: B256::ZERO,

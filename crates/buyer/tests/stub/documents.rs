@@ -54,6 +54,7 @@ pub(super) fn provider(
     ProviderDocument {
         version: 1,
         provider: wallet.address(),
+        receiver: None,
         network: format!("eip155:{CHAIN}"),
         settlement: addresses::SETTLEMENT,
         collector: addresses::COLLECTOR,
@@ -114,6 +115,7 @@ impl Inner {
             version: 1,
             domain: self.domain(),
             provider: self.wallet.address(),
+            receiver: None,
             asset: self.document.asset.address,
             model: self.model.clone(),
             identity: commitment::canonical_hash(&self.identity).unwrap(),

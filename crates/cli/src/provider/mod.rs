@@ -94,6 +94,10 @@ impl Provider {
             store.clone(),
             settling.finality,
         )?;
+        let settler = match sale.receiver {
+            Some(receiver) => settler.paying(receiver),
+            None => settler,
+        };
         // A log behind its own anchor is an older copy of the data: going on would fork it.
         if let Some((size, root)) = settler.anchored(&origin).await? {
             store.check_extends(size, root)?;
@@ -112,6 +116,7 @@ impl Provider {
             rpc: settling.rpc,
             faucet,
             provider: keys.wallet.address(),
+            receiver: sale.receiver,
             agent: U256::ZERO,
             receiver_authorizer: keys.wallet.address(),
             withdraw_delay_s: WITHDRAW_DELAY_S,

@@ -215,6 +215,7 @@ fn terms() -> Value {
         version: vouch_core::terms::VERSION,
         domain: domains()[0],
         provider: address_of(&key(0x31)),
+        receiver: None,
         asset: Address::repeat_byte(0x41),
         model: "smollm2-135m".into(),
         identity: B256::repeat_byte(4),

@@ -25,12 +25,12 @@ pub(super) fn price(bundle: &Bundle, _: &Options<'_>) -> Outcome {
 }
 
 pub(super) fn voucher(bundle: &Bundle, _: &Options<'_>) -> Outcome {
-    let Bundle { receipt, channel, voucher, .. } = bundle;
+    let Bundle { receipt, channel, voucher, terms, .. } = bundle;
     // A larger one has the id of another channel: it is cut to 40 bits in the digest.
     ensure(channel.withdraw_delay <= MAX_WITHDRAW_DELAY_S, "the withdraw delay exceeds 40 bits")?;
     let id = channel.id(&receipt.domain);
     ensure(id == receipt.channel, "the receipt is of another channel")?;
-    ensure(channel.receiver == receipt.provider, "the channel pays another than the provider")?;
+    ensure(channel.receiver == terms.pay_to(), "the channel pays another than the terms name")?;
     ensure(channel.payer == receipt.payer, "the channel is another payer's")?;
     ensure(channel.token == receipt.asset, "the channel pays in another asset")?;
     ensure(voucher.voucher.channel_id == id, "the voucher is for another channel")?;

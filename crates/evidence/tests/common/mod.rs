@@ -118,6 +118,7 @@ pub fn terms() -> Terms {
         version: terms::VERSION,
         domain: domain(),
         provider: provider(),
+        receiver: None,
         asset: Address::repeat_byte(0x41),
         model: "smollm2-135m".into(),
         identity: commitment::canonical_hash(&identity()).unwrap(),
