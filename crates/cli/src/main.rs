@@ -8,6 +8,7 @@ mod endpoint;
 mod http;
 mod money;
 mod node;
+mod onchain;
 mod output;
 mod provider;
 mod serve;
@@ -65,6 +66,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Channel(channel) => {
             commands::channel::run(channel, &config, &data_dir, output).await?
+        }
+        Command::Contracts(contracts) => {
+            commands::contracts::run(contracts, &data_dir, output).await?;
         }
         Command::Verify(verify) => {
             return commands::verify::run(&verify, &data_dir, output).await;

@@ -74,6 +74,26 @@ pub struct Enforcers {
     pub nonce: Address,
 }
 
+impl Economy {
+    /// The contracts that others need to know, by name; caveats are named by the mandates that use
+    /// them.
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, Address); 10] {
+        [
+            ("consent", self.consent),
+            ("lineage", self.lineage),
+            ("vault", self.vault),
+            ("contributions", self.contributions),
+            ("parameters", self.parameters),
+            ("votes", self.votes),
+            ("timelock", self.timelock),
+            ("governor", self.governor),
+            ("delegationManager", self.delegation_manager),
+            ("delegator", self.delegator),
+        ]
+    }
+}
+
 /// How the protocol is governed. Part of the governance contracts' init code, so their addresses, and
 /// that of the vault which asks them for the fee, depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use alloy_primitives::{Address, U256};
 use vouch_core::{domain::Domain, log::note::Verifier, terms::LogTerms};
@@ -15,6 +15,8 @@ pub struct Config {
     pub collector: Address,
     /// Where checkpoints are anchored, if anywhere.
     pub anchor: Option<Address>,
+    /// The economy's contracts by name, for its document.
+    pub contracts: BTreeMap<String, Address>,
     /// JSON-RPC address of the settlement chain where the provider runs it.
     pub rpc: Option<String>,
     /// Whether to give test money; on an embedded chain only.

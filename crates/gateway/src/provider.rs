@@ -49,6 +49,7 @@ pub(crate) fn document(config: &Config, models: Vec<String>) -> ProviderDocument
         collector: config.collector,
         asset: config.asset.clone(),
         anchor: config.anchor,
+        contracts: config.contracts.clone(),
         rpc: config.rpc.clone(),
         faucet: config.faucet,
         log: LogKey { origin: config.log.origin.clone(), key: config.log.key.clone() },

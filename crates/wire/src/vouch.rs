@@ -1,5 +1,7 @@
 //! The `vouch` extension of x402 and the documents around it: see `docs/PROTOCOL.md`.
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -127,6 +129,9 @@ pub struct ProviderDocument {
     pub asset: Asset,
     /// The contract that checkpoints are anchored in, where there is one.
     pub anchor: Option<Address>,
+    /// The economy's contracts by name, where the provider works with them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub contracts: BTreeMap<String, Address>,
     /// JSON-RPC address of the settlement chain where the provider runs it itself.
     pub rpc: Option<String>,
     /// Whether `POST /vouch/faucet` gives test money.

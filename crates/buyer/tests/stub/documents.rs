@@ -54,6 +54,7 @@ pub(super) fn provider(
     ProviderDocument {
         version: 1,
         provider: wallet.address(),
+        contracts: std::collections::BTreeMap::new(),
         receiver: None,
         network: format!("eip155:{CHAIN}"),
         settlement: addresses::SETTLEMENT,

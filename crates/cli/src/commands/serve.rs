@@ -1,6 +1,6 @@
 //! `vouch serve`: the gateway against any EVM chain.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use alloy::{
     network::EthereumWallet,
@@ -41,8 +41,14 @@ pub(crate) async fn run(
         anchor: 300 * second,
         ..Schedule::default()
     };
-    let settling =
-        Settling { provider, deployment, rpc: None, finality: FINALITY_BLOCKS, schedule };
+    let settling = Settling {
+        provider,
+        deployment,
+        contracts: BTreeMap::new(),
+        rpc: None,
+        finality: FINALITY_BLOCKS,
+        schedule,
+    };
     let provider = Provider::start(data_dir, keys, settling, &arguments.sale).await?;
     let end = serve::interrupted();
     provider.announce(None, output)?;

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use vouch_contracts::Deployment;
+use alloy::providers::DynProvider;
+use vouch_contracts::{Deployment, Economy, Governance, deploy_economy};
 use vouch_settle::Schedule;
 
 use super::chain;
 use crate::{
     arguments,
     config::Config,
-    node,
+    node, onchain,
     output::Output,
     provider::{Keys, Provider, Settling},
     serve,
@@ -27,9 +28,11 @@ pub(crate) async fn run(
     let listen = arguments.chain_listen.or(config.chain.listen).unwrap_or(chain::DEFAULT_LISTEN);
     let (listener, address) = serve::bind(listen, "--chain-listen").await?;
     let rpc = format!("http://{address}");
+    let economy = economy(&chain.provider(), &keys).await?;
     let settling = Settling {
         provider: chain.provider(),
         deployment: Deployment::genesis(chain.chain_id()),
+        contracts: economy.named().map(|(name, address)| (name.to_owned(), address)).into(),
         rpc: Some(rpc.clone()),
         finality: 0,
         schedule: Schedule::default(),
@@ -44,4 +47,11 @@ pub(crate) async fn run(
     chain.close()?;
     output.line("ended");
     Ok(())
+}
+
+/// The economy's contracts, deployed once; the provider's key holds the votes.
+async fn economy(chain: &DynProvider, keys: &Keys) -> anyhow::Result<Economy> {
+    let from = keys.wallet.address();
+    let signing = onchain::signer(chain, &keys.wallet)?;
+    Ok(deploy_economy(&signing, from, &Governance::development(from)).await?)
 }

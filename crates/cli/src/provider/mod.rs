@@ -3,10 +3,10 @@
 pub(crate) mod models;
 mod settlement;
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
 use alloy::providers::DynProvider;
-use alloy_primitives::U256;
+use alloy_primitives::{Address, U256};
 use anyhow::Context;
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch};
@@ -55,6 +55,8 @@ impl Keys {
 pub(crate) struct Settling {
     pub(crate) provider: DynProvider,
     pub(crate) deployment: Deployment,
+    /// The economy's contracts by name, where they stand.
+    pub(crate) contracts: BTreeMap<String, Address>,
     /// The chain's address for buyers, where the provider runs it.
     pub(crate) rpc: Option<String>,
     /// Blocks until a deposit counts.
@@ -113,6 +115,7 @@ impl Provider {
             domain,
             collector: deployment.collector,
             anchor: Some(deployment.anchor),
+            contracts: settling.contracts,
             rpc: settling.rpc,
             faucet,
             provider: keys.wallet.address(),

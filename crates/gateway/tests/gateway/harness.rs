@@ -209,6 +209,7 @@ fn config(limits: Limits) -> Config {
         rpc: None,
         faucet: true,
         provider: provider(),
+        contracts: std::collections::BTreeMap::new(),
         receiver: None,
         agent: U256::ZERO,
         receiver_authorizer: provider(),
