@@ -120,9 +120,7 @@ contract ConsentRegistryTest is ConsentFixture {
         grant.dataset = keccak256("never published");
         grant.owner = owner;
         vm.prank(owner);
-        vm.expectRevert(
-            abi.encodeWithSelector(ConsentRegistry.UnknownDataset.selector, grant.dataset, owner)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ConsentRegistry.UnknownDataset.selector, grant.dataset, owner));
         registry.grant(grant, "");
         vm.expectRevert(ConsentRegistry.EmptyRoot.selector);
         registry.publish(0, 0);

@@ -98,9 +98,7 @@ contract ContributionRootTest is ContributionFixture {
         contributions.finalise(series);
         (,,,,,, bytes32 root,,,) = contributions.seriesOf(series);
         vm.assertEq(root, bytes32(0), "not final while it is challenged");
-        vm.expectRevert(
-            abi.encodeWithSelector(ContributionRoot.DeadlineOpen.selector, START + WINDOW)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ContributionRoot.DeadlineOpen.selector, START + WINDOW));
         contributions.enforce(series);
         vm.warp(START + WINDOW + 1);
         contributions.enforce(series);
@@ -239,9 +237,7 @@ contract ContributionRootTest is ContributionFixture {
         contributions.challenge(series);
         vm.warp(START + 4 * WINDOW + 1);
         vm.prank(ARBITER);
-        vm.expectRevert(
-            abi.encodeWithSelector(ContributionRoot.DeadlinePassed.selector, START + 4 * WINDOW)
-        );
+        vm.expectRevert(abi.encodeWithSelector(ContributionRoot.DeadlinePassed.selector, START + 4 * WINDOW));
         contributions.resolve(series, false);
         contributions.enforce(series);
         vm.assertEq(contributions.credits(address(dollar), CHALLENGER), BOND, "the challenger's own");
@@ -277,9 +273,7 @@ contract ContributionRootTest is ContributionFixture {
             bytes32[] memory path = proof(list, i);
             if (amounts[i] > total - paid) {
                 vm.expectRevert(
-                    abi.encodeWithSelector(
-                        ContributionRoot.TotalExceeded.selector, amounts[i], total - paid
-                    )
+                    abi.encodeWithSelector(ContributionRoot.TotalExceeded.selector, amounts[i], total - paid)
                 );
                 contributions.claim(series, list[i].account, amounts[i], list[i].sequence, path);
             } else {

@@ -88,8 +88,7 @@ contract LineageRegistryTest is LineageFixture {
         (bytes32 left, bytes32 right) = (root(1), root(2));
         uint256 ancestors = 0;
         for (uint256 i = 1; ancestors * 2 + 2 <= registry.MAX_ANCESTORS(); ++i) {
-            (left, right) =
-                (child(i * 2 + 1, left, 1, right, 1), child(i * 2 + 2, left, 1, right, 1));
+            (left, right) = (child(i * 2 + 1, left, 1, right, 1), child(i * 2 + 2, left, 1, right, 1));
             ancestors = ancestors * 2 + 2;
         }
         (,,,, uint16 kept) = registry.nodes(left);
@@ -98,9 +97,7 @@ contract LineageRegistryTest is LineageFixture {
         uint16[] memory shares = new uint16[](2);
         (parents[0], parents[1]) = left < right ? (left, right) : (right, left);
         (shares[0], shares[1]) = (1, 1);
-        vm.expectRevert(
-            abi.encodeWithSelector(LineageRegistry.TooManyAncestors.selector, ancestors * 2 + 2)
-        );
+        vm.expectRevert(abi.encodeWithSelector(LineageRegistry.TooManyAncestors.selector, ancestors * 2 + 2));
         registry.register(2, 0, parents, shares);
     }
 }

@@ -71,8 +71,7 @@ abstract contract ContributionFixture {
 
     function claim(Leaf[] memory leaves, uint256 index) internal returns (uint256) {
         Leaf memory leaf = leaves[index];
-        return
-            contributions.claim(series, leaf.account, leaf.cumulative, leaf.sequence, proof(leaves, index));
+        return contributions.claim(series, leaf.account, leaf.cumulative, leaf.sequence, proof(leaves, index));
     }
 
     /// @dev A data-use receipt of the publisher for an account; `cumulative` all credited so far.
@@ -87,9 +86,8 @@ abstract contract ContributionFixture {
         made.kind = Promised.DATA_USE;
         made.provider = publisher;
         made.payer = account;
-        made.channel = keccak256(
-            abi.encodePacked("vouch data use", made.chain, SETTLEMENT, publisher, account)
-        );
+        made.channel =
+            keccak256(abi.encodePacked("vouch data use", made.chain, SETTLEMENT, publisher, account));
         made.sequence = sequence;
         made.charge = 1;
         made.cumulative = cumulative;

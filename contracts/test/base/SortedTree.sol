@@ -23,8 +23,7 @@ library SortedTree {
     function above(bytes32[] memory level) private pure returns (bytes32[] memory next) {
         next = new bytes32[]((level.length + 1) / 2);
         for (uint256 i = 0; i < next.length; ++i) {
-            (bytes32 a, bytes32 b) =
-                (level[2 * i], 2 * i + 1 < level.length ? level[2 * i + 1] : bytes32(0));
+            (bytes32 a, bytes32 b) = (level[2 * i], 2 * i + 1 < level.length ? level[2 * i + 1] : bytes32(0));
             next[i] = b == 0 ? a : keccak256(a < b ? abi.encodePacked(a, b) : abi.encodePacked(b, a));
         }
     }
