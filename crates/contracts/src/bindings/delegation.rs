@@ -16,7 +16,7 @@ sol! {
             address delegate;
             address delegator;
             bytes32 authority;
-            Caveat[] caveats;
+            DelegationManager.Caveat[] caveats;
             uint256 salt;
             bytes signature;
         }
