@@ -104,7 +104,7 @@ impl Runner {
         self.stream.resize(places.len() * width, 0.0);
         self.query_key_value.resize(places.len() * 3 * width, 0.0);
         self.attended.resize(places.len() * width, 0.0);
-        self.advance(&places, None, self.model.weights.layers.first().is_some().then_some(0));
+        self.advance(&places, None, Some(0));
         for index in 0..self.model.config.layers {
             self.attend(texts);
             let next = (index + 1 < self.model.config.layers).then_some(index + 1);
@@ -255,7 +255,7 @@ impl Model {
 
     fn add_norm(&self, row: &mut [f32], terms: &[f32], norm: &Norm) {
         let epsilon = self.config.norm_epsilon;
-        (self.kernels.add_norm)(row, terms, &norm.weight, &norm.bias, epsilon);
+        (self.kernels.add_norm)(row, terms, (&norm.weight, &norm.bias), epsilon);
     }
 }
 

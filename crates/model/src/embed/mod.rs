@@ -52,6 +52,53 @@ const MAX_CONFIG_BYTES: u64 = 64 << 20;
 /// Longest card that is read for the licence in it.
 const MAX_CARD_BYTES: u64 = 1 << 20;
 
+/// Whatever turns token ids into vectors. Shared by all requests; every method may be called at
+/// once from many threads, and may block for as long as it computes.
+pub trait Embed: Send + Sync + std::fmt::Debug {
+    /// What runs: its hash is the model's identity in receipts.
+    fn entry(&self) -> &ModelEntry;
+
+    /// Numbers in a vector.
+    fn dimensions(&self) -> usize;
+
+    /// The ids of a text, those around it included.
+    fn encode(&self, text: &str) -> Vec<u32>;
+
+    /// Checks ids that a caller gives instead of text.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where there are none, too many, or one outside the vocabulary.
+    fn check_ids(&self, ids: &[u32]) -> Result<(), Error>;
+
+    /// One vector for each text's ids.
+    ///
+    /// # Errors
+    /// As [`Embed::check_ids`].
+    fn embed_ids(&self, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, Error>;
+}
+
+impl Embed for Embedder {
+    fn entry(&self) -> &ModelEntry {
+        self.entry()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.dimensions()
+    }
+
+    fn encode(&self, text: &str) -> Vec<u32> {
+        self.tokenizer.encode(text)
+    }
+
+    fn check_ids(&self, ids: &[u32]) -> Result<(), Error> {
+        self.tokenizer.check(ids)
+    }
+
+    fn embed_ids(&self, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, Error> {
+        self.embed_ids(texts)
+    }
+}
+
 /// An embedding model in memory, with the threads that compute it. Shared by all requests, of which
 /// one is computed at a time.
 #[derive(Debug)]

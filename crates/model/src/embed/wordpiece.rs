@@ -1,6 +1,6 @@
 //! Turns text into ids by WordPiece, as BERT's uncased models have it, equal to crate `tokenizers`.
 //!
-//! Written here because the crate brings some sixty others and its Unicode tables; a word is
+//! Written here because the crate brings many others and its own Unicode tables; a word is
 //! looked up by its longest known beginning, then the rest by its longest continuation (`##`).
 //! A text is read only as far as its ids are kept, so no text can take long.
 
@@ -14,7 +14,8 @@ use super::unicode::{Piece, clean};
 use crate::Error;
 
 const MAX_TOKENS: usize = 1 << 20;
-const MAX_TOKEN_BYTES: usize = 4096;
+const MAX_TOKEN_BYTES: usize = 256;
+const MAX_WORD_CHARS: u32 = 256;
 const MAX_JSON_BYTES: usize = 64 << 20;
 /// How the ids of text are determined, apart from the vocabulary: this module and its tables.
 const MODEL: &str = "wordpiece-bert-uncased/1";
@@ -281,7 +282,7 @@ impl WordPieceSpec {
             return Err(refuse("has a special token whose name does not begin with [".into()));
         }
         if !(3..=1 << 16).contains(&self.max_tokens)
-            || !(1..=1 << 16).contains(&self.max_word_chars)
+            || !(1..=MAX_WORD_CHARS).contains(&self.max_word_chars)
         {
             return Err(refuse("has limits that make no sense".into()));
         }

@@ -26,9 +26,9 @@ static KERNELS: Kernels = Kernels {
         // SAFETY: reachable only through `kernels()`, which has detected avx2.
         unsafe { matmul(matrix, input, bias, out) }
     },
-    add_norm: |row, terms, weight, bias, epsilon| {
+    add_norm: |row, terms, norm, epsilon| {
         // SAFETY: as above.
-        unsafe { add_norm(row, terms, weight, bias, epsilon) }
+        unsafe { add_norm(row, terms, norm, epsilon) }
     },
     gelu: |values| {
         // SAFETY: as above.
@@ -72,7 +72,8 @@ fn sweep<const N: usize>(
 ) {
     let mut acc = [[_mm256_setzero_ps(); 2]; N];
     for (weights, values) in panel.iter().zip(tile.as_chunks::<N>().0) {
-        let [first, second] = load(weights);
+        let halves = weights.as_chunks().0;
+        let (first, second) = (load(&halves[0]), load(&halves[1]));
         for (acc, value) in acc.iter_mut().zip(values) {
             let value = _mm256_set1_ps(*value);
             acc[0] = _mm256_add_ps(acc[0], _mm256_mul_ps(first, value));
@@ -80,19 +81,22 @@ fn sweep<const N: usize>(
         }
     }
     if let Some(bias) = bias {
-        let [first, second] = load(bias);
+        let halves = bias.as_chunks().0;
+        let (first, second) = (load(&halves[0]), load(&halves[1]));
         for acc in &mut acc {
             *acc = [_mm256_add_ps(acc[0], first), _mm256_add_ps(acc[1], second)];
         }
     }
     for (token, acc) in acc.into_iter().enumerate() {
-        store(&mut out[token * width..].as_chunks_mut().0[0], acc);
+        let halves = out[token * width..][..ROWS].as_chunks_mut().0;
+        store(&mut halves[0], acc[0]);
+        store(&mut halves[1], acc[1]);
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn add_norm(row: &mut [f32], terms: &[f32], weight: &[f32], bias: &[f32], epsilon: f32) {
-    scalar::add_norm(row, terms, weight, bias, epsilon); // inlined here and compiled with wider vectors
+fn add_norm(row: &mut [f32], terms: &[f32], norm: (&[f32], &[f32]), epsilon: f32) {
+    scalar::add_norm(row, terms, norm, epsilon); // inlined here and compiled with wider vectors
 }
 
 #[target_feature(enable = "avx2")]
@@ -102,17 +106,14 @@ fn gelu(values: &mut [f32]) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load(floats: &[f32; ROWS]) -> [__m256; 2] {
-    // SAFETY: the array is 64 readable bytes; the loads need no alignment.
-    unsafe { [_mm256_loadu_ps(floats.as_ptr()), _mm256_loadu_ps(floats.as_ptr().add(8))] }
+fn load(floats: &[f32; 8]) -> __m256 {
+    // SAFETY: the array is 32 readable bytes; the load needs no alignment.
+    unsafe { _mm256_loadu_ps(floats.as_ptr()) }
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn store(floats: &mut [f32; ROWS], vectors: [__m256; 2]) {
-    // SAFETY: the array is 64 writable bytes; the stores need no alignment.
-    unsafe {
-        _mm256_storeu_ps(floats.as_mut_ptr(), vectors[0]);
-        _mm256_storeu_ps(floats.as_mut_ptr().add(8), vectors[1]);
-    }
+fn store(floats: &mut [f32; 8], vector: __m256) {
+    // SAFETY: the array is 32 writable bytes; the store needs no alignment.
+    unsafe { _mm256_storeu_ps(floats.as_mut_ptr(), vector) }
 }

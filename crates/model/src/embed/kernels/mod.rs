@@ -96,6 +96,8 @@ impl Tiles {
     }
 }
 
+type AddNorm = fn(&mut [f32], &[f32], (&[f32], &[f32]), f32);
+
 /// One implementation of every operation.
 #[derive(Debug)]
 pub(super) struct Kernels {
@@ -103,8 +105,8 @@ pub(super) struct Kernels {
     /// `out[token][row] = sum over columns of matrix * token, + bias[row]` where there is one;
     /// `out` has rows of [`Panels::width`].
     pub(super) matmul: fn(&Panels, &Tiles, Option<&[f32]>, &mut [f32]),
-    /// `row = norm(row + terms)`: `(row, terms, weight, bias, epsilon)`.
-    pub(super) add_norm: fn(&mut [f32], &[f32], &[f32], &[f32], f32),
+    /// `row = norm(row + terms)`: `(row, terms, (weight, bias), epsilon)`.
+    pub(super) add_norm: AddNorm,
     /// GELU, in place.
     pub(super) gelu: fn(&mut [f32]),
     /// Replaces scores by `exp(score - max)`, exactly 0 for -inf, and returns their sum.

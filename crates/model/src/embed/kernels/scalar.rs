@@ -27,7 +27,12 @@ fn matmul(matrix: &Panels, input: &Tiles, bias: Option<&[f32]>, out: &mut [f32])
 }
 
 #[inline(always)]
-pub(super) fn add_norm(row: &mut [f32], terms: &[f32], weight: &[f32], bias: &[f32], epsilon: f32) {
+pub(super) fn add_norm(
+    row: &mut [f32],
+    terms: &[f32],
+    (weight, bias): (&[f32], &[f32]),
+    epsilon: f32,
+) {
     let mut sums = [0f32; 8];
     for (row, terms) in row.as_chunks_mut::<8>().0.iter_mut().zip(terms.as_chunks::<8>().0) {
         for ((x, term), sum) in row.iter_mut().zip(terms).zip(&mut sums) {

@@ -52,7 +52,7 @@ proptest! {
         let [row, terms, weight, bias] = std::array::from_fn(|_| floats(&mut seed, count));
         let [scalar, vector] = both().map(|kernels| {
             let (mut normed, mut gelu, mut scores) = (row.clone(), terms.clone(), weight.clone());
-            (kernels.add_norm)(&mut normed, &terms, &weight, &bias, 1e-12);
+            (kernels.add_norm)(&mut normed, &terms, (&weight, &bias), 1e-12);
             (kernels.gelu)(&mut gelu);
             scores[count - 3..].fill(f32::NEG_INFINITY);
             let total = (kernels.softmax)(&mut scores);
