@@ -123,7 +123,8 @@ impl Buyer {
 
     async fn cheapest(&self) -> Result<String, Error> {
         let models = self.models().await;
-        let cheapest = models.into_iter().min_by_key(|(_, (_, info))| info.terms.prices.output);
+        let answering = models.into_iter().filter(|(_, (_, info))| !info.embeddings);
+        let cheapest = answering.min_by_key(|(_, (_, info))| info.terms.prices.output);
         cheapest.map(|(name, _)| name).ok_or_else(|| Error::NoModel {
             model: "any".into(),
             why: "no provider was reached that sells one at acceptable terms".into(),

@@ -8,10 +8,9 @@ use vouch_core::{
     bundle::{Bundle, LogProof},
 };
 use vouch_evidence::{LinkName, Options, Report, verify};
-use vouch_model::tokenizer::Tokenizer;
 
 use crate::{
-    Buyer, Error, Misconduct, chain,
+    AnyTokenizer, Buyer, Error, Misconduct, chain,
     recount::Recount,
     seller::Seller,
     state::{Entry, Record},
@@ -200,7 +199,7 @@ impl Buyer {
         &self,
         seller: &Seller,
         bundle: &Bundle,
-        tokenizer: Option<&Tokenizer>,
+        tokenizer: Option<&AnyTokenizer>,
     ) -> Report {
         let recount = tokenizer.map(|t| Recount::new(t, &bundle.response));
         let mut require = vec![LinkName::Authorization, LinkName::Promise];

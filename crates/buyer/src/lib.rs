@@ -53,7 +53,7 @@ pub use connect::Connect;
 pub use error::{Error, Misconduct};
 pub use follow::Followed;
 pub use policy::{Clock, Policy, system_clock};
-pub use recount::Recount;
+pub use recount::{AnyTokenizer, Recount};
 pub use seller::tokenizer_path;
 pub use state::Phase;
 pub use status::{ChannelStatus, ReceiptStatus, Spending, Status};

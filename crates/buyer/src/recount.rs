@@ -1,13 +1,53 @@
 //! Whether token ids are the text that was given for them.
 
+use alloy_primitives::B256;
+use serde::Deserialize;
 use serde_json::Value;
 use vouch_evidence::Detokenizer;
-use vouch_model::tokenizer::Tokenizer;
+use vouch_model::{Error, embed::WordPiece, tokenizer::Tokenizer};
+use vouch_wire::openai::EmbeddingsInput;
+
+/// A tokenizer of any kind that a model's identity may name.
+#[derive(Debug)]
+pub enum AnyTokenizer {
+    /// Of a model that answers with text.
+    Text(Box<Tokenizer>),
+    /// Of a model that answers with vectors.
+    Vectors(Box<WordPiece>),
+}
+
+impl AnyTokenizer {
+    /// Builds the tokenizer from its JSON form, as a provider publishes it. The bytes are foreign:
+    /// compare [`AnyTokenizer::hash`] with the one in the model's identity.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] where the bytes are of no known form or contradict themselves.
+    pub fn from_spec(json: &[u8]) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Kind {
+            model: String,
+        }
+        let kind = serde_json::from_slice::<Kind>(json);
+        if kind.is_ok_and(|kind| kind.model.starts_with("wordpiece")) {
+            return WordPiece::from_spec(json).map(Box::new).map(Self::Vectors);
+        }
+        Tokenizer::from_spec(json).map(Box::new).map(Self::Text)
+    }
+
+    /// The tokenizer's identity.
+    #[must_use]
+    pub fn hash(&self) -> B256 {
+        match self {
+            Self::Text(tokenizer) => tokenizer.hash(),
+            Self::Vectors(tokenizer) => tokenizer.hash(),
+        }
+    }
+}
 
 /// A tokenizer with the answer that it is to be held against.
 #[derive(Debug)]
 pub struct Recount<'a> {
-    tokenizer: &'a Tokenizer,
+    tokenizer: &'a AnyTokenizer,
     /// What the response says.
     said: Option<&'a str>,
     /// Whether the answer broke off before its end.
@@ -15,9 +55,9 @@ pub struct Recount<'a> {
 }
 
 impl<'a> Recount<'a> {
-    /// Holds a tokenizer against a response, OpenAI's object with its one choice.
+    /// Holds a tokenizer against a response: OpenAI's object with its one choice, or with vectors.
     #[must_use]
-    pub fn new(tokenizer: &'a Tokenizer, response: &'a Value) -> Self {
+    pub fn new(tokenizer: &'a AnyTokenizer, response: &'a Value) -> Self {
         let choice = response.pointer("/choices/0");
         let said = choice.and_then(|choice| {
             choice.pointer("/message/content").or_else(|| choice.get("text"))?.as_str()
@@ -29,13 +69,16 @@ impl<'a> Recount<'a> {
 
 impl Detokenizer for Recount<'_> {
     fn text(&self, ids: &[u32], request: &Value) -> Result<String, String> {
+        let AnyTokenizer::Text(tokenizer) = self.tokenizer else {
+            return Err("a tokenizer for vectors decodes no text".into());
+        };
         let mut bytes = Vec::new();
         for id in ids {
-            if !self.tokenizer.contains(*id) {
+            if !tokenizer.contains(*id) {
                 return Err(format!("{id} is not in the vocabulary"));
             }
-            if !self.tokenizer.is_control(*id) {
-                bytes.extend_from_slice(self.tokenizer.token_bytes(*id));
+            if !tokenizer.is_control(*id) {
+                bytes.extend_from_slice(tokenizer.token_bytes(*id));
             }
         }
         let stops = stops(request);
@@ -52,6 +95,13 @@ impl Detokenizer for Recount<'_> {
             }
             _ => Ok(text),
         }
+    }
+
+    /// Of texts that became vectors; a chat's template is not applied here.
+    fn input_ids(&self, _resource: &str, request: &Value) -> Option<Vec<u32>> {
+        let AnyTokenizer::Vectors(tokenizer) = self.tokenizer else { return None };
+        let input = EmbeddingsInput::deserialize(request.get("input")?).ok()?;
+        Some(input.ids(|text| tokenizer.encode(text)).concat())
     }
 }
 

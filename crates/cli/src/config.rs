@@ -41,6 +41,8 @@ pub(crate) struct ProviderConfig {
     pub(crate) model: Option<String>,
     pub(crate) upstream: Option<String>,
     pub(crate) upstream_model: Option<String>,
+    pub(crate) embedding_model: Option<String>,
+    pub(crate) price_embedding: Option<Dollars>,
     pub(crate) price_input: Option<Dollars>,
     pub(crate) price_output: Option<Dollars>,
     pub(crate) quantum: Option<u32>,
@@ -84,6 +86,8 @@ impl Config {
             sale.upstream.clone_from(&file.upstream);
         }
         sale.upstream_model = sale.upstream_model.take().or_else(|| file.upstream_model.clone());
+        sale.embedding_model = sale.embedding_model.take().or_else(|| file.embedding_model.clone());
+        sale.price_embedding = sale.price_embedding.or(file.price_embedding);
         sale.price_input = sale.price_input.or(file.price_input);
         sale.price_output = sale.price_output.or(file.price_output);
         sale.quantum = sale.quantum.or(file.quantum);

@@ -5,13 +5,17 @@ use std::path::Path;
 use alloy_primitives::B256;
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use vouch_buyer::{Recount, tokenizer_path};
+use vouch_buyer::{AnyTokenizer, Recount, tokenizer_path};
 use vouch_core::bundle::Bundle;
-use vouch_model::{gguf::Gguf, tokenizer::Tokenizer};
+use vouch_model::{
+    embed::{Embedder, is_embedding_model},
+    gguf::Gguf,
+    tokenizer::Tokenizer,
+};
 
 /// The tokenizer that a bundle's model identity names.
 #[derive(Debug)]
-pub(crate) struct Held(Tokenizer);
+pub(crate) struct Held(AnyTokenizer);
 
 impl Held {
     pub(crate) fn recount<'a>(&'a self, bundle: &'a Bundle) -> Recount<'a> {
@@ -27,14 +31,20 @@ fn named(bundle: &Bundle) -> Option<B256> {
 pub(crate) fn kept(data_dir: &Path, bundle: &Bundle) -> Option<Held> {
     let hash = named(bundle)?;
     let json = std::fs::read(tokenizer_path(&data_dir.join("buyer"), &hash)).ok()?;
-    let tokenizer = Tokenizer::from_spec(&json).ok()?;
+    let tokenizer = AnyTokenizer::from_spec(&json).ok()?;
     (tokenizer.hash() == hash).then_some(Held(tokenizer))
 }
 
-/// The one in a model's file.
+/// The one in a model's file or directory.
 pub(crate) fn of_model(file: &Path, bundle: &Bundle) -> anyhow::Result<Held> {
     let hash = named(bundle).context("the bundle's model identity names no tokenizer")?;
-    let tokenizer = Tokenizer::from_gguf(&Gguf::open(file)?)?;
+    let tokenizer = match is_embedding_model(file) {
+        true => {
+            let spec = Embedder::open(file, 1)?.tokenizer().spec().to_json()?;
+            AnyTokenizer::from_spec(&spec)?
+        }
+        false => AnyTokenizer::Text(Box::new(Tokenizer::from_gguf(&Gguf::open(file)?)?)),
+    };
     ensure!(
         tokenizer.hash() == hash,
         "{} has another tokenizer than the model that the bundle names",

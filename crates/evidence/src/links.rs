@@ -6,6 +6,7 @@ use crate::{Link, LinkName, Options, Status};
 
 pub(crate) mod anchor;
 mod answer;
+mod embeddings;
 mod log;
 mod payment;
 mod tokens;

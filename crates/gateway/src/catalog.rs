@@ -9,7 +9,7 @@ use vouch_core::{
     receipt::Tier,
     terms::{self, Terms},
 };
-use vouch_model::Engine;
+use vouch_model::{Engine, embed::Embed, entry::ModelEntry};
 use vouch_wire::{
     openai::{Model as ListedModel, ModelList},
     vouch::ModelInfo,
@@ -23,11 +23,29 @@ pub struct ModelConfig {
     /// What callers ask for.
     pub name: String,
     /// What answers.
-    pub engine: Arc<dyn Engine>,
+    pub engine: ModelEngine,
     /// What it costs. Cached input must not cost more than input, which is what is reserved.
     pub prices: Prices,
     /// Served to buyers, who recount with it; `None` where the engine has no ids.
     pub tokenizer: Option<TokenizerDocument>,
+}
+
+/// What answers: with text, or with vectors.
+#[derive(Debug, Clone)]
+pub enum ModelEngine {
+    /// Answers chats and completions.
+    Generator(Arc<dyn Engine>),
+    /// Answers with embeddings.
+    Embedder(Arc<dyn Embed>),
+}
+
+impl ModelEngine {
+    fn entry(&self) -> &ModelEntry {
+        match self {
+            Self::Generator(engine) => engine.entry(),
+            Self::Embedder(engine) => engine.entry(),
+        }
+    }
 }
 
 /// A tokenizer as buyers fetch it.
@@ -43,7 +61,7 @@ pub struct TokenizerDocument {
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) name: String,
-    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) engine: ModelEngine,
     pub(crate) prices: Prices,
     pub(crate) terms: Terms,
     pub(crate) terms_hash: B256,
@@ -160,6 +178,7 @@ impl Model {
                 identity: self.identity,
                 terms: self.terms.clone(),
                 terms_hash: self.terms_hash,
+                embeddings: matches!(self.engine, ModelEngine::Embedder(_)),
             }),
         }
     }

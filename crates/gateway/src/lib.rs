@@ -48,7 +48,7 @@ mod stalling;
 mod wakers;
 mod work;
 
-pub use catalog::{ModelConfig, TokenizerDocument};
+pub use catalog::{ModelConfig, ModelEngine, TokenizerDocument};
 pub use config::{Config, Limits};
 pub use error::SetupError;
 pub use server::Gateway;

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use vouch_core::money::Usage;
-use vouch_model::{GenerateRequest, Prompt, Sampling};
+use vouch_model::{Engine, GenerateRequest, Prompt, Sampling, embed::Embed};
 use vouch_store::ChannelView;
 use vouch_wire::{
-    openai::{CompletionPrompt, Endpoint, Request},
+    openai::{CompletionPrompt, EmbeddingsRequest, EncodingFormat, Endpoint, Request},
     vouch::{OfferInfo, VERSION},
     x402::{self, ChannelState, Extensions, Extra, Offer, PaymentRequired, Resource, VoucherState},
 };
 
 use crate::{
     app::App,
-    catalog::Model,
+    catalog::{Model, ModelEngine},
     error::{Refusal, quoted},
 };
 
@@ -23,12 +23,15 @@ const PAYMENT_TIMEOUT_S: u64 = 300;
 /// Longer prompts are counted on a thread where blocking is allowed.
 const INLINE_COUNT_BYTES: usize = 4096;
 
+/// The most tokens of one embeddings request: half a minute of a small machine's work, which is not
+/// broken off when its caller leaves.
+const MAX_EMBEDDING_TOKENS: usize = 1 << 16;
+
 /// A request that was read, counted and priced.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) endpoint: Endpoint,
     pub(crate) model: Arc<Model>,
-    pub(crate) generate: GenerateRequest,
     /// Hash of the sampling settings, for the receipt.
     pub(crate) sampling: B256,
     pub(crate) seed: Option<i64>,
@@ -36,23 +39,58 @@ pub(crate) struct Asked {
     pub(crate) include_usage: bool,
     /// Tokens of the input; where the engine cannot say exactly, an upper bound.
     pub(crate) input_tokens: u32,
+    /// The most tokens of the answer.
+    pub(crate) max_tokens: u32,
     /// The most that the call can cost.
     pub(crate) max_price: u128,
 }
 
+/// What is to be done, and by what.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Generate(Arc<dyn Engine>, Box<GenerateRequest>),
+    Embed(Embedding),
+}
+
+/// Texts to embed.
+#[derive(Debug)]
+pub(crate) struct Embedding {
+    pub(crate) engine: Arc<dyn Embed>,
+    /// The ids of each text.
+    pub(crate) ids: Vec<Vec<u32>>,
+    pub(crate) format: EncodingFormat,
+}
+
 impl Asked {
     /// Reads and prices a body.
-    pub(crate) async fn read(app: &App, endpoint: Endpoint, body: &[u8]) -> Result<Self, Refusal> {
+    pub(crate) async fn read(
+        app: &App,
+        endpoint: Endpoint,
+        body: &[u8],
+    ) -> Result<(Self, Task), Refusal> {
+        match endpoint {
+            Endpoint::Chat | Endpoint::Completions => Self::generation(app, endpoint, body).await,
+            Endpoint::Embeddings => Self::embedding(app, body).await,
+        }
+    }
+
+    async fn generation(
+        app: &App,
+        endpoint: Endpoint,
+        body: &[u8],
+    ) -> Result<(Self, Task), Refusal> {
         let mut request = Request::parse(endpoint, body).map_err(Refusal::Request)?;
-        let Some(model) = app.catalog.get(&request.model) else {
-            let names = app.catalog.names().collect::<Vec<_>>().join(", ");
-            return Err(Refusal::ModelNotFound { asked: quoted(&request.model), names });
+        let model = model(app, &request.model)?;
+        let ModelEngine::Generator(engine) = &model.engine else {
+            let why = "gives vectors, not text: ask it at /v1/embeddings";
+            return Err(wrong_model(why));
         };
-        let model = Arc::clone(model);
+        let engine = Arc::clone(engine);
         let prompt = prompt(&mut request);
-        let (prompt, input_tokens) = count(&model, prompt, body.len()).await?;
+        let (prompt, input_tokens) = count(&engine, prompt, body.len()).await?;
         let default = app.config.limits.default_max_tokens;
-        let max_tokens = max_tokens(&model, input_tokens, request.max_tokens(), default)?;
+        let context = engine.context_tokens();
+        let max_tokens = max_tokens(context, input_tokens, request.max_tokens(), default)?;
         let generate = GenerateRequest {
             prompt,
             max_tokens,
@@ -65,15 +103,59 @@ impl Asked {
             endpoint,
             model,
             sampling: generate.sampling.hash().map_err(Refusal::Engine)?,
-            generate,
             seed: request.seed,
             stream: request.stream(),
             include_usage: request.include_usage(),
             input_tokens,
+            max_tokens,
             max_price: 0,
         };
         asked.max_price = asked.price_of(max_tokens)?;
-        Ok(asked)
+        Ok((asked, Task::Generate(engine, Box::new(generate))))
+    }
+
+    async fn embedding(app: &App, body: &[u8]) -> Result<(Self, Task), Refusal> {
+        let request = EmbeddingsRequest::parse(body).map_err(Refusal::Request)?;
+        let model = model(app, &request.model)?;
+        let ModelEngine::Embedder(engine) = &model.engine else {
+            let why = "gives text, not vectors: ask it at /v1/chat/completions";
+            return Err(wrong_model(why));
+        };
+        let engine = Arc::clone(engine);
+        request.check_dimensions(engine.dimensions()).map_err(Refusal::Request)?;
+        let format = request.encoding_format();
+        let encoder = Arc::clone(&engine);
+        let encode = move || {
+            let ids = request.input.ids(|text| encoder.encode(text));
+            ids.iter().try_for_each(|ids| encoder.check_ids(ids)).map(|()| ids)
+        };
+        let ids = match body.len() <= INLINE_COUNT_BYTES {
+            true => encode(),
+            false => tokio::task::spawn_blocking(encode).await.map_err(|_| Refusal::Lost)?,
+        };
+        let ids = ids.map_err(Refusal::Engine)?;
+        let tokens = ids.iter().map(Vec::len).sum::<usize>();
+        if tokens > MAX_EMBEDDING_TOKENS {
+            return Err(Refusal::Request(vouch_wire::Error::Param {
+                param: "input",
+                why: format!(
+                    "has {tokens} tokens: send at most {MAX_EMBEDDING_TOKENS} in a request"
+                ),
+            }));
+        }
+        let mut asked = Self {
+            endpoint: Endpoint::Embeddings,
+            model,
+            sampling: B256::ZERO,
+            seed: None,
+            stream: false,
+            include_usage: false,
+            input_tokens: tokens as u32,
+            max_tokens: 0,
+            max_price: 0,
+        };
+        asked.max_price = asked.price_of(0)?;
+        Ok((asked, Task::Embed(Embedding { engine, ids, format })))
     }
 
     /// The price of the input and this much output.
@@ -103,16 +185,27 @@ fn prompt(request: &mut Request) -> Prompt {
     }
 }
 
+fn model(app: &App, name: &str) -> Result<Arc<Model>, Refusal> {
+    app.catalog.get(name).map(Arc::clone).ok_or_else(|| {
+        let names = app.catalog.names().collect::<Vec<_>>().join(", ");
+        Refusal::ModelNotFound { asked: quoted(name), names }
+    })
+}
+
+fn wrong_model(why: &str) -> Refusal {
+    Refusal::Request(vouch_wire::Error::Param { param: "model", why: why.into() })
+}
+
 async fn count(
-    model: &Arc<Model>,
+    engine: &Arc<dyn Engine>,
     prompt: Prompt,
     body_bytes: usize,
 ) -> Result<(Prompt, u32), Refusal> {
     if body_bytes <= INLINE_COUNT_BYTES {
-        let counted = model.engine.count_input(&prompt).map_err(Refusal::Engine)?;
+        let counted = engine.count_input(&prompt).map_err(Refusal::Engine)?;
         return Ok((prompt, counted.tokens));
     }
-    let engine = Arc::clone(&model.engine);
+    let engine = Arc::clone(engine);
     let counting = tokio::task::spawn_blocking(move || {
         let counted = engine.count_input(&prompt);
         (prompt, counted)
@@ -121,8 +214,7 @@ async fn count(
     Ok((prompt, counted.map_err(Refusal::Engine)?.tokens))
 }
 
-fn max_tokens(model: &Model, input: u32, asked: Option<u32>, default: u32) -> Result<u32, Refusal> {
-    let context = model.engine.context_tokens();
+fn max_tokens(context: u32, input: u32, asked: Option<u32>, default: u32) -> Result<u32, Refusal> {
     let room = context.saturating_sub(input);
     match asked {
         Some(max_tokens) if max_tokens <= room => Ok(max_tokens),

@@ -37,6 +37,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/models", get(provider::models))
         .route(Endpoint::Chat.path(), get(chat).post(chat))
         .route(Endpoint::Completions.path(), get(completions).post(completions))
+        .route(Endpoint::Embeddings.path(), get(embeddings).post(embeddings))
         .route("/vouch/vouchers", post(provider::vouchers))
         .route("/vouch/models/{identity}", get(provider::identity))
         .route("/vouch/tokenizers/{sha256}", get(provider::tokenizer))
@@ -68,6 +69,10 @@ async fn chat(app: State<Arc<App>>, request: Request) -> Response {
 
 async fn completions(app: State<Arc<App>>, request: Request) -> Response {
     paid(app, Endpoint::Completions, request).await
+}
+
+async fn embeddings(app: State<Arc<App>>, request: Request) -> Response {
+    paid(app, Endpoint::Embeddings, request).await
 }
 
 async fn paid(State(app): State<Arc<App>>, endpoint: Endpoint, request: Request) -> Response {

@@ -36,9 +36,9 @@ pub struct ModelEntry {
 pub struct Identity {
     /// Every file, in the order of their names.
     pub files: Vec<FileDigest>,
-    /// Architecture as in GGUF, such as `llama`; `upstream` where it is unknown.
+    /// Architecture as in GGUF, such as `llama` or `bert`; `upstream` where it is unknown.
     pub architecture: String,
-    /// How most of the weights are stored, such as `Q4_1`; `unknown` for an upstream.
+    /// How most of the weights are stored, such as `Q4_1` or `F32`; `unknown` for an upstream.
     pub quantisation: String,
     /// [`Tokenizer::hash`]; `None` where the tokenizer is not known.
     pub tokenizer: Option<B256>,
@@ -55,7 +55,7 @@ pub struct Identity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileDigest {
-    /// File name without directories.
+    /// File name, below the model's directory where it is one.
     pub name: String,
     /// SHA-256 of its bytes.
     pub sha256: B256,

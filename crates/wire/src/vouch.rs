@@ -184,6 +184,9 @@ pub struct ModelInfo {
     pub terms: Terms,
     /// Its hash.
     pub terms_hash: B256,
+    /// Whether the model gives vectors, at `/v1/embeddings`, and no text.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub embeddings: bool,
 }
 
 /// Body of `POST /vouch/faucet`.

@@ -93,6 +93,7 @@ impl Buyer {
             url: plan.seller.url.clone(),
             provider: plan.seller.provider(),
             chat: plan.endpoint == Endpoint::Chat,
+            embeddings: plan.endpoint == Endpoint::Embeddings,
             body: plan.body,
             stream: plan.stream,
             terms,

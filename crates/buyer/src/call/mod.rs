@@ -84,6 +84,31 @@ impl Answered {
     }
 }
 
+/// What a call's body asks for, as far as it bears on what may be paid.
+struct Wanted {
+    model: String,
+    /// The most tokens of the answer, where the body says.
+    max_tokens: Option<u32>,
+    stream: bool,
+    include_usage: bool,
+}
+
+impl Wanted {
+    fn parse(endpoint: Endpoint, body: &[u8]) -> Result<Self, Error> {
+        if endpoint == Endpoint::Embeddings {
+            let model = openai::EmbeddingsRequest::parse(body)?.model;
+            return Ok(Self { model, max_tokens: Some(0), stream: false, include_usage: false });
+        }
+        let request = openai::Request::parse(endpoint, body)?;
+        Ok(Self {
+            max_tokens: request.max_tokens(),
+            stream: request.stream(),
+            include_usage: request.include_usage(),
+            model: request.model,
+        })
+    }
+}
+
 /// A question that was checked, with the terms that it accepts.
 struct Plan {
     seller: Arc<Seller>,
@@ -109,7 +134,7 @@ impl Buyer {
             // Refused below, in the words for it.
             Err(_) => body.to_owned(),
         };
-        let request = openai::Request::parse(endpoint, body.as_bytes())?;
+        let request = Wanted::parse(endpoint, body.as_bytes())?;
         let (events, receiver) = mpsc::channel(CHUNKS);
         let buyer = self.clone();
         tokio::spawn(async move {
@@ -129,7 +154,7 @@ impl Buyer {
     async fn run(
         &self,
         endpoint: Endpoint,
-        request: &openai::Request,
+        request: &Wanted,
         body: String,
         events: &mpsc::Sender<Event>,
     ) -> Result<Answered, Error> {
@@ -154,7 +179,7 @@ impl Buyer {
     async fn plan(
         &self,
         endpoint: Endpoint,
-        request: &openai::Request,
+        request: &Wanted,
         body: String,
     ) -> Result<Plan, Error> {
         let (seller, info) = self.choose(&request.model).await?;
@@ -166,7 +191,7 @@ impl Buyer {
         let overflow =
             |_: CoreError| Error::protocol(&seller.url, "its prices do not fit 128 bits");
         let input = most_input(&body);
-        let most = match request.max_tokens() {
+        let most = match request.max_tokens {
             Some(output) => ceiling(prices, input, output.into()).map_err(overflow)?,
             None => u128::MAX,
         };
@@ -176,7 +201,7 @@ impl Buyer {
             (budget.per_call(), budget.total())
         };
         let max_charge = most.min(per_call).min(total);
-        let (stream, include_usage) = (request.stream(), request.include_usage());
+        let (stream, include_usage) = (request.stream, request.include_usage);
         let allowance = if stream {
             let ahead = ahead(&info, self.policy().ahead_quanta);
             ceiling(prices, input, ahead).map_err(overflow)?.min(max_charge)

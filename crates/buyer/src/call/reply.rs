@@ -1,11 +1,12 @@
 //! One payment sent, and what came back.
 
 use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::timeout;
 use vouch_core::{B256, channel::SignedVoucher};
 use vouch_wire::{
-    openai,
+    openai::{self, Endpoint},
     vouch::{Acknowledgement, OfferInfo, SessionInfo},
     x402::{
         self, Authorization3009, Batch, BatchType, DepositAuthorization, Extensions,
@@ -135,7 +136,7 @@ async fn read(seller: &Seller, call: &Call, response: Response) -> Result<Reply,
             let live = acknowledged(&response).is_none();
             return Ok(Reply::Stream { response: Box::new(response), live });
         }
-        return whole(seller, response).await;
+        return whole(seller, call, response).await;
     }
     let terms = (status == StatusCode::PAYMENT_REQUIRED).then(|| terms_hash(&response)).flatten();
     let Some(body) = seller::refusal(&seller.url, response).await? else {
@@ -166,18 +167,25 @@ fn terms_hash(response: &Response) -> Option<B256> {
 }
 
 /// An answer in one piece. Without a receipt it is none: the same call is asked for again.
-async fn whole(seller: &Seller, response: Response) -> Result<Reply, Error> {
+async fn whole(seller: &Seller, call: &Call, response: Response) -> Result<Reply, Error> {
     let url = &seller.url;
     let acknowledgement = acknowledged(&response);
     let bytes = seller::body(url, response, MAX_ANSWER_BYTES).await?;
     let Some(acknowledgement) = acknowledgement else {
         return Ok(Reply::Unknown("the answer came with no receipt".into()));
     };
-    let response: openai::Response = serde_json::from_slice(&bytes)
-        .map_err(|error| Error::protocol(url, format!("the answer is malformed: {error}")))?;
-    let response =
-        serde_json::to_value(response).map_err(|error| Error::State(error.to_string()))?;
+    let response = match call.endpoint() {
+        Endpoint::Embeddings => read_as::<openai::EmbeddingsResponse>(url, &bytes)?,
+        Endpoint::Chat | Endpoint::Completions => read_as::<openai::Response>(url, &bytes)?,
+    };
     Ok(Reply::Answer(Box::new(acknowledgement), response))
+}
+
+/// An answer of the form that it must have, and no other fields.
+fn read_as<T: DeserializeOwned + Serialize>(url: &str, bytes: &[u8]) -> Result<Value, Error> {
+    let response: T = serde_json::from_slice(bytes)
+        .map_err(|error| Error::protocol(url, format!("the answer is malformed: {error}")))?;
+    serde_json::to_value(response).map_err(|error| Error::State(error.to_string()))
 }
 
 /// The acknowledgement in an answer's header.

@@ -58,6 +58,7 @@ impl Connect {
             .route("/v1/models", get(models))
             .route("/v1/chat/completions", post(chat))
             .route("/v1/completions", post(completions))
+            .route("/v1/embeddings", post(embeddings))
             .route("/vouch/status", get(status))
             .route("/vouch/bundles/{digest}", get(bundle))
             .route("/healthz", get(async || "ok"))
@@ -88,6 +89,10 @@ async fn chat(state: State<Buyer>, headers: HeaderMap, body: Received) -> Respon
 
 async fn completions(state: State<Buyer>, headers: HeaderMap, body: Received) -> Response {
     paid(&state, Endpoint::Completions, &headers, body).await
+}
+
+async fn embeddings(state: State<Buyer>, headers: HeaderMap, body: Received) -> Response {
+    paid(&state, Endpoint::Embeddings, &headers, body).await
 }
 
 async fn paid(buyer: &Buyer, endpoint: Endpoint, headers: &HeaderMap, body: Received) -> Response {

@@ -83,6 +83,9 @@ pub(crate) struct Call {
     pub(crate) url: String,
     pub(crate) provider: Address,
     pub(crate) chat: bool,
+    /// Whether it is for vectors; then `chat` is false. Absent in older records.
+    #[serde(default)]
+    pub(crate) embeddings: bool,
     pub(crate) body: String,
     pub(crate) stream: bool,
     pub(crate) terms: vouch_core::terms::Terms,
@@ -127,7 +130,11 @@ pub(crate) fn most_input(body: &str) -> u64 {
 impl Call {
     pub(crate) fn endpoint(&self) -> vouch_wire::openai::Endpoint {
         use vouch_wire::openai::Endpoint;
-        if self.chat { Endpoint::Chat } else { Endpoint::Completions }
+        match (self.embeddings, self.chat) {
+            (true, _) => Endpoint::Embeddings,
+            (false, true) => Endpoint::Chat,
+            (false, false) => Endpoint::Completions,
+        }
     }
 
     pub(crate) fn max_charge(&self) -> u128 {

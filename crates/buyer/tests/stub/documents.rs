@@ -177,7 +177,8 @@ async fn tokenizer(State(stub): Shared) -> Response {
 
 async fn models(State(stub): Shared) -> Json<ModelList> {
     let terms = stub.terms();
-    let info = ModelInfo { identity: terms.identity, terms_hash: terms.hash().unwrap(), terms };
+    let terms_hash = terms.hash().unwrap();
+    let info = ModelInfo { identity: terms.identity, terms_hash, terms, embeddings: false };
     let model = Model {
         id: stub.model.clone(),
         object: "model".into(),

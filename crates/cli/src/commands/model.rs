@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 use vouch_model::{
+    embed::{Embedder, is_embedding_model},
     entry::{ARITHMETIC_EXACT, ModelEntry},
     gguf::Gguf,
 };
@@ -21,7 +22,10 @@ pub(crate) async fn run(arguments: Model, output: Output) -> anyhow::Result<()> 
 }
 
 fn show(path: &Path, output: Output) -> anyhow::Result<()> {
-    let entry = ModelEntry::from_gguf(path, &Gguf::open(path)?, ARITHMETIC_EXACT)?;
+    let entry = match is_embedding_model(path) {
+        true => Embedder::open(path, 1)?.entry().clone(),
+        false => ModelEntry::from_gguf(path, &Gguf::open(path)?, ARITHMETIC_EXACT)?,
+    };
     let hash = entry.identity.hash()?;
     let value = json!({ "hash": hash, "identity": entry.identity, "card": entry.card });
     output.answer(&value, || {

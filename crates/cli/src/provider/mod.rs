@@ -72,6 +72,8 @@ pub(crate) struct Provider {
     schedule: Schedule,
     url: String,
     model: String,
+    /// The model for embeddings, where one is sold.
+    embedding: Option<String>,
     address: String,
 }
 
@@ -106,8 +108,9 @@ impl Provider {
         }
         // Ready means ready: until the chain was seen, calls are refused.
         settler.catch_up(settling.schedule.blocks_a_query).await;
-        let model = models::load(sale).await?;
-        let name = model.name.clone();
+        let models = models::load(sale).await?;
+        let mut names = models.iter().map(|model| model.name.clone());
+        let (name, embedding) = (names.next().unwrap_or_default(), names.next());
         let asset = asset(&settler).await?;
         let faucet = settling.rpc.is_some();
         let config = Config {
@@ -137,8 +140,7 @@ impl Provider {
         let address = config.provider.to_string();
         let settler = Arc::new(settler);
         let settlement = Arc::new(OnSettler(settler.clone()));
-        let gateway =
-            Gateway::new(config, store, vec![model], settlement, Arc::new(unix_milliseconds))?;
+        let gateway = Gateway::new(config, store, models, settlement, Arc::new(unix_milliseconds))?;
         Ok(Self {
             gateway,
             listener,
@@ -146,6 +148,7 @@ impl Provider {
             schedule: settling.schedule,
             url,
             model: name,
+            embedding,
             address,
         })
     }
@@ -157,13 +160,16 @@ impl Provider {
             "chain": chain,
             "chainId": self.settler.deployment().chain_id,
             "model": self.model,
+            "embeddingModel": self.embedding,
             "provider": self.address,
             "asset": self.settler.deployment().token,
         });
         output.ready(&value, || {
             let chain = chain.map(|chain| format!("  chain     {chain}\n")).unwrap_or_default();
+            let embedding =
+                self.embedding.as_ref().map(|name| format!(" and {name}")).unwrap_or_default();
             format!(
-                "vouch sells {}\n  gateway   {}/v1\n{chain}  provider  {}\n\nAsk it:   vouch ask \"What is a receipt?\"\nUse it:   vouch connect --budget 5   then any OpenAI client at http://127.0.0.1:4021/v1\nCtrl-C ends it; nothing that was acknowledged is lost.",
+                "vouch sells {}{embedding}\n  gateway   {}/v1\n{chain}  provider  {}\n\nAsk it:   vouch ask \"What is a receipt?\"\nUse it:   vouch connect --budget 5   then any OpenAI client at http://127.0.0.1:4021/v1\nCtrl-C ends it; nothing that was acknowledged is lost.",
                 self.model, self.url, self.address
             )
         })

@@ -1,14 +1,15 @@
-//! The models on sale: an exact engine over a file, or somebody's server.
+//! The models on sale: exact engines over files, or somebody's server.
 
 use std::{path::PathBuf, sync::Arc};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use vouch_core::money::Prices;
-use vouch_gateway::{ModelConfig, TokenizerDocument};
+use vouch_gateway::{ModelConfig, ModelEngine, TokenizerDocument};
 use vouch_model::{
+    embed::{Embedder, is_embedding_model},
     exact::{ExactEngine, ExactOptions},
-    source::{DEFAULT, ModelSource, Progress, default_cache_dir},
+    source::{DEFAULT, DEFAULT_EMBEDDING, ModelSource, Progress, default_cache_dir},
     upstream::{UpstreamEngine, UpstreamOptions},
 };
 
@@ -17,9 +18,18 @@ use crate::{arguments::Sale, money::Dollars};
 /// Dollars for a million tokens, where nothing is said: some small models' market price.
 const PRICE_INPUT: Dollars = Dollars(100_000);
 const PRICE_OUTPUT: Dollars = Dollars(400_000);
+const PRICE_EMBEDDING: Dollars = Dollars(20_000);
 
-/// Loads what is on sale.
-pub(crate) async fn load(sale: &Sale) -> anyhow::Result<ModelConfig> {
+/// Loads what is on sale: a model that answers, and one that embeds where it is asked for.
+pub(crate) async fn load(sale: &Sale) -> anyhow::Result<Vec<ModelConfig>> {
+    let mut models = vec![generator(sale).await?];
+    if let Some(source) = &sale.embedding_model {
+        models.push(embedder(source, sale).await?);
+    }
+    Ok(models)
+}
+
+async fn generator(sale: &Sale) -> anyhow::Result<ModelConfig> {
     let input = sale.price_input.unwrap_or(PRICE_INPUT).0;
     let output = sale.price_output.unwrap_or(PRICE_OUTPUT).0;
     let prices = Prices { input, cached: input, output, request: 0 };
@@ -36,11 +46,17 @@ fn upstream(url: &str, sale: &Sale, prices: Prices) -> anyhow::Result<ModelConfi
     let mut options = UpstreamOptions::new(url, &name);
     options.api_key.clone_from(&sale.upstream_key);
     let engine = Arc::new(UpstreamEngine::new(options)?);
+    let engine = ModelEngine::Generator(engine);
     Ok(ModelConfig { name, engine, prices, tokenizer: None })
 }
 
 async fn exact(sale: &Sale, prices: Prices) -> anyhow::Result<ModelConfig> {
     let path = fetch(sale.model.as_deref().unwrap_or(DEFAULT)).await?;
+    ensure!(
+        !is_embedding_model(&path),
+        "{} gives vectors, not text: sell it by --embedding-model",
+        path.display()
+    );
     let options = ExactOptions { threads: sale.threads.unwrap_or(0), ..ExactOptions::default() };
     let engine = tokio::task::spawn_blocking(move || ExactEngine::open(&path, &options)).await??;
     let tokenizer = TokenizerDocument {
@@ -48,7 +64,28 @@ async fn exact(sale: &Sale, prices: Prices) -> anyhow::Result<ModelConfig> {
         json: engine.tokenizer().spec().to_json()?.into(),
     };
     let name = vouch_model::Engine::entry(&engine).card.name.clone();
-    Ok(ModelConfig { name, engine: Arc::new(engine), prices, tokenizer: Some(tokenizer) })
+    let engine = ModelEngine::Generator(Arc::new(engine));
+    Ok(ModelConfig { name, engine, prices, tokenizer: Some(tokenizer) })
+}
+
+async fn embedder(source: &str, sale: &Sale) -> anyhow::Result<ModelConfig> {
+    let path = fetch(source).await?;
+    ensure!(
+        is_embedding_model(&path),
+        "{} is no embedding model: give the directory of one, or {DEFAULT_EMBEDDING}",
+        path.display()
+    );
+    let input = sale.price_embedding.unwrap_or(PRICE_EMBEDDING).0;
+    let prices = Prices { input, cached: input, output: 0, request: 0 };
+    let threads = sale.threads.unwrap_or(0);
+    let engine = tokio::task::spawn_blocking(move || Embedder::open(&path, threads)).await??;
+    let tokenizer = TokenizerDocument {
+        sha256: engine.tokenizer().hash(),
+        json: engine.tokenizer().spec().to_json()?.into(),
+    };
+    let name = engine.entry().card.name.clone();
+    let engine = ModelEngine::Embedder(Arc::new(engine));
+    Ok(ModelConfig { name, engine, prices, tokenizer: Some(tokenizer) })
 }
 
 /// The model's file, fetched if it is not here; a bar shows on a terminal how far it is.

@@ -8,7 +8,11 @@ use vouch_core::{
     receipt::{Kind, Receipt, Status, Tier, flags},
 };
 
-use super::{Broken, Outcome, ensure, proven};
+use super::{
+    Broken, Outcome,
+    embeddings::{self, EMBEDDINGS},
+    ensure, proven,
+};
 use crate::{MAX_BUNDLE_BYTES, Options, json};
 
 /// The clocks of a provider and of the engine behind it may differ by this much.
@@ -21,7 +25,11 @@ pub(super) fn receipt(bundle: &Bundle, options: &Options<'_>) -> Outcome {
         return Err(format!("bundle version {found} is unknown, this software reads {read}").into());
     }
     receipt.check()?;
-    ensure(receipt.kind == Kind::Inference, "it is no receipt of an inference")?;
+    let expected = match bundle.resource.as_str() {
+        EMBEDDINGS => Kind::Embedding,
+        _ => Kind::Inference,
+    };
+    ensure(receipt.kind == expected, "its kind is not that of an answer to this resource")?;
     ensure(receipt.sequence > 0, "its sequence is 0, but a channel paid")?;
     let before = receipt.cumulative.checked_sub(receipt.charge);
     ensure(before.is_some(), "its channel's total is below its own charge")?;
@@ -46,20 +54,30 @@ pub(super) fn request(bundle: &Bundle, _: &Options<'_>) -> Outcome {
     let request = parsed(body)?;
     let model = request.get("model").and_then(Value::as_str);
     ensure(model == Some(&terms.model), "the request asks for another model than the terms sell")?;
-    let single = request.get("n").is_none_or(|n| n.is_null() || *n == 1);
-    ensure(single, "the request asks for several answers")?;
-    let limit = limit(&request)?;
-    ensure(
-        limit.is_none_or(|limit| receipt.usage.output <= limit),
-        "more tokens were charged than the request allows",
-    )?;
-    seed(&request, receipt, nonce)?;
+    if receipt.kind == Kind::Embedding {
+        embeddings::request(&request, receipt)?;
+    } else {
+        generation(&request, receipt, nonce)?;
+    }
     let trust = if receipt.flags & flags::PROVIDERS_NONCE == 0 {
         ""
     } else {
         "that the provider chose a nonce that nobody can guess; it only hides the request"
     };
-    proven("this very body was received, for this model, with this seed", trust)
+    let seeded = if receipt.kind == Kind::Inference { ", with this seed" } else { "" };
+    proven(format!("this very body was received, for this model{seeded}"), trust)
+}
+
+/// A request for text: one answer, of at most so many tokens, with this seed.
+fn generation(request: &Value, receipt: &Receipt, nonce: &B256) -> Result<(), Broken> {
+    let single = request.get("n").is_none_or(|n| n.is_null() || *n == 1);
+    ensure(single, "the request asks for several answers")?;
+    let limit = limit(request)?;
+    ensure(
+        limit.is_none_or(|limit| receipt.usage.output <= limit),
+        "more tokens were charged than the request allows",
+    )?;
+    seed(request, receipt, nonce)
 }
 
 /// The body as JSON. It was only hashed until now, so a key that stands twice could mean one thing
@@ -110,6 +128,10 @@ pub(super) fn response(bundle: &Bundle, _: &Options<'_>) -> Outcome {
     let created = response.get("created").and_then(Value::as_u64);
     let latest = (receipt.time / 1000).saturating_add(CLOCK_SLACK_S);
     ensure(created.is_some_and(|at| at <= latest), "the response was made after its receipt")?;
+    if receipt.kind == Kind::Embedding {
+        embeddings::response(bundle)?;
+        return proven("this very response was given; its counts and model are the receipt's", "");
+    }
     usage(response, receipt)?;
     finish(response, receipt.status)?;
     proven("this very response was given; its counts, model and ending are the receipt's", "")

@@ -4,7 +4,7 @@ use serde_json::Value;
 use vouch_core::{
     bundle::Bundle,
     commitment,
-    receipt::{Receipt, Tier, flags},
+    receipt::{Kind, Receipt, Tier, flags},
 };
 
 use super::{Broken, Outcome, absent, answer, ensure, proven};
@@ -15,7 +15,10 @@ pub(super) fn tokens(bundle: &Bundle, options: &Options<'_>) -> Outcome {
     if receipt.flags & flags::NO_TOKEN_IDS != 0 {
         return no_ids(bundle);
     }
-    let (input, output) = (ids(response, "inputIds")?, ids(response, "outputIds")?);
+    let (input, output) = match receipt.kind {
+        Kind::Embedding => (id_lists(response)?, Vec::new()),
+        _ => (ids(response, "inputIds")?, ids(response, "outputIds")?),
+    };
     let committed = commitment::tokens(nonce, &input, &output);
     ensure(committed == receipt.tokens, "the receipt is for other token ids than the response's")?;
     counts(receipt, input.len(), output.len())?;
@@ -46,11 +49,22 @@ fn no_ids(bundle: &Bundle) -> Outcome {
 }
 
 fn ids(response: &Value, name: &str) -> Result<Vec<u32>, Broken> {
-    let ids = response.get("vouch").and_then(|vouch| vouch.get(name)).and_then(Value::as_array);
-    ids.and_then(|ids| {
-        ids.iter().map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok())).collect()
-    })
-    .ok_or_else(|| format!("the response has no {name}, or not as 32-bit integers").into())
+    let ids = response.get("vouch").and_then(|vouch| vouch.get(name));
+    ids.and_then(integers)
+        .ok_or_else(|| format!("the response has no {name}, or not as 32-bit integers").into())
+}
+
+/// The ids of all texts, one behind the other.
+fn id_lists(response: &Value) -> Result<Vec<u32>, Broken> {
+    let lists = response.pointer("/vouch/inputIds").and_then(Value::as_array);
+    let ids = lists.and_then(|lists| lists.iter().map(integers).collect::<Option<Vec<_>>>());
+    let ids = ids.ok_or("the response has no inputIds, or not as lists of 32-bit integers")?;
+    Ok(ids.concat())
+}
+
+fn integers(ids: &Value) -> Option<Vec<u32>> {
+    let ids = ids.as_array()?.iter();
+    ids.map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok())).collect()
 }
 
 fn counts(receipt: &Receipt, input: usize, output: usize) -> Result<(), Broken> {
@@ -68,18 +82,30 @@ fn decoded(
     output: &[u32],
 ) -> Result<bool, Broken> {
     let request = answer::parsed(&bundle.request)?;
-    let text = detokenizer
-        .text(output, &request)
-        .map_err(|why| format!("the ids do not decode: {}", crate::report::printable(&why)))?;
-    let choice = bundle.response.pointer("/choices/0");
-    let said = choice
-        .and_then(|choice| choice.pointer("/message/content").or_else(|| choice.get("text")))
-        .and_then(Value::as_str);
-    ensure(said == Some(&text), "the ids decode to another text than the response's")?;
+    if bundle.receipt.kind != Kind::Embedding {
+        generated(bundle, detokenizer, &request, output)?;
+    }
     let prompt = detokenizer.input_ids(&bundle.resource, &request);
     ensure(
         prompt.as_ref().is_none_or(|ids| ids == input),
         "the input ids are not those of the prompt",
     )?;
     Ok(prompt.is_some())
+}
+
+/// The generated ids are the response's text.
+fn generated(
+    bundle: &Bundle,
+    detokenizer: &dyn Detokenizer,
+    request: &Value,
+    output: &[u32],
+) -> Result<(), Broken> {
+    let text = detokenizer
+        .text(output, request)
+        .map_err(|why| format!("the ids do not decode: {}", crate::report::printable(&why)))?;
+    let choice = bundle.response.pointer("/choices/0");
+    let said = choice
+        .and_then(|choice| choice.pointer("/message/content").or_else(|| choice.get("text")))
+        .and_then(Value::as_str);
+    ensure(said == Some(&text), "the ids decode to another text than the response's")
 }

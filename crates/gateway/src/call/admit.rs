@@ -134,12 +134,12 @@ async fn session(
 
 /// What a session call sets aside before it runs.
 fn session_amount(app: &App, asked: &Asked, request: &SessionRequest) -> Result<u128, Refusal> {
-    let needed = asked.price_of(1)?;
+    let needed = asked.price_of(asked.max_tokens.min(1))?;
     if needed > request.max_charge {
         return Err(Refusal::MaxChargeTooLow { max: request.max_charge, needed });
     }
     let whole = if asked.stream {
-        asked.price_of(asked.generate.max_tokens.min(app.config.quantum_tokens))?
+        asked.price_of(asked.max_tokens.min(app.config.quantum_tokens))?
     } else {
         asked.max_price
     };

@@ -10,10 +10,11 @@ use tokio::{
 use vouch_store::StoredAnswer;
 use vouch_wire::sse;
 
-use super::{Call, run};
+use super::{Call, embed, run};
 use crate::{
     app::App,
     error::{Refusal, Refused},
+    offer::Task,
 };
 
 /// Chunks written ahead of the reader. Few: what is written ahead is charged.
@@ -42,11 +43,19 @@ pub(super) struct Caller {
 
 /// Runs a call in a task of its own, so that it ends in a commit whatever becomes of the
 /// connection, and waits until there is something to answer.
-pub(super) async fn start(app: &Arc<App>, call: Call) -> Result<Outcome, Refused> {
+pub(super) async fn start(app: &Arc<App>, call: Call, task: Task) -> Result<Outcome, Refused> {
     let (begin, begun) = oneshot::channel();
     let (body, unread) = mpsc::channel(CHUNKS_AHEAD);
     let caller = Caller { begin: Some(begin), body, unread: Some(unread), app: Arc::clone(app) };
-    tokio::spawn(run::run(Arc::clone(app), call, caller));
+    let app = Arc::clone(app);
+    match task {
+        Task::Generate(engine, request) => {
+            tokio::spawn(run::run(app, call, caller, engine, *request));
+        }
+        Task::Embed(embedding) => {
+            tokio::spawn(embed::run(app, call, caller, embedding));
+        }
+    }
     begun.await.unwrap_or_else(|_task_ended| Err(Refusal::Lost.into()))
 }
 

@@ -4,6 +4,7 @@ use alloy_primitives::B256;
 use tokio::time::Instant;
 use vouch_core::{
     Error as CoreError, commitment,
+    money::Usage,
     receipt::{Kind, Receipt, Status, Tier, VERSION, flags},
 };
 use vouch_store::{Error as StoreError, Hold, StoredAnswer};
@@ -23,7 +24,7 @@ use crate::{app::App, error::Refusal, offer::Asked};
 
 /// Why a call could not be committed.
 #[derive(Debug, thiserror::Error)]
-enum CommitError {
+pub(super) enum CommitError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -133,6 +134,51 @@ async fn acknowledge(mut caller: Caller, nonce: B256, stored: StoredAnswer) {
     }
 }
 
+/// Makes an answer durable with its receipt.
+pub(super) async fn commit(
+    app: &App,
+    hold: Hold,
+    receipt: Receipt,
+    answer: Vec<u8>,
+) -> Result<StoredAnswer, CommitError> {
+    let began = Instant::now();
+    let acknowledged = app.store.commit(hold, receipt, answer.clone()).await?;
+    app.metrics.committed(&acknowledged.receipt, began.elapsed());
+    Ok(StoredAnswer { acknowledged, answer })
+}
+
+/// What every receipt of a call says, whatever was done.
+pub(super) fn blank(app: &App, asked: &Asked, paid: &Paid, kind: Kind) -> Receipt {
+    Receipt {
+        version: VERSION,
+        domain: app.config.domain,
+        kind,
+        status: Status::Complete,
+        tier: asked.model.tier,
+        flags: 0,
+        provider: app.config.provider,
+        agent: app.config.agent,
+        payer: paid.channel.config.payer,
+        channel: paid.channel.id,
+        // The store fills sequence and cumulative in.
+        sequence: 0,
+        request: paid.request,
+        response: B256::ZERO,
+        tokens: B256::ZERO,
+        usage: Usage::default(),
+        model: asked.model.identity,
+        sampling: B256::ZERO,
+        seed: B256::ZERO,
+        commitment: B256::ZERO,
+        terms: asked.model.terms_hash,
+        charge: 0,
+        cumulative: 0,
+        asset: app.config.asset.address,
+        parent: B256::ZERO,
+        time: app.now_ms(),
+    }
+}
+
 /// All that a receipt is made of, but the charge.
 struct Draft<'a> {
     app: &'a App,
@@ -152,10 +198,7 @@ impl Draft<'_> {
     ) -> Result<StoredAnswer, CommitError> {
         let app = self.app;
         let (receipt, answer) = self.draw(meter, charge)?;
-        let began = Instant::now();
-        let acknowledged = app.store.commit(hold, receipt, answer.clone()).await?;
-        app.metrics.committed(&acknowledged.receipt, began.elapsed());
-        Ok(StoredAnswer { acknowledged, answer })
+        commit(app, hold, receipt, answer).await
     }
 
     /// The receipt, and the canonical response that it commits to.
@@ -180,32 +223,17 @@ impl Draft<'_> {
         let response: Response = answer.into_response();
         let canonical = commitment::canonical_json(&response)?;
         let receipt = Receipt {
-            version: VERSION,
-            domain: app.config.domain,
-            kind: Kind::Inference,
             status: last.status,
             tier,
             flags,
-            provider: app.config.provider,
-            agent: app.config.agent,
-            payer: paid.channel.config.payer,
-            channel: paid.channel.id,
-            // The store fills sequence and cumulative in.
-            sequence: 0,
-            request: paid.request,
             response: commitment::response(&paid.nonce, &canonical),
             tokens,
             usage,
-            model: asked.model.identity,
             sampling: asked.sampling,
             seed: commitment::seed(&paid.nonce, &seed),
             commitment: last.commitment,
-            terms: asked.model.terms_hash,
             charge,
-            cumulative: 0,
-            asset: app.config.asset.address,
-            parent: B256::ZERO,
-            time: app.now_ms(),
+            ..blank(app, asked, paid, Kind::Inference)
         };
         Ok((receipt, canonical))
     }

@@ -2,6 +2,7 @@
 
 mod admit;
 mod caller;
+mod embed;
 mod finish;
 mod meter;
 mod repeat;
@@ -87,7 +88,7 @@ pub(crate) async fn serve(
         let repeat::Repeat { paid, stored, stream, include_usage } = repeat;
         return reply::whole(app, endpoint, &paid, stored, stream, include_usage);
     }
-    let asked = Asked::read(app, endpoint, &body.bytes).await?;
+    let (asked, task) = Asked::read(app, endpoint, &body.bytes).await?;
     let Some(payment) = payment else {
         app.metrics.unpaid();
         return Err(Refused::unpaid(asked.required(app)));
@@ -99,7 +100,7 @@ pub(crate) async fn serve(
     match admitted {
         admit::Admitted::Call(call) => {
             let paid = call.paid.clone();
-            match caller::start(app, *call).await {
+            match caller::start(app, *call, task).await {
                 Ok(Outcome::Whole(whole)) => {
                     reply::whole(app, endpoint, &paid, *whole, stream, include_usage)
                 }

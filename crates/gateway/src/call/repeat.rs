@@ -39,7 +39,13 @@ pub(super) fn find(
     {
         return Ok(None);
     }
-    let parsed = Request::parse(endpoint, body).map_err(Refusal::Request)?;
+    let (stream, include_usage) = match endpoint {
+        Endpoint::Embeddings => (false, false),
+        Endpoint::Chat | Endpoint::Completions => {
+            let parsed = Request::parse(endpoint, body).map_err(Refusal::Request)?;
+            (parsed.stream(), parsed.include_usage())
+        }
+    };
     let paid = Paid {
         mode: Mode::Session,
         channel,
@@ -49,6 +55,5 @@ pub(super) fn find(
         expiry: None,
         deposit: None,
     };
-    let (stream, include_usage) = (parsed.stream(), parsed.include_usage());
     Ok(Some(Repeat { paid, stored, stream, include_usage }))
 }

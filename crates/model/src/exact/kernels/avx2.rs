@@ -454,7 +454,7 @@ fn values_sum<const H: usize, const C: usize>(
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn softmax(scores: &mut [f32]) -> f32 {
+pub(crate) fn softmax(scores: &mut [f32]) -> f32 {
     let scores = scores.as_chunks_mut::<8>().0;
     let infinity = _mm256_set1_ps(f32::NEG_INFINITY);
     let mut lanes = infinity;

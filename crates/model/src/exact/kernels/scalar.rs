@@ -158,7 +158,7 @@ fn key_dot(query: &[f32], cache: &HeadCache<'_>, position: usize) -> f32 {
 }
 
 /// Replaces scores by `exp(score - max)` (exactly 0 for -inf) and returns their sum.
-fn softmax(scores: &mut [f32]) -> f32 {
+pub(crate) fn softmax(scores: &mut [f32]) -> f32 {
     let mut max = f32::NEG_INFINITY;
     for score in scores.iter() {
         max = if *score > max { *score } else { max };
