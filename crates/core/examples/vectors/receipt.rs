@@ -226,6 +226,7 @@ fn terms() -> Value {
                 .to_string(),
             merge_delay_s: 60,
         },
+        sources: None,
     };
     let canonical = commitment::canonical_json(&terms).unwrap();
     json!({
