@@ -56,12 +56,28 @@ pub struct Grant {
     pub price: u128,
     /// Part of the call's charge, in basis points.
     pub share_bps: u16,
-    /// Unix seconds from which it holds.
+    /// Unix seconds from which it holds; in JSON a decimal string, as "for ever" exceeds what RFC
+    /// 8785 keeps of a number.
+    #[serde(with = "seconds")]
     pub start: u64,
-    /// Unix seconds from which it no longer does.
+    /// Unix seconds from which it no longer does, in JSON as `start`.
+    #[serde(with = "seconds")]
     pub end: u64,
     /// Tells grants apart.
     pub nonce: U256,
+}
+
+mod seconds {
+    use serde::{Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        let seconds = crate::serde_decimal::deserialize(from)?;
+        u64::try_from(seconds).map_err(|_| D::Error::custom("a time in seconds exceeds 64 bits"))
+    }
 }
 
 impl Grant {
@@ -179,6 +195,13 @@ mod tests {
         assert_eq!(grant(0, 10_000).credit(u128::MAX), Ok(u128::MAX));
         assert_eq!(grant(1, 10_000).credit(u128::MAX), Err(Error::Overflow));
         assert!(grant(0, 10_001).credit(1).is_err());
+    }
+
+    #[test]
+    fn a_grant_for_ever_survives_canonical_json() {
+        let forever = Grant { end: u64::MAX, nonce: U256::MAX, ..grant(u128::MAX, 1) };
+        let json = crate::commitment::canonical_json(&forever).unwrap();
+        assert_eq!(serde_json::from_slice::<Grant>(&json).unwrap(), forever);
     }
 
     #[test]

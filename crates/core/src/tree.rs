@@ -16,9 +16,9 @@ pub struct TreeBundle {
     pub version: u32,
     /// Digest of the receipt that the tree is about.
     pub root: B256,
-    /// All nodes, each once.
+    /// All nodes, each once: the root, then the others by digest.
     pub nodes: Vec<Node>,
-    /// Receipts that nodes refer to and that are not here.
+    /// Receipts that nodes refer to and that are not here, by digest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<B256>,
 }
@@ -54,6 +54,17 @@ impl TreeBundle {
         let root = bundle.receipt.digest();
         let mut nodes = vec![Node::Answer(Box::new(bundle))];
         nodes.extend(uses.into_iter().map(|used| Node::Use(Box::new(used))));
-        Self { version: VERSION, root, nodes, absent: Vec::new() }
+        Self::new(root, nodes, Vec::new())
+    }
+
+    /// A tree, in the one order that it has.
+    #[must_use]
+    pub fn new(root: B256, mut nodes: Vec<Node>, mut absent: Vec<B256>) -> Self {
+        nodes.sort_by_cached_key(|node| {
+            let digest = node.receipt().digest();
+            (digest != root, digest)
+        });
+        absent.sort_unstable();
+        Self { version: VERSION, root, nodes, absent }
     }
 }

@@ -20,7 +20,9 @@ use vouch_core::{
     signature::{Signature, address_of},
     terms::LogTerms,
 };
-use vouch_gateway::{Config, Gateway, Limits, ModelConfig, Settlement, TokenizerDocument};
+use vouch_gateway::{
+    Config, Gateway, Limits, ModelConfig, Settlement, Sourcing, TokenizerDocument,
+};
 use vouch_store::{EmbeddedStore, Store};
 use vouch_wire::{
     openai::ModelList,
@@ -85,7 +87,16 @@ impl Harness {
     }
 
     pub async fn start_with(engines: Vec<StubEngine>, limits: Limits) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), engines, limits).await
+        Self::start_in(tempfile::tempdir().unwrap(), engines, limits, None).await
+    }
+
+    /// Sells them with sources, too.
+    pub async fn start_sourced(
+        engines: Vec<StubEngine>,
+        limits: Limits,
+        sourcing: Sourcing,
+    ) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), engines, limits, Some(sourcing)).await
     }
 
     /// The same store, sold from by another gateway.
@@ -94,10 +105,15 @@ impl Harness {
         self.served.await.unwrap().unwrap();
         let Self { store, chain, dir, .. } = self;
         drop((store, chain));
-        Self::start_in(dir, engines, limits()).await
+        Self::start_in(dir, engines, limits(), None).await
     }
 
-    async fn start_in(dir: TempDir, engines: Vec<StubEngine>, limits: Limits) -> Self {
+    async fn start_in(
+        dir: TempDir,
+        engines: Vec<StubEngine>,
+        limits: Limits,
+        sourcing: Option<Sourcing>,
+    ) -> Self {
         let clock_ms = Arc::new(AtomicU64::new(NOW_S * 1000));
         let clock: vouch_store::Clock = {
             let clock_ms = Arc::clone(&clock_ms);
@@ -109,10 +125,11 @@ impl Harness {
         let chain = Arc::new(FakeSettlement::new(DOMAIN));
         chain.store.set(Arc::clone(&store) as Arc<dyn Store>).unwrap();
         let models = engines.into_iter().map(model).collect();
-        let gateway = Gateway::new(
+        let gateway = Gateway::with_sources(
             config(limits),
             Arc::clone(&store) as Arc<dyn Store>,
             models,
+            sourcing,
             Arc::clone(&chain) as Arc<dyn Settlement>,
             clock,
         )
