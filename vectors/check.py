@@ -47,6 +47,8 @@ TYPES = {
     "Request": "bytes32 channel,bytes32 request,bytes32 terms,uint128 maxCharge,uint64 expiry",
     "Promise": "bytes32 root,uint64 first,uint32 count,bytes32 notBefore,uint64 mergeBy",
     "Checkpoint": "string origin,uint64 size,bytes32 root",
+    "Grant": "address owner,bytes32 dataset,address grantee,bytes32 purpose,bytes32 service,"
+    "uint128 price,uint16 shareBps,uint64 start,uint64 end,uint256 nonce",
 }
 
 
@@ -229,5 +231,23 @@ for case in cases("commitments.json", "tokens"):
 for case in cases("commitments.json", "terms"):
     assert case["canonical"].encode() == rfc8785.dumps(json.loads(case["canonical"])), "terms"
     same(case["hash"], keccak(case["canonical"].encode()), "terms hash")
+
+# --- Uses of data and acts -------------------------------------------------------------------
+
+for case in cases("data_use.json", "streams"):
+    blob = b"vouch data use" + be(case["chain"], 8)
+    blob += b"".join(raw(case[name]) for name in ("settlement", "provider", "owner"))
+    same(case["stream"], keccak(blob), "account stream")
+for case in cases("data_use.json", "grants"):
+    same(case["id"], typed(case, "Grant", "any").body, "grant id")
+for case in cases("data_use.json", "uses"):
+    nonce = keccak(raw(case["nonce"]) + b"source" + be(case["index"], 4))
+    same(case["sourceNonce"], nonce, "source nonce")
+    same(case["request"], keccak(nonce + raw(case["dataset"]) + raw(case["document"])), "data use")
+for case in cases("data_use.json", "acts"):
+    nonce = raw(case["nonce"])
+    intent, outcome = (rfc8785.dumps(json.loads(case[name])) for name in ("intent", "outcome"))
+    same(case["request"], keccak(nonce + b"ACT " + case["kind"].encode() + b"\n" + intent), "intent")
+    same(case["response"], keccak(nonce + outcome), "outcome")
 
 print(f"{checked} values agree")

@@ -61,6 +61,13 @@ pub fn seed(nonce: &B256, seed: &[u8; 32]) -> B256 {
     hash(&[nonce.as_slice(), seed])
 }
 
+/// What opens the `index`-th data-use receipt of a call and nothing else of it:
+/// `keccak256(nonce || "source" || index u32)`. It is the data owner's to know.
+#[must_use]
+pub fn source_nonce(nonce: &B256, index: u32) -> B256 {
+    hash(&[nonce.as_slice(), b"source", &index.to_be_bytes()])
+}
+
 /// The seed of a call whose request names none: `keccak256(nonce || request commitment)`.
 #[must_use]
 pub fn derived_seed(nonce: &B256, request: &B256) -> [u8; 32] {

@@ -46,9 +46,11 @@
     )
 )]
 
+pub mod act;
 pub mod bundle;
 pub mod channel;
 pub mod commitment;
+pub mod data_use;
 pub mod domain;
 mod error;
 pub mod log;
@@ -58,7 +60,9 @@ pub mod receipt;
 pub mod request;
 mod serde_decimal;
 pub mod signature;
+pub mod sourced;
 pub mod terms;
+pub mod tree;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};
 pub use error::Error;

@@ -2,6 +2,20 @@
 //!
 //! Canonical bytes are fixed width and big-endian, in the order of the fields of [`Receipt`];
 //! the JSON form is for people and tools.
+//!
+//! Some kinds read a field in their own way:
+//!
+//! | kind | `provider` | `payer` | `channel`, `sequence`, `cumulative` | `request` | `model` | `terms` | `parent` |
+//! |---|---|---|---|---|---|---|---|
+//! | 1, 2 | who answered | who paid | the channel that paid | [`crate::commitment::request`] | its identity | hash of the quote | 0, or what it was asked for |
+//! | 4 training round | who trained | for whom | 0 | commitment to the manifest | the trained model's identity | 0 | 0 |
+//! | 5 data use | who used the data | the data's **owner, who is credited** | the owner's [`crate::data_use::stream`] | [`crate::data_use::request`] | the dataset | the grant | the answer |
+//! | 6 agent act | the agent's key | the owner's account | 0 | [`crate::act::intent`] | hash of the strategy | hash of the mandate | the delegating act, or an answer |
+//!
+//! Of a training round, `response` commits to the report; of an act, to the outcome
+//! ([`crate::act::outcome`]). Kind 5 has no response: it counts passages as `input`, and what is
+//! credited as `charge`; status failed and charge 0 say that the grant was revoked meanwhile.
+//! Kind 2 charges input tokens alone. What has no meaning for a kind is 0.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use serde::{Deserialize, Serialize};
@@ -57,15 +71,15 @@ byte_enum! {
     Kind {
         /// A model answered.
         Inference = 1,
-        /// Texts became vectors.
+        /// Texts became vectors: as an inference, without output tokens.
         Embedding = 2,
         /// A job ran.
         Job = 3,
-        /// A round of training.
+        /// A round of training; no channel pays for it.
         TrainingRound = 4,
-        /// Data was used.
+        /// Data was used in an answer, whose child this is: see [`crate::data_use`].
         DataUse = 5,
-        /// An agent acted.
+        /// An agent acted, or was refused: see [`crate::act`].
         AgentAct = 6,
         /// Content was made.
         Content = 7,

@@ -34,6 +34,20 @@ pub struct Terms {
     pub quantum_tokens: u32,
     /// The log that receipts are written to.
     pub log: LogTerms,
+    /// What may be put before the question, where answers are sourced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<SourceTerms>,
+}
+
+/// Bounds on the passages of a sourced answer. What they cost is in the price of the request; what
+/// their owners are credited is in their grants, and never more than the charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceTerms {
+    /// The most sources of one answer.
+    pub max_sources: u32,
+    /// The most bytes that they and the words around them add to the prompt.
+    pub max_bytes: u32,
 }
 
 /// The log a provider writes its receipts to.

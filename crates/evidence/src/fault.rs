@@ -5,15 +5,16 @@
 //! shows only to who holds both checkpoints and gets no [`check_consistency`] path: that is reason
 //! to leave, not proof for others.
 
+use alloy_primitives::keccak256;
 use serde::{Deserialize, Serialize};
 use vouch_core::{
-    Address, B256,
+    Address, B256, U256, data_use,
     log::{
         Checkpoint, merkle,
         note::{Note, Verifier},
     },
     promise::SignedPromise,
-    receipt::Receipt,
+    receipt::{Kind, Receipt},
     terms::Terms,
 };
 
@@ -46,6 +47,55 @@ impl Promised {
     }
 }
 
+/// A leaf of a payout tree, with its proof: what an owner was owed in all, up to a receipt.
+///
+/// Leaves are `keccak256(keccak256(abi.encode(account, cumulative, sequence)))` and pairs are
+/// sorted, as OpenZeppelin's `StandardMerkleTree` has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Payout {
+    /// The root that the provider published.
+    pub root: B256,
+    /// Credited in all, in atomic units, in decimal.
+    #[serde(with = "decimal")]
+    pub cumulative: u128,
+    /// The last receipt of the owner's stream that is counted.
+    pub sequence: u64,
+    /// From the leaf up.
+    pub proof: Vec<B256>,
+}
+
+impl Payout {
+    /// Whether it is `account`'s leaf under the root.
+    fn proves(&self, account: Address) -> bool {
+        let words = [
+            account.into_word(),
+            U256::from(self.cumulative).into(),
+            U256::from(self.sequence).into(),
+        ];
+        let leaf = keccak256(keccak256(words.concat()));
+        let root = self.proof.iter().fold(leaf, |node, sibling| {
+            let (low, high) = if node <= *sibling { (node, *sibling) } else { (*sibling, node) };
+            keccak256([low.as_slice(), high.as_slice()].concat())
+        });
+        root == self.root
+    }
+}
+
+mod decimal {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(from)?;
+        let value = text.parse::<u128>().map_err(D::Error::custom)?;
+        if value.to_string() == text { Ok(value) } else { Err(D::Error::custom("not canonical")) }
+    }
+}
+
 /// A provider's fault with its proof.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "kebab-case", deny_unknown_fields)]
@@ -74,6 +124,16 @@ pub enum Fault {
         first: Box<Promised>,
         /// Another in its place.
         second: Box<Promised>,
+    },
+    /// A payout that leaves out a use of data which its receipt counts. That the provider published
+    /// the payout's root is for the chain to show.
+    Omission {
+        /// The data's owner holds it: the last one that should have been paid.
+        receipt: Box<Receipt>,
+        /// The provider's signature for it.
+        promise: Box<SignedPromise>,
+        /// What the payout says of this owner.
+        payout: Payout,
     },
     /// A charge that does not follow from the terms.
     WrongCharge {
@@ -119,6 +179,19 @@ impl Fault {
                     "the receipts have different places in logs",
                 )?;
                 Ok(provider)
+            }
+            Self::Omission { receipt, promise, payout } => {
+                receipt.check()?;
+                ensure(receipt.kind == Kind::DataUse, "the receipt is of no use of data")?;
+                let stream = data_use::stream(&receipt.domain, receipt.provider, receipt.payer);
+                ensure(receipt.channel == stream, "the receipt is in another stream")?;
+                promise.verify(receipt.leaf_hash(), &receipt.domain, receipt.provider)?;
+                ensure(payout.proves(receipt.payer), "the payout's proof leads to another root")?;
+                // One that ends before this receipt may be of an earlier period.
+                let counts = payout.sequence >= receipt.sequence;
+                ensure(counts, "the payout ends before this receipt: it may yet be paid")?;
+                ensure(payout.cumulative < receipt.cumulative, "the payout covers the receipt")?;
+                Ok(receipt.provider)
             }
             Self::WrongCharge { receipt: promised } => {
                 promised.verify()?;
@@ -184,6 +257,19 @@ pub fn double_receipt(first: &Promised, second: &Promised) -> Result<Fault, Erro
         let (first, second) = boxed();
         Fault::DoubleIndex { first, second }.checked()
     })
+}
+
+/// A payout that leaves out a use of data which its receipt counts.
+///
+/// # Errors
+/// As [`Fault::verify`].
+pub fn omission(
+    receipt: &Receipt,
+    promise: &SignedPromise,
+    payout: Payout,
+) -> Result<Fault, Error> {
+    let (receipt, promise) = (Box::new(receipt.clone()), Box::new(promise.clone()));
+    Fault::Omission { receipt, promise, payout }.checked()
 }
 
 /// A receipt whose charge contradicts its terms.

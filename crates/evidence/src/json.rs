@@ -7,7 +7,7 @@ use serde::{
     de::{Error as _, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
-use vouch_core::bundle::Bundle;
+use vouch_core::{bundle::Bundle, tree::TreeBundle};
 
 use crate::{Error, MAX_BUNDLE_BYTES};
 
@@ -29,6 +29,20 @@ pub fn read(text: &str) -> Result<Bundle, Error> {
     let value = parse(text)?;
     let bundle = Bundle::deserialize(&value)?;
     if serde_json::to_value(&bundle)? == value { Ok(bundle) } else { Err(Error::Form) }
+}
+
+/// Reads a tree bundle from its JSON form, as strictly as [`read`].
+///
+/// # Errors
+/// As [`read`].
+pub fn read_tree(text: &str) -> Result<TreeBundle, Error> {
+    if text.len() > MAX_BUNDLE_BYTES {
+        let (found, limit) = (text.len(), MAX_BUNDLE_BYTES);
+        return Err(Error::TooLarge { what: "tree", found, limit });
+    }
+    let value = parse(text)?;
+    let tree = TreeBundle::deserialize(&value)?;
+    if serde_json::to_value(&tree)? == value { Ok(tree) } else { Err(Error::Form) }
 }
 
 /// Reads JSON in which no key stands twice.

@@ -18,6 +18,10 @@
 //! one that says what it leaves to trust. The first broken link ends the check and names the
 //! [`Verdict`].
 //!
+//! [`verify_tree`] does the same for receipts that belong together: an answer and the uses of data
+//! in it, acts of agents and what they relied on, with the edges between them and the budgets that
+//! go down them.
+//!
 //! Invariants:
 //! - Everything in a bundle is bound: a bundle with any field altered is refused by [`read`] or has
 //!   another verdict, given the [`Options`] that the trust lines ask for.
@@ -63,13 +67,15 @@ mod json;
 mod links;
 mod options;
 mod report;
+mod tree;
 mod trie;
 
 pub use error::Error;
-pub use json::read;
+pub use json::{read, read_tree};
 pub use links::anchor::storage_slot;
 pub use options::{Detokenizer, KnownBlock, Options, WitnessPolicy};
 pub use report::{Link, LinkName, Report, Status, Subject, Verdict};
+pub use tree::{NodeReport, TreeReport, TreeVerdict, verify_tree};
 use vouch_core::bundle::Bundle;
 
 /// The longest bundle that [`read`] takes.

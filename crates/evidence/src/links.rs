@@ -5,9 +5,9 @@ use vouch_core::{Error, bundle::Bundle};
 use crate::{Link, LinkName, Options, Status};
 
 pub(crate) mod anchor;
-mod answer;
+pub(crate) mod answer;
 mod embeddings;
-mod log;
+pub(crate) mod log;
 mod payment;
 mod tokens;
 
@@ -77,7 +77,12 @@ pub(crate) const ALL: [(LinkName, Check); 13] = [
 
 /// Runs one check; what is required and absent is broken.
 pub(crate) fn run(name: LinkName, check: Check, bundle: &Bundle, options: &Options<'_>) -> Link {
-    let (status, finding, trust) = match check(bundle, options) {
+    conclude(name, check(bundle, options), options)
+}
+
+/// A check's link; what is required and absent is broken.
+pub(crate) fn conclude(name: LinkName, outcome: Outcome, options: &Options<'_>) -> Link {
+    let (status, finding, trust) = match outcome {
         Ok(Finding { status: Status::Absent, finding, .. }) if options.require.contains(&name) => {
             (Status::Broken, format!("{finding}, but it is required"), String::new())
         }

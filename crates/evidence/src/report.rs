@@ -33,6 +33,20 @@ pub enum LinkName {
     Witnesses,
     /// The log's state is in a chain's state.
     Anchor,
+    /// A tree's receipts are those that its edges name.
+    Tree,
+    /// Each source of an answer has its receipt.
+    Sources,
+    /// Data was used under the grant that its receipt names.
+    Grant,
+    /// What the data's owner is credited follows from grant and charge.
+    Credit,
+    /// The agent meant to do this.
+    Intent,
+    /// This became of it.
+    Outcome,
+    /// All that descends from an act stays within what it delegated.
+    Budget,
 }
 
 impl LinkName {
@@ -53,6 +67,13 @@ impl LinkName {
             Self::Checkpoint => "checkpoint",
             Self::Witnesses => "witnesses",
             Self::Anchor => "anchor",
+            Self::Tree => "tree",
+            Self::Sources => "sources",
+            Self::Grant => "grant",
+            Self::Credit => "credit",
+            Self::Intent => "intent",
+            Self::Outcome => "outcome",
+            Self::Budget => "budget",
         }
     }
 }

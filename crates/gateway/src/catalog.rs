@@ -7,7 +7,7 @@ use bytes::Bytes;
 use vouch_core::{
     money::Prices,
     receipt::Tier,
-    terms::{self, Terms},
+    terms::{self, SourceTerms, Terms},
 };
 use vouch_model::{Engine, embed::Embed, entry::ModelEntry};
 use vouch_wire::{
@@ -15,7 +15,10 @@ use vouch_wire::{
     vouch::ModelInfo,
 };
 
-use crate::{Config, SetupError};
+use crate::{
+    Config, SetupError,
+    sources::{SUFFIX, Sourcing},
+};
 
 /// A model to sell.
 #[derive(Debug, Clone)]
@@ -67,6 +70,8 @@ pub(crate) struct Model {
     pub(crate) terms_hash: B256,
     pub(crate) identity: B256,
     pub(crate) tier: Tier,
+    /// Where its sources come from, if it is sold with some.
+    pub(crate) sourcing: Option<Sourcing>,
     identity_json: Bytes,
     tokenizer: Option<TokenizerDocument>,
 }
@@ -82,15 +87,20 @@ impl Catalog {
     pub(crate) fn new(
         config: &Config,
         models: Vec<ModelConfig>,
+        sourcing: Option<Sourcing>,
         created_s: u64,
     ) -> Result<Self, SetupError> {
         if models.is_empty() {
             return Err(SetupError::NoModels);
         }
-        let models: Vec<_> = models
-            .into_iter()
-            .map(|model| Model::new(config, model).map(Arc::new))
-            .collect::<Result<_, _>>()?;
+        let sourced = match &sourcing {
+            Some(sourcing) => sourced(&models, sourcing)?,
+            None => Vec::new(),
+        };
+        let plain = models.into_iter().map(|model| Model::new(config, model, None));
+        let sourced = sourced.into_iter().map(|model| Model::new(config, model, sourcing.clone()));
+        let models: Vec<_> =
+            plain.chain(sourced).map(|model| model.map(Arc::new)).collect::<Result<_, _>>()?;
         for (at, model) in models.iter().enumerate() {
             if models[..at].iter().any(|other| other.name == model.name) {
                 return Err(SetupError::TwiceNamed(model.name.clone()));
@@ -132,8 +142,28 @@ impl Catalog {
     }
 }
 
+/// The models that can be sold with sources, under their other names and at their other prices.
+/// Without token ids nobody could check what the engine was shown.
+fn sourced(models: &[ModelConfig], sourcing: &Sourcing) -> Result<Vec<ModelConfig>, SetupError> {
+    let generates = |model: &&ModelConfig| matches!(model.engine, ModelEngine::Generator(_));
+    let with_ids = models.iter().filter(generates).filter(|model| model.tokenizer.is_some());
+    let sourced: Vec<_> = with_ids
+        .map(|model| {
+            let request = model.prices.request.checked_add(sourcing.price);
+            let request = request.ok_or_else(|| SetupError::SourcePrice(model.name.clone()))?;
+            let name = format!("{}{SUFFIX}", model.name);
+            Ok(ModelConfig { name, prices: Prices { request, ..model.prices }, ..model.clone() })
+        })
+        .collect::<Result<_, _>>()?;
+    if sourced.is_empty() { Err(SetupError::NoIds) } else { Ok(sourced) }
+}
+
 impl Model {
-    fn new(config: &Config, model: ModelConfig) -> Result<Self, SetupError> {
+    fn new(
+        config: &Config,
+        model: ModelConfig,
+        sourcing: Option<Sourcing>,
+    ) -> Result<Self, SetupError> {
         let ModelConfig { name, engine, prices, tokenizer } = model;
         if prices.cached > prices.input {
             return Err(SetupError::CachedPrice(name));
@@ -153,6 +183,10 @@ impl Model {
             prices,
             quantum_tokens: config.quantum_tokens,
             log: config.log.clone(),
+            sources: sourcing.as_ref().map(|sourcing| SourceTerms {
+                max_sources: sourcing.max_sources,
+                max_bytes: sourcing.max_bytes,
+            }),
         };
         let terms_hash = terms.hash().map_err(SetupError::Terms)?;
         Ok(Self {
@@ -163,6 +197,7 @@ impl Model {
             terms_hash,
             identity,
             tier,
+            sourcing,
             identity_json,
             tokenizer,
         })

@@ -27,6 +27,12 @@ pub enum SetupError {
     /// A price that the reservation would not cover.
     #[error("cached input of {0} costs more than input: lower its cached price")]
     CachedPrice(String),
+    /// A price that does not fit.
+    #[error("the price of {0} with sources does not fit 128 bits: lower the price for sources")]
+    SourcePrice(String),
+    /// Sourced answers without a model whose input can be checked.
+    #[error("no model on sale has token ids, so none can be sold with sources: sell an exact one")]
+    NoIds,
     /// A model without a canonical identity.
     #[error("the model's identity cannot be hashed: {0}")]
     Identity(vouch_model::Error),
@@ -61,6 +67,17 @@ pub(crate) enum Refusal {
     ContextTooLong { input: u32, max_tokens: u32, context: u32 },
     #[error("{0}")]
     Engine(vouch_model::Error),
+    #[error(
+        "a model with sources answers the last message of a user: send a chat with a text in it"
+    )]
+    NoQuestion,
+    #[error(
+        "no source that may be quoted was found for this question, and nothing was charged: ask it \
+         otherwise, or ask the model without sources"
+    )]
+    NoSources,
+    #[error("the sources cannot be searched now, and nothing was charged: repeat in a moment")]
+    SourcesFailed,
     #[error("the price does not fit 128 bits: ask for less")]
     PriceOverflow,
     #[error("this call is paid: pay one of the offers in the PAYMENT-REQUIRED header")]
@@ -172,6 +189,9 @@ impl Refusal {
             Self::ModelNotFound { .. } => (S::NOT_FOUND, "model_not_found", INVALID),
             Self::ContextTooLong { .. } => (S::BAD_REQUEST, "context_length_exceeded", INVALID),
             Self::Engine(error) => engine(error),
+            Self::NoQuestion => (S::BAD_REQUEST, "no_question", INVALID),
+            Self::NoSources => (S::NOT_FOUND, "no_sources", INVALID),
+            Self::SourcesFailed => (S::SERVICE_UNAVAILABLE, "sources_unavailable", SERVER),
             Self::PriceOverflow => (S::BAD_REQUEST, "price_overflow", INVALID),
             Self::PaymentRequired => (S::PAYMENT_REQUIRED, "payment_required", PAYMENT),
             Self::OfferMismatch => (S::PAYMENT_REQUIRED, "offer_mismatch", PAYMENT),
@@ -275,7 +295,11 @@ impl Refusal {
 
     fn retry_after_s(&self) -> Option<u16> {
         match self {
-            Self::TooBusy | Self::Stopping | Self::ChainStale(_) | Self::ChainUnreadable => Some(2),
+            Self::SourcesFailed
+            | Self::TooBusy
+            | Self::Stopping
+            | Self::ChainStale(_)
+            | Self::ChainUnreadable => Some(2),
             Self::NotLogged(_) | Self::DepositInFlight | Self::CloseBusy => Some(1),
             Self::Engine(vouch_model::Error::Busy { .. }) => Some(2),
             Self::Store(

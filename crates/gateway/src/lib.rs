@@ -20,11 +20,13 @@
 //!   in a task of its own.
 //! - An acknowledgement is given only for what is durable.
 //! - One request, one charge: a repeat gets the stored answer.
+//! - Who is paid for a source is decided by grants and rule before a word is generated, and every
+//!   source that was put into a prompt leaves a receipt with the answer's.
 //! - Connections are bounded, a body is bounded before it is read, calls are bounded before they
 //!   run, and nothing a stranger sent is logged raw.
 //!
-//! It holds no keys, follows no chain and keeps no state of its own: the store and [`Settlement`]
-//! do. `docs/PROTOCOL.md` says what travels.
+//! It holds no keys, follows no chain, has no data and keeps no state of its own: the store,
+//! [`Settlement`] and [`Sources`] do. `docs/PROTOCOL.md` says what travels.
 #![deny(missing_docs)]
 
 mod app;
@@ -44,6 +46,7 @@ mod refund;
 mod routes;
 mod server;
 mod settlement;
+mod sources;
 mod stalling;
 mod wakers;
 mod work;
@@ -53,3 +56,4 @@ pub use config::{Config, Limits};
 pub use error::SetupError;
 pub use server::Gateway;
 pub use settlement::{Deposited, Settlement, SettlementError};
+pub use sources::{Passage, Retrieval, SUFFIX, Sources, SourcesError, Sourcing};

@@ -14,6 +14,7 @@ use vouch_wire::{
 
 use crate::{
     app::App,
+    call::sourced,
     catalog::{Model, ModelEngine},
     error::{Refusal, quoted},
 };
@@ -87,7 +88,10 @@ impl Asked {
         };
         let engine = Arc::clone(engine);
         let prompt = prompt(&mut request);
+        sourced::check(&model, endpoint, &prompt)?;
         let (prompt, input_tokens) = count(&engine, prompt, body.len()).await?;
+        // Nothing is searched for who has not paid: the bound is offered, what was used is charged.
+        let input_tokens = input_tokens.saturating_add(sourced::most_tokens(&model));
         let default = app.config.limits.default_max_tokens;
         let context = engine.context_tokens();
         let max_tokens = max_tokens(context, input_tokens, request.max_tokens(), default)?;
@@ -212,6 +216,14 @@ async fn count(
     });
     let (prompt, counted) = counting.await.map_err(|_| Refusal::Lost)?;
     Ok((prompt, counted.map_err(Refusal::Engine)?.tokens))
+}
+
+/// Counts a prompt of any length.
+pub(crate) async fn count_of(
+    engine: &Arc<dyn Engine>,
+    prompt: Prompt,
+) -> Result<(Prompt, u32), Refusal> {
+    count(engine, prompt, usize::MAX).await
 }
 
 fn max_tokens(context: u32, input: u32, asked: Option<u32>, default: u32) -> Result<u32, Refusal> {

@@ -9,8 +9,8 @@ use tokio::{
 use vouch_store::{Clock, Error as StoreError, Store};
 
 use crate::{
-    Config, ModelConfig, Settlement, SetupError, app::App, catalog::Catalog, connections, provider,
-    routes,
+    Config, ModelConfig, Settlement, SetupError, Sourcing, app::App, catalog::Catalog, connections,
+    provider, routes,
 };
 
 /// How often a checkpoint is published.
@@ -47,10 +47,26 @@ impl Gateway {
         settlement: Arc<dyn Settlement>,
         clock: Clock,
     ) -> Result<Self, SetupError> {
+        Self::with_sources(config, store, models, None, settlement, clock)
+    }
+
+    /// As [`Self::new`]; where there is `sourcing`, each model that has token ids is also sold with
+    /// sources, under its name and [`crate::SUFFIX`].
+    ///
+    /// # Errors
+    /// As [`Self::new`], and where no model has token ids.
+    pub fn with_sources(
+        config: Config,
+        store: Arc<dyn Store>,
+        models: Vec<ModelConfig>,
+        sourcing: Option<Sourcing>,
+        settlement: Arc<dyn Settlement>,
+        clock: Clock,
+    ) -> Result<Self, SetupError> {
         if config.receiver_authorizer.is_zero() {
             return Err(SetupError::NoAuthorizer);
         }
-        let catalog = Catalog::new(&config, models, clock() / 1000)?;
+        let catalog = Catalog::new(&config, models, sourcing, clock() / 1000)?;
         let names = catalog.names().map(str::to_owned).collect();
         let document = provider::document(&config, names);
         let json = serde_json::to_vec(&document).map_err(SetupError::Document)?;

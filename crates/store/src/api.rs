@@ -63,7 +63,24 @@ pub trait Store: Send + Sync + Debug {
     /// Ends a call: charges `draft.charge`, gives the rest of the hold back, stores receipt and
     /// answer. `draft.sequence` and `draft.cumulative` are filled in here. Dropping the [`Hold`]
     /// instead releases it uncharged.
-    fn commit(&self, hold: Hold, draft: Receipt, answer: Vec<u8>) -> Pending<Acknowledged>;
+    fn commit(&self, hold: Hold, draft: Receipt, answer: Vec<u8>) -> Pending<Acknowledged> {
+        self.commit_with(hold, draft, answer, Vec::new())
+    }
+
+    /// As [`Self::commit`], with the uses of data in the answer: their receipts are in the same
+    /// record and promise, and all are there or none is. `parent`, `sequence` and `cumulative` of
+    /// each are filled in here, counted in the stream that `channel` names.
+    ///
+    /// # Errors
+    /// [`crate::Error::Draft`] if a child is no data-use receipt of this provider in its owner's
+    /// stream, or if together they are credited more than is charged: then nothing is charged.
+    fn commit_with(
+        &self,
+        hold: Hold,
+        draft: Receipt,
+        answer: Vec<u8>,
+        children: Vec<Child>,
+    ) -> Pending<Acknowledged>;
 
     /// Logs a receipt that no channel pays for (`channel` 0).
     fn append(&self, draft: Receipt) -> Pending<Acknowledged>;
@@ -111,7 +128,14 @@ pub trait Store: Send + Sync + Debug {
     /// Those of the disk.
     fn receipt_by_digest(&self, digest: &B256) -> Result<Option<Acknowledged>>;
 
-    /// A receipt by its place in its channel, from 1.
+    /// Up to `limit` receipts of an account stream, after place `after` (0 for all), in order, each
+    /// with what was stored beside it. Empty for a stream that is not known.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn receipts_of(&self, stream: &B256, after: u64, limit: usize) -> Result<Vec<StoredAnswer>>;
+
+    /// A receipt by its place in its channel or account stream, from 1.
     ///
     /// # Errors
     /// Those of the disk.
@@ -186,6 +210,15 @@ pub enum Begun {
     Repeat(Box<StoredAnswer>),
 }
 
+/// A use of data in an answer, about to be committed with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// Its receipt, of kind 5; `channel` is [`vouch_core::data_use::stream`] of its `payer`.
+    pub draft: Receipt,
+    /// Kept beside it for the data's owner: what opens it.
+    pub opening: Vec<u8>,
+}
+
 /// A receipt that is durable, with the promise to log it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acknowledged {
@@ -193,6 +226,9 @@ pub struct Acknowledged {
     pub receipt: Receipt,
     /// The promise; it carries the log index and the path in the batch.
     pub promise: SignedPromise,
+    /// The uses of data in the answer, in the order in which they were given; they follow the
+    /// receipt in the log, and have none of their own.
+    pub children: Vec<Acknowledged>,
 }
 
 /// What a repeat gets.

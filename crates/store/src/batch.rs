@@ -10,7 +10,7 @@ use vouch_core::receipt::{Receipt, entry_of};
 use vouch_core::signature::Signature;
 use vouch_journal::Position;
 
-use crate::api::{Acknowledged, ChannelView, Claim, Observed};
+use crate::api::{Acknowledged, ChannelView, Child, Claim, Observed};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hold::Hold;
@@ -71,6 +71,8 @@ pub(crate) struct Commit {
     pub(crate) hold: Option<Hold>,
     pub(crate) receipt: Receipt,
     pub(crate) answer: Vec<u8>,
+    /// Uses of data in the answer.
+    pub(crate) children: Vec<Child>,
     pub(crate) reply: Reply<Acknowledged>,
 }
 
@@ -78,7 +80,12 @@ impl Operation {
     /// About how many bytes it adds to the record.
     pub(crate) fn size_bytes(&self) -> usize {
         match self {
-            Self::Commit(commit) => commit.answer.len().saturating_add(800),
+            Self::Commit(commit) => commit
+                .children
+                .iter()
+                .fold(commit.answer.len().saturating_add(800), |size, child| {
+                    size.saturating_add(child.opening.len()).saturating_add(800)
+                }),
             Self::Checkpoint { note, .. } => note.len().saturating_add(100),
             _ => 300,
         }
@@ -104,8 +111,12 @@ type Waiting = Box<dyn FnOnce(Option<&Arc<str>>) + Send>;
 
 struct NewReceipt {
     receipt: Receipt,
+    /// The answer, or what opens a child.
     answer: Vec<u8>,
-    reply: Reply<Acknowledged>,
+    /// None of a child: its parent's tells.
+    reply: Option<Reply<Acknowledged>>,
+    /// How many of those that follow are its children.
+    children: usize,
     /// Channel and request.
     call: Option<(B256, B256)>,
     digest: B256,
@@ -252,12 +263,13 @@ impl Batch {
     }
 
     fn commit(&mut self, state: &mut State, commit: Commit) {
-        let Commit { hold, mut receipt, answer, reply } = commit;
+        let Commit { hold, mut receipt, answer, mut children, reply } = commit;
         let mut call = None;
         if let Some(mut hold) = hold {
             // Taken out of the hold, whose drop would lock the state that is locked here.
             let Some(reservation) = hold.reservation.take() else { return };
-            match state.commit(&hold.channel, &hold.request, reservation, &mut receipt) {
+            let (id, request) = (hold.channel, hold.request);
+            match state.commit(&id, &request, reservation, &mut receipt, &mut children) {
                 Ok(None) => {}
                 Ok(Some(voucher)) => {
                     self.record.put(&Item::Voucher(voucher));
@@ -266,23 +278,40 @@ impl Batch {
             }
             call = Some((hold.channel, hold.request));
         }
-        self.receipts.push(NewReceipt {
-            receipt,
-            answer,
-            reply,
-            call,
-            digest: B256::ZERO,
-            offset: 0,
-        });
+        let (reply, count) = (Some(reply), children.len());
+        self.push(receipt, answer, reply, count, call);
+        for Child { draft, opening } in children {
+            self.record.has_children();
+            self.push(draft, opening, None, 0, None);
+        }
+    }
+
+    fn push(
+        &mut self,
+        receipt: Receipt,
+        answer: Vec<u8>,
+        reply: Option<Reply<Acknowledged>>,
+        children: usize,
+        call: Option<(B256, B256)>,
+    ) {
+        let (digest, offset) = (B256::ZERO, 0);
+        self.receipts.push(NewReceipt { receipt, answer, reply, children, call, digest, offset });
     }
 
     /// Encodes and hashes the receipts and has their promise signed: the costly part, outside of
     /// any lock.
     pub(crate) fn seal(&mut self, first: u64, not_before: B256, config: &Config) -> Result<()> {
         let mut leaves = Vec::with_capacity(self.receipts.len());
+        let mut parent = B256::ZERO;
         for new in &mut self.receipts {
+            if new.reply.is_none() {
+                new.receipt.parent = parent;
+            }
             let receipt = new.receipt.encode();
             new.digest = keccak256(receipt);
+            if new.reply.is_some() {
+                parent = new.digest;
+            }
             new.offset = self.record.put(&Item::Receipt {
                 committed_ms: self.committed_ms,
                 answer_crc: crc32c::crc32c(&new.answer),
@@ -329,6 +358,9 @@ impl Batch {
         for (index, new) in (first..).zip(&self.receipts) {
             if let Some((channel, request)) = new.call {
                 state.answered(channel, request, index, self.committed_ms);
+                state.streams.parent(index, new.children);
+            } else if new.reply.is_none() {
+                state.streams.logged(new.receipt.channel, index);
             }
         }
     }
@@ -337,15 +369,26 @@ impl Batch {
     pub(crate) fn acknowledge(self) {
         self.waiting.into_iter().for_each(|waiting| waiting(None));
         let Some((promise, signature, _)) = self.promise else { return };
-        for ((place, index), new) in (0_usize..).zip(promise.first..).zip(self.receipts) {
-            let promise = SignedPromise { promise, signature, index, path: self.tree.path(place) };
-            answer_to(new.reply, Ok(Acknowledged { receipt: new.receipt, promise }));
+        let tree = self.tree;
+        let mut receipts = (0_usize..).zip(promise.first..).zip(self.receipts);
+        let promised = |((place, index), new): ((usize, u64), NewReceipt)| {
+            let promise = SignedPromise { promise, signature, index, path: tree.path(place) };
+            let told = Acknowledged { receipt: new.receipt, promise, children: Vec::new() };
+            (told, new.reply, new.children)
+        };
+        while let Some((mut told, reply, children)) = receipts.next().map(promised) {
+            let children = receipts.by_ref().take(children).map(promised);
+            told.children = children.map(|(child, ..)| child).collect();
+            if let Some(reply) = reply {
+                answer_to(reply, Ok(told));
+            }
         }
     }
 
     /// Tells everyone who waits that it failed.
     pub(crate) fn fail(self, cause: &Arc<str>) {
         self.waiting.into_iter().for_each(|waiting| waiting(Some(cause)));
-        self.receipts.into_iter().for_each(|new| answer_to(new.reply, Err(Error::stopped(cause))));
+        let replies = self.receipts.into_iter().filter_map(|new| new.reply);
+        replies.for_each(|reply| answer_to(reply, Err(Error::stopped(cause))));
     }
 }

@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use vouch_core::receipt::Receipt;
 use vouch_journal::{Directory, Disk, Journal, Reader, Recovery};
 
-use crate::api::{Acknowledged, Published};
+use crate::api::{Acknowledged, Child, Published};
 use crate::batch::{Commit, Operation};
 use crate::committer::Committer;
 use crate::config::Config;
@@ -169,13 +169,16 @@ impl EmbeddedStore {
         hold: Option<Hold>,
         receipt: Receipt,
         answer: Vec<u8>,
+        children: Vec<Child>,
     ) -> Pending<Acknowledged> {
-        let (size_bytes, max_bytes) = (answer.len(), self.max_answer_bytes());
+        let openings = children.iter().map(|child| child.opening.len());
+        let size_bytes = openings.fold(answer.len(), usize::saturating_add);
+        let max_bytes = self.max_answer_bytes();
         if size_bytes > max_bytes {
             return Pending::ready(Err(Error::TooLarge { size_bytes, max_bytes }));
         }
         let (reply, pending) = Pending::new();
-        self.send(Operation::Commit(Box::new(Commit { hold, receipt, answer, reply })));
+        self.send(Operation::Commit(Box::new(Commit { hold, receipt, answer, children, reply })));
         pending
     }
 

@@ -106,7 +106,7 @@ pub enum Error {
         why: &'static str,
     },
     /// The data was written by a newer program.
-    #[error("the data has record format {0}, this program reads up to 1: use a newer version")]
+    #[error("the data has record format {0}, this program reads up to 2: use a newer version")]
     Newer(u8),
     /// A range outside of the log.
     #[error("the log has {size} entries: {asked} is outside of it")]

@@ -53,6 +53,8 @@
 //!   request: the machine of [`vouch_core::channel`] decides, in one place.
 //! - Nothing is acknowledged before its record is synced; a receipt, the voucher that pays for it
 //!   and the stored answer are in the same record.
+//! - The uses of data in an answer are in its record too, each counted once in its owner's stream;
+//!   together they are credited no more than is charged.
 //! - A promise is in the record of its batch: a repeat gets the same bytes, also after a restart.
 //! - A checkpoint is durable before anyone sees it, and only ever grows. A log that finds itself
 //!   behind a checkpoint it has released does not start.
@@ -97,11 +99,12 @@ mod record;
 mod replay;
 mod service;
 mod state;
+mod stream;
 mod tiles;
 mod tree;
 
 pub use api::{
-    Acknowledged, Begun, Call, ChannelView, Claim, Observed, PayerTotals, Published, Store,
+    Acknowledged, Begun, Call, ChannelView, Child, Claim, Observed, PayerTotals, Published, Store,
     StoredAnswer,
 };
 pub use config::{CheckpointSigner, Clock, Config, PromiseSigner};

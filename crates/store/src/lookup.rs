@@ -40,8 +40,19 @@ impl Shared {
         }
     }
 
-    /// Receipt `index` with its promise; `None` if there is none.
+    /// Receipt `index` with its promise and children; `None` if there is none.
     pub(crate) fn acknowledged(&self, index: u64) -> Result<Option<Acknowledged>> {
+        let Some(mut acknowledged) = self.alone(index)? else { return Ok(None) };
+        let children = self.state.lock().streams.children(index);
+        for child in children {
+            let missing = || Error::Range { asked: child, size: self.log.read().size() };
+            acknowledged.children.push(self.alone(child)?.ok_or_else(missing)?);
+        }
+        Ok(Some(acknowledged))
+    }
+
+    /// Receipt `index` without its children.
+    fn alone(&self, index: u64) -> Result<Option<Acknowledged>> {
         let (part, batch) = {
             let log = self.log.read();
             (log.receipt(index), log.batch(index))
@@ -62,6 +73,7 @@ impl Shared {
         Ok(Some(Acknowledged {
             receipt,
             promise: SignedPromise { promise, signature, index, path },
+            children: Vec::new(),
         }))
     }
 

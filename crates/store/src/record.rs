@@ -1,11 +1,12 @@
 //! The store's journal records. All integers are big-endian.
 //!
 //! ```text
-//! record  = version u8 = 1, items
+//! record  = version u8, items         (version 2 where a receipt has children, else 1)
 //! item    = tag u8 | length u32 | body
 //! ```
 //! A record is one commit: it is there whole or not at all. Bodies are fixed-width structs in the
-//! order of their fields, a text or an answer last.
+//! order of their fields, a text or an answer last. A data-use receipt follows its parent, with
+//! what opens it for its owner in place of an answer.
 
 use alloy_primitives::{Address, B256};
 use vouch_core::channel::{ChannelConfig, Mode, OnChain, SignedVoucher, Voucher};
@@ -17,6 +18,9 @@ use crate::api::Claim;
 use crate::error::Error;
 
 const VERSION: u8 = 1;
+/// Of records in which receipts have children: an older program would take them for receipts of
+/// channels that it does not know.
+const VERSION_CHILDREN: u8 = 2;
 /// Bytes before an item's body.
 pub(crate) const ITEM_HEADER_BYTES: usize = 5;
 /// Bytes of a receipt item before the receipt: header, time, checksum of the answer.
@@ -88,6 +92,13 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new() -> Self {
         Self { bytes: vec![VERSION] }
+    }
+
+    /// Says that a receipt in the record has children.
+    pub(crate) fn has_children(&mut self) {
+        if let Some(version) = self.bytes.first_mut() {
+            *version = VERSION_CHILDREN;
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -330,8 +341,8 @@ impl<'a> Reader<'a> {
 pub(crate) fn items(position: u64, record: &[u8]) -> Result<Vec<(u32, Item<'_>)>, Error> {
     let mut reader = Reader(record);
     match reader.take::<1>() {
-        Some([VERSION]) => {}
-        Some([version]) if version > VERSION => return Err(Error::Newer(version)),
+        Some([VERSION | VERSION_CHILDREN]) => {}
+        Some([version]) if version > VERSION_CHILDREN => return Err(Error::Newer(version)),
         _ => return Err(Error::Record { position, why: "it has no version" }),
     }
     let mut items = Vec::new();
@@ -425,7 +436,7 @@ mod tests {
 
     #[test]
     fn a_newer_record_is_refused_by_name() {
-        assert!(matches!(items(0, &[2, 9, 9]), Err(Error::Newer(2))));
+        assert!(matches!(items(0, &[3, 9, 9]), Err(Error::Newer(3))));
         assert!(matches!(items(0, &[]), Err(Error::Record { .. })));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::{B256, keccak256};
 use vouch_core::channel::{Channel, ChannelConfig, Mode, OnChain, SignedVoucher};
 use vouch_core::log::merkle;
-use vouch_core::receipt::{Receipt, entry_of};
+use vouch_core::receipt::{Kind, Receipt, entry_of};
 use vouch_journal::{Journal, Position};
 
 use crate::api::Claim;
@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::record::{Item, items};
 use crate::state::{Account, State};
+use crate::stream::Streams;
 use crate::tree::{BatchTree, length};
 
 /// A checkpoint as it was stored.
@@ -58,6 +59,7 @@ struct Replay<'a> {
     config: &'a Config,
     channels: BTreeMap<B256, Sums>,
     answered: Vec<Answered>,
+    streams: Streams,
     log: Log,
     checkpoint: Option<Stored>,
     identified: bool,
@@ -69,6 +71,7 @@ pub(crate) fn replay(journal: &Journal, config: &Config) -> Result<Replayed> {
         config,
         channels: BTreeMap::new(),
         answered: Vec::new(),
+        streams: Streams::default(),
         log: Log::default(),
         checkpoint: None,
         identified: false,
@@ -85,6 +88,8 @@ impl Replay<'_> {
         let first = self.log.size();
         let mut leaves = Vec::new();
         let mut promised = false;
+        // Index and digest of the receipt that data-use receipts after it belong to.
+        let mut parent = None;
         for (offset, item) in items(position.0, bytes)? {
             if !self.identified && !matches!(item, Item::Identity { .. }) {
                 return Err(wrong(position, "it comes before the journal says whose it is"));
@@ -103,7 +108,13 @@ impl Replay<'_> {
                     let leaf = merkle::leaf_hash(&entry_of(&digest));
                     let receipt = Receipt::decode(receipt)
                         .map_err(|_| wrong(position, "a receipt is malformed"))?;
-                    self.receipt(position, &receipt, committed_ms)?;
+                    let index = self.log.size();
+                    if receipt.kind == Kind::DataUse {
+                        self.data_use(position, &receipt, parent)?;
+                    } else {
+                        self.receipt(position, &receipt, committed_ms)?;
+                        parent = Some((index, digest));
+                    }
                     leaves.push(leaf);
                     self.log.push(digest, leaf, position.part(offset));
                 }
@@ -172,8 +183,28 @@ impl Replay<'_> {
         Ok(())
     }
 
+    fn data_use(
+        &mut self,
+        position: Position,
+        receipt: &Receipt,
+        parent: Option<(u64, B256)>,
+    ) -> Result<()> {
+        let parent = parent.filter(|(_, digest)| *digest == receipt.parent);
+        let (parent, _) = parent.ok_or_else(|| {
+            wrong(position, "a data-use receipt does not follow the one it belongs to")
+        })?;
+        if !self.streams.replay(receipt, parent, self.log.size()) {
+            return Err(wrong(
+                position,
+                "a data-use receipt does not follow its stream's last one",
+            ));
+        }
+        Ok(())
+    }
+
     fn finish(self) -> Result<Replayed> {
         let mut state = State::default();
+        state.streams = self.streams;
         for channel in self.channels.into_values() {
             state.insert(channel.account(self.config)?);
         }

@@ -7,10 +7,10 @@ use vouch_core::bundle::LogProof;
 use vouch_core::channel::{ChannelConfig, Mode, OnChain, Reservation, SignedVoucher};
 use vouch_core::log::note::NoteSignature;
 use vouch_core::log::tile::{TILE_WIDTH, Tile};
-use vouch_core::receipt::Receipt;
+use vouch_core::receipt::{Kind, Receipt};
 
 use crate::api::{
-    Acknowledged, Begun, Call, ChannelView, Claim, Observed, PayerTotals, Published, Store,
+    Acknowledged, Begun, Call, ChannelView, Child, Claim, Observed, PayerTotals, Published, Store,
     StoredAnswer,
 };
 use crate::batch::Operation;
@@ -20,6 +20,7 @@ use crate::hold::{Hold, Release};
 use crate::pending::Pending;
 use crate::publish::{CHECKPOINT, Request};
 use crate::state::{Account, Reserved};
+use crate::stream;
 
 impl Release for Shared {
     fn release(&self, channel: &B256, request: &B256, reservation: Reservation) {
@@ -48,6 +49,7 @@ fn check_draft(hold: &Hold, draft: &Receipt, shared: &Shared) -> Result<()> {
         ("asset", draft.asset != hold.asset),
         ("domain", draft.domain != shared.config.domain),
         ("version or flags", draft.check().is_err()),
+        ("kind", draft.kind == Kind::DataUse),
     ];
     wrong.iter().find(|(_, wrong)| *wrong).map_or(Ok(()), |(what, _)| Err(Error::Draft(what)))
 }
@@ -115,9 +117,16 @@ impl Store for EmbeddedStore {
         self.shared.state.lock().extend(&hold.channel, reservation, amount)
     }
 
-    fn commit(&self, hold: Hold, draft: Receipt, answer: Vec<u8>) -> Pending<Acknowledged> {
-        match check_draft(&hold, &draft, &self.shared) {
-            Ok(()) => self.enqueue(Some(hold), draft, answer),
+    fn commit_with(
+        &self,
+        hold: Hold,
+        draft: Receipt,
+        answer: Vec<u8>,
+        children: Vec<Child>,
+    ) -> Pending<Acknowledged> {
+        let checked = check_draft(&hold, &draft, &self.shared);
+        match checked.and_then(|()| stream::check_children(&draft, &children)) {
+            Ok(()) => self.enqueue(Some(hold), draft, answer, children),
             Err(error) => Pending::ready(Err(error)),
         }
     }
@@ -129,7 +138,11 @@ impl Store for EmbeddedStore {
         if draft.domain != self.shared.config.domain || draft.check().is_err() {
             return Pending::ready(Err(Error::Draft("domain, version or flags")));
         }
-        self.enqueue(None, Receipt { sequence: 0, cumulative: 0, ..draft }, Vec::new())
+        if draft.kind == Kind::DataUse {
+            return Pending::ready(Err(Error::Draft("kind")));
+        }
+        let receipt = Receipt { sequence: 0, cumulative: 0, ..draft };
+        self.enqueue(None, receipt, Vec::new(), Vec::new())
     }
 
     fn record_claim(&self, claim: Claim) -> Pending<()> {
@@ -180,12 +193,30 @@ impl Store for EmbeddedStore {
         index.map_or(Ok(None), |index| self.shared.acknowledged(index))
     }
 
+    fn receipts_of(&self, stream: &B256, after: u64, limit: usize) -> Result<Vec<StoredAnswer>> {
+        let indices: Vec<u64> = {
+            let state = self.shared.state.lock();
+            let receipts = state.streams.receipts(stream).iter();
+            receipts
+                .skip(usize::try_from(after).unwrap_or(usize::MAX))
+                .take(limit)
+                .copied()
+                .collect()
+        };
+        let stored = indices.into_iter().map(|index| {
+            let missing = Error::Range { asked: index, size: self.size() };
+            self.shared.stored_answer(index)?.ok_or(missing)
+        });
+        stored.collect()
+    }
+
     fn receipt_by_sequence(&self, channel: &B256, sequence: u64) -> Result<Option<Acknowledged>> {
         let place = sequence.checked_sub(1).and_then(|place| usize::try_from(place).ok());
         let index = {
             let state = self.shared.state.lock();
             let receipts = state.account(channel).map(|account| account.receipts.as_slice());
-            place.and_then(|place| receipts?.get(place).copied())
+            let receipts = receipts.unwrap_or_else(|| state.streams.receipts(channel));
+            place.and_then(|place| receipts.get(place).copied())
         };
         index.map_or(Ok(None), |index| self.shared.acknowledged(index))
     }

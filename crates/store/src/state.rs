@@ -6,8 +6,9 @@ use alloy_primitives::{Address, B256};
 use vouch_core::channel::{Channel, ChannelError, Mode, OnChain, Reservation, SignedVoucher};
 use vouch_core::receipt::Receipt;
 
-use crate::api::{Call, ChannelView, Claim, PayerTotals};
+use crate::api::{Call, ChannelView, Child, Claim, PayerTotals};
 use crate::error::{Error, Result};
+use crate::stream::Streams;
 
 /// A call's place in the idempotency table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(crate) struct State {
     by_payer: HashMap<Address, Vec<B256>>,
     /// When each stored answer was committed, oldest first.
     answers: VecDeque<(u64, B256, B256)>,
+    /// What is owed to the owners of data.
+    pub(crate) streams: Streams,
 }
 
 impl Account {
@@ -198,20 +201,28 @@ impl State {
         }
     }
 
-    /// Charges a call and numbers its receipt; gives the voucher that must be written with it.
+    /// Charges a call and numbers its receipt and those of its uses of data; gives the voucher that
+    /// must be written with it. What cannot be credited is not charged either.
     pub(crate) fn commit(
         &mut self,
         id: &B256,
         request: &B256,
         reservation: Reservation,
         receipt: &mut Receipt,
+        children: &mut [Child],
     ) -> Result<Option<SignedVoucher>> {
+        if let Err(error) = self.streams.check(receipt, children) {
+            self.release(id, request, reservation);
+            return Err(error);
+        }
         let account = self.account_mut(id)?;
         match account.channel.commit(reservation, receipt.charge) {
             Ok((sequence, cumulative)) => {
                 (receipt.sequence, receipt.cumulative) = (sequence, cumulative);
                 let unwritten = std::mem::take(&mut account.unwritten_voucher);
-                Ok(account.channel.best().copied().filter(|_| unwritten))
+                let voucher = account.channel.best().copied().filter(|_| unwritten);
+                self.streams.count(children);
+                Ok(voucher)
             }
             Err((reservation, error)) => {
                 self.release(id, request, reservation);

@@ -47,6 +47,63 @@ fn a_call_is_charged_receipted_and_promised() {
 }
 
 #[test]
+fn uses_of_data_are_committed_with_their_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
+    let channel = open(&store, 1, Mode::Session);
+    pay(&store, &channel, 1, 10).unwrap();
+    let first = pay_for(&store, &channel, 2, 10, &[(7, 4), (8, 6)]).unwrap();
+    check(&first);
+    assert_eq!(first.children.len(), 2);
+    let second = pay_for(&store, &channel, 3, 10, &[(7, 3), (7, 0)]).unwrap();
+    let places = |told: &vouch_store::Acknowledged| -> Vec<_> {
+        let place = |child: &vouch_store::Acknowledged| {
+            (child.receipt.sequence, child.receipt.cumulative, child.promise.index)
+        };
+        told.children.iter().map(place).collect()
+    };
+    assert_eq!(
+        (places(&first), places(&second)),
+        (vec![(1, 4, 2), (1, 6, 3)], vec![(2, 7, 5), (3, 7, 6)])
+    );
+    drop(store);
+    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
+    assert_eq!(pay_for(&store, &channel, 2, 10, &[]).unwrap(), first, "a repeat has them too");
+    let found = store.receipts_of(&stream(7), 1, 1).unwrap();
+    assert_eq!(found[0].acknowledged, second.children[0]);
+    assert!(store.receipts_of(&stream(9), 0, 9).unwrap().is_empty());
+    assert!(store.receipts_of(&stream(7), u64::MAX, 9).unwrap().is_empty());
+    let third = store.receipt_by_sequence(&stream(7), 3).unwrap().unwrap();
+    assert_eq!(third, second.children[1]);
+    let next = pay_for(&store, &channel, 4, 10, &[(7, 10)]).unwrap();
+    assert_eq!(places(&next), [(4, 17, 8)]);
+}
+
+#[test]
+fn what_cannot_be_credited_is_not_charged() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
+    let channel = open(&store, 1, Mode::Session);
+    let drafted = draft(&channel, 1, 10);
+    let good = child(&drafted, 7, 5);
+    let mut of_another = good.clone();
+    of_another.draft.channel = stream(8);
+    let mut answer = good.clone();
+    answer.draft.kind = vouch_core::receipt::Kind::Inference;
+    let dear = child(&drafted, 7, 6);
+    for children in
+        [vec![of_another], vec![answer], vec![good.clone(), dear], vec![good.clone(); 65]]
+    {
+        let hold = new_call(&store, &call(&channel, 1, 10, Some(10)));
+        let refused = store.commit_with(hold, drafted.clone(), Vec::new(), children).wait();
+        assert!(matches!(refused, Err(Error::Draft(_))), "{refused:?}");
+    }
+    assert!(matches!(store.append(good.draft).wait(), Err(Error::Draft(_))));
+    let view = store.channel(&channel.id(&DOMAIN)).unwrap();
+    assert_eq!((view.charged, view.reserved, store.size()), (0, 0, 0));
+}
+
+#[test]
 fn a_repeat_gets_the_stored_answer_until_it_expires() {
     let dir = tempfile::tempdir().unwrap();
     let time = clock();

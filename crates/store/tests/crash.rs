@@ -35,7 +35,8 @@ fn work(disk: &MemoryDisk, tiles: &Path) -> Told {
         }
     }
     for number in 0..8 {
-        match pay(&store, &configs[number as usize % 2], number, 5 + u128::from(number)) {
+        let charge = 5 + u128::from(number);
+        match pay_for(&store, &configs[number as usize % 2], number, charge, &uses(number)) {
             Ok(acknowledged) => told.calls.push((number, acknowledged)),
             Err(Error::Stopped { .. }) => break,
             Err(error) => panic!("{error}"),
@@ -50,8 +51,32 @@ fn work(disk: &MemoryDisk, tiles: &Path) -> Told {
     told
 }
 
+/// What the answer to a call used: nothing, one owner's data, or two owners' and one of them twice.
+fn uses(number: u64) -> Vec<(u8, u128)> {
+    let all = [(0xa1, 1), (0xa2, 2), (0xa1, u128::from(number) % 3)];
+    all[..(number % 4).min(3) as usize].to_vec()
+}
+
+/// Each owner's stream is without gaps, adds up, and is what its receipts' parents say.
+fn check_streams(store: &EmbeddedStore) -> [(u64, u128); 2] {
+    [0xa1, 0xa2].map(|owner| {
+        let found = store.receipts_of(&stream(owner), 0, 1_000).unwrap();
+        let mut total = 0;
+        for (stored, sequence) in found.iter().zip(1..) {
+            let receipt = &stored.acknowledged.receipt;
+            total += receipt.charge;
+            assert_eq!((receipt.sequence, receipt.cumulative), (sequence, total));
+            assert_eq!(stored.answer, [owner; 3]);
+            let parent = store.receipt_by_digest(&receipt.parent).unwrap().unwrap();
+            assert!(parent.children.contains(&stored.acknowledged));
+        }
+        (found.len() as u64, total)
+    })
+}
+
 fn check_all(store: &EmbeddedStore, told: &Told) {
     assert!(store.size() >= told.checkpoint);
+    check_streams(store);
     for (number, acknowledged) in &told.calls {
         check(acknowledged);
         assert_eq!(store.receipt(acknowledged.promise.index).unwrap().as_ref(), Some(acknowledged));
@@ -73,16 +98,18 @@ fn check_all(store: &EmbeddedStore, told: &Told) {
 fn go_on(store: &EmbeddedStore, told: &Told) {
     let configs: [ChannelConfig; 2] = [open_again(store, 1), open_again(store, 2)];
     for number in 0..8 {
-        let again =
-            pay(store, &configs[number as usize % 2], number, 5 + u128::from(number)).unwrap();
+        let (config, charge) = (&configs[number as usize % 2], 5 + u128::from(number));
+        let again = pay_for(store, config, number, charge, &uses(number)).unwrap();
         if let Some((_, first)) = told.calls.iter().find(|(told, _)| *told == number) {
             assert_eq!(again, *first);
         }
     }
-    assert_eq!(store.size(), 8, "each call is in the log once");
+    // 8 calls; 0, 1, 2, 3 uses of data in turn.
+    assert_eq!(store.size(), 8 + 12, "each call and each use is in the log once");
+    assert_eq!(check_streams(store), [(8, 6 + 1), (4, 4 * 2)]);
     let charged: u128 = store.channels().iter().map(|view| view.charged).sum();
     assert_eq!(charged, (5..13).sum::<u128>());
-    assert_eq!(store.publish_checkpoint().wait().unwrap().checkpoint.size, 8);
+    assert_eq!(store.publish_checkpoint().wait().unwrap().checkpoint.size, 20);
 }
 
 fn open_again(store: &EmbeddedStore, payer: u8) -> ChannelConfig {

@@ -8,8 +8,11 @@ use serde_json::Value;
 use vouch_core::{
     bundle::Authorization,
     channel::{Freeze, Mode, OnChain},
+    commitment,
+    data_use::DataUse,
     promise::SignedPromise,
     receipt::Receipt,
+    sourced::Source,
     terms::Terms,
 };
 
@@ -55,6 +58,52 @@ pub struct Acknowledgement {
     pub promise: SignedPromise,
     /// What opens the receipt's commitments.
     pub nonce: B256,
+    /// Receipts of the uses of data in the answer, one for each of its sources, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<ChildReceipt>,
+}
+
+/// A receipt that was committed with its parent: under the same promise, at its own place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildReceipt {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// Its log index.
+    pub index: u64,
+    /// Its path in the batch of the parent's promise.
+    pub path: Vec<B256>,
+}
+
+impl Acknowledgement {
+    /// The uses of data with what opens them: the children and the answer's sources, in order.
+    /// Whether they belong together is for the verifier to say.
+    #[must_use]
+    pub fn uses(&self, sources: &[Source]) -> Vec<DataUse> {
+        let used = |(child, source): (&ChildReceipt, &Source)| DataUse {
+            receipt: child.receipt.clone(),
+            promise: SignedPromise {
+                index: child.index,
+                path: child.path.clone(),
+                ..self.promise.clone()
+            },
+            log: None,
+            nonce: commitment::source_nonce(&self.nonce, source.index),
+            dataset: source.dataset,
+            document: source.document,
+            grant: source.terms,
+        };
+        self.children.iter().zip(sources).map(used).collect()
+    }
+}
+
+/// Answer to `GET /vouch/uses/{owner}`: an owner's receipts, in the order of their sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsesPage {
+    /// The owner's account stream.
+    pub stream: B256,
+    /// Receipts with what opens them, and their place in the log where a checkpoint covers them.
+    pub uses: Vec<DataUse>,
 }
 
 /// A stream stands still until a voucher covers `required`.

@@ -20,6 +20,7 @@ use vouch_core::{
     signature::{Signature, address_of},
 };
 
+mod data_use;
 mod eip712;
 mod log;
 mod receipt;
@@ -35,6 +36,7 @@ pub fn files() -> Vec<(&'static str, String)> {
     [
         ("checkpoint.json", log::checkpoints()),
         ("commitments.json", receipt::commitments()),
+        ("data_use.json", data_use::all()),
         ("eip712.json", eip712::all()),
         ("merkle.json", log::merkle()),
         ("money.json", receipt::money()),

@@ -227,6 +227,7 @@ fn terms() -> Value {
                 .to_string(),
             merge_delay_s: 60,
         },
+        sources: None,
     };
     let canonical = commitment::canonical_json(&terms).unwrap();
     json!({

@@ -1,11 +1,14 @@
 //! What was asked and answered: receipt, request, response, model.
 
+use serde::Deserialize;
 use serde_json::Value;
 use vouch_core::{
     B256,
     bundle::{self, Bundle},
     commitment,
+    data_use::SEARCH,
     receipt::{Kind, Receipt, Status, Tier, flags},
+    sourced::{self, Source},
 };
 
 use super::{
@@ -134,7 +137,67 @@ pub(super) fn response(bundle: &Bundle, _: &Options<'_>) -> Outcome {
     }
     usage(response, receipt)?;
     finish(response, receipt.status)?;
+    if let Some(sources) = sources(bundle)? {
+        let credited = sources.iter().map(|source| source.credited).sum::<u128>();
+        return proven(
+            format!(
+                "this very response was given, from {} sources whose owners are credited {credited}",
+                sources.len()
+            ),
+            "the provider, that the quotations are the documents', and which grants it says were \
+             revoked",
+        );
+    }
     proven("this very response was given; its counts, model and ending are the receipt's", "")
+}
+
+/// The sources of a sourced answer, which follow from terms, grants and charge; `None` of an answer
+/// that is not.
+pub(crate) fn sources(bundle: &Bundle) -> Result<Option<Vec<Source>>, Broken> {
+    let Bundle { response, receipt, terms, .. } = bundle;
+    let listed = response.get("vouch").and_then(|vouch| vouch.get("sources"));
+    let (listed, bounds) = match (listed, &terms.sources) {
+        (None, None) => return Ok(None),
+        (Some(listed), Some(bounds)) => (listed, bounds),
+        (Some(_), None) => return Err("the response has sources, but the terms sell none".into()),
+        (None, Some(_)) => return Err("the terms sell sources, but the response has none".into()),
+    };
+    let sources = Vec::<Source>::deserialize(listed)
+        .map_err(|error| format!("the sources are not read: {error}"))?;
+    let exact = serde_json::to_value(&sources).is_ok_and(|value| value == *listed);
+    ensure(exact, "the sources are not in their own form")?;
+    let most = usize::try_from(bounds.max_sources).unwrap_or(usize::MAX);
+    ensure(!sources.is_empty() && sources.len() <= most, "there are more sources than sold")?;
+    let bytes = u64::try_from(sourced::preamble(&sources).len()).unwrap_or(u64::MAX);
+    ensure(bytes <= bounds.max_bytes.into(), "the sources are longer than the terms allow")?;
+    ensure(receipt.flags & flags::NO_TOKEN_IDS == 0, "a sourced answer has no token ids")?;
+    let created = response.get("created").and_then(Value::as_u64).unwrap_or(0);
+    let mut left = receipt.charge;
+    for (source, index) in sources.iter().zip(1_u32..) {
+        ensure(source.index == index, "the sources are not numbered from 1")?;
+        ensure(source.passages > 0, "a source has no passage")?;
+        grant(source, receipt, created)?;
+        left = left
+            .checked_sub(source.credited)
+            .ok_or("the sources are credited more than was charged")?;
+    }
+    Ok(Some(sources))
+}
+
+/// What a source says of its grant, and what follows from it.
+fn grant(source: &Source, receipt: &Receipt, created_s: u64) -> Result<(), Broken> {
+    let grant = &source.terms;
+    ensure(source.grant == grant.id(), "a source names another grant than it quotes")?;
+    ensure(source.owner == grant.owner, "a source is another's than its grant's")?;
+    ensure(source.dataset == grant.dataset, "a source is of another dataset than its grant")?;
+    // It was in force when the work began; the clock of that is between the two.
+    let covers = |time_s| grant.covers(receipt.provider, SEARCH, receipt.model, time_s);
+    ensure(
+        covers(created_s) || covers(receipt.time / 1000),
+        "a source's grant does not cover this use",
+    )?;
+    let owed = if source.revoked { 0 } else { grant.credit(receipt.charge)? };
+    ensure(source.credited == owed, "a source is credited another amount than its grant says")
 }
 
 /// OpenAI counts cached tokens among those of the prompt; a receipt counts them apart.

@@ -16,7 +16,7 @@ use crate::Options;
 /// Between a receipt's time and its promise a commit may take this long.
 const COMMIT_SLACK_S: u64 = 60;
 
-pub(super) fn promise(bundle: &Bundle, _: &Options<'_>) -> Outcome {
+pub(crate) fn promise(bundle: &Bundle, _: &Options<'_>) -> Outcome {
     let Bundle { receipt, terms, promise, .. } = bundle;
     promise.verify(receipt.leaf_hash(), &receipt.domain, receipt.provider)?;
     let merge_by = promise.promise.merge_by;
@@ -30,7 +30,7 @@ pub(super) fn promise(bundle: &Bundle, _: &Options<'_>) -> Outcome {
     )
 }
 
-pub(super) fn inclusion(bundle: &Bundle, _: &Options<'_>) -> Outcome {
+pub(crate) fn inclusion(bundle: &Bundle, _: &Options<'_>) -> Outcome {
     let Bundle { receipt, promise, log: Some(log), .. } = bundle else {
         ensure(bundle.anchor.is_none(), "there is an anchor, but no place in the log")?;
         return absent("not in the log yet", "the promise");
@@ -49,7 +49,7 @@ pub(super) fn stated(log: &LogProof) -> Result<(Note, Checkpoint), Broken> {
     Ok((note, checkpoint))
 }
 
-pub(super) fn checkpoint(bundle: &Bundle, _: &Options<'_>) -> Outcome {
+pub(crate) fn checkpoint(bundle: &Bundle, _: &Options<'_>) -> Outcome {
     let Bundle { receipt, terms, log: Some(log), .. } = bundle else {
         return absent("no checkpoint", "");
     };
@@ -63,7 +63,7 @@ pub(super) fn checkpoint(bundle: &Bundle, _: &Options<'_>) -> Outcome {
     )
 }
 
-pub(super) fn witnesses(bundle: &Bundle, options: &Options<'_>) -> Outcome {
+pub(crate) fn witnesses(bundle: &Bundle, options: &Options<'_>) -> Outcome {
     let policy = &options.witnesses;
     let known: BTreeSet<_> = policy.keys.iter().map(ToString::to_string).collect();
     let trust = "that the provider shows everyone the same log";

@@ -1,10 +1,11 @@
 //! What was counted: the ids in the response against the receipt.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use vouch_core::{
     bundle::Bundle,
     commitment,
     receipt::{Kind, Receipt, Tier, flags},
+    sourced,
 };
 
 use super::{Broken, Outcome, absent, answer, ensure, proven};
@@ -74,6 +75,30 @@ fn counts(receipt: &Receipt, input: usize, output: usize) -> Result<(), Broken> 
     ensure(agrees, "there are not as many ids as were charged")
 }
 
+/// The sources of an answer must be what the engine was shown, also where a tokenizer cannot tell
+/// the whole prompt.
+fn quoted(bundle: &Bundle, detokenizer: &dyn Detokenizer, input: &[u32]) -> Result<(), Broken> {
+    let Some(sources) = answer::sources(bundle)? else { return Ok(()) };
+    // Of a request without stop strings, which would cut the text.
+    let shown = detokenizer
+        .text(input, &Value::Object(Map::new()))
+        .map_err(|why| format!("the ids do not decode: {}", crate::report::printable(&why)))?;
+    ensure(
+        shown.contains(&sourced::preamble(&sources)),
+        "the engine was shown other sources than the response lists",
+    )
+}
+
+/// The request as the engine was shown it: with the sources before the question.
+fn shown(bundle: &Bundle, mut request: Value) -> Result<Value, Broken> {
+    if let (Some(sources), Some(fields)) = (answer::sources(bundle)?, request.as_object_mut()) {
+        let messages = fields.get("messages").ok_or("a sourced answer is to no conversation")?;
+        let messages = sourced::prompt(messages, &sources)?;
+        fields.insert("messages".into(), messages);
+    }
+    Ok(request)
+}
+
 /// Whether the prompt was checked too; broken if ids and text differ.
 fn decoded(
     bundle: &Bundle,
@@ -85,7 +110,8 @@ fn decoded(
     if bundle.receipt.kind != Kind::Embedding {
         generated(bundle, detokenizer, &request, output)?;
     }
-    let prompt = detokenizer.input_ids(&bundle.resource, &request);
+    quoted(bundle, detokenizer, input)?;
+    let prompt = detokenizer.input_ids(&bundle.resource, &shown(bundle, request)?);
     ensure(
         prompt.as_ref().is_none_or(|ids| ids == input),
         "the input ids are not those of the prompt",

@@ -7,6 +7,8 @@
     reason = "shared by several test binaries; a fixture that cannot be made fails the test"
 )]
 
+pub mod alter;
+
 use std::collections::BTreeMap;
 
 use alloy::consensus::Header;
@@ -36,7 +38,7 @@ use vouch_evidence::{KnownBlock, LinkName, Options, WitnessPolicy, fault::Promis
 
 pub const ORIGIN: &str = "provider.example/log";
 pub const CHAIN: u64 = 31337;
-const TIME_S: u64 = 1_800_000_000;
+pub const TIME_S: u64 = 1_800_000_000;
 const RESOURCE: &str = "POST /v1/chat/completions";
 const FIRST: u64 = 4;
 /// Entries of the log under the checkpoint, and under the anchor.
@@ -55,7 +57,7 @@ pub fn provider() -> Address {
     address_of(&provider_key())
 }
 
-fn payer_key() -> SecretKey {
+pub fn payer_key() -> SecretKey {
     key(2)
 }
 
@@ -129,6 +131,7 @@ pub fn terms() -> Terms {
             key: Verifier::log(ORIGIN, &log_key()).to_string(),
             merge_delay_s: 60,
         },
+        sources: None,
     }
 }
 

@@ -102,5 +102,5 @@ async fn settle(
         charge: asked.model.prices.charge(&usage)?,
         ..blank(app, &asked, &paid, Kind::Embedding)
     };
-    commit(app, hold, receipt, canonical).await
+    commit(app, hold, receipt, canonical, Vec::new()).await
 }

@@ -6,19 +6,22 @@ use vouch_core::{
     Error as CoreError, commitment,
     money::Usage,
     receipt::{Kind, Receipt, Status, Tier, VERSION, flags},
+    sourced::Source,
 };
-use vouch_store::{Error as StoreError, Hold, StoredAnswer};
+use vouch_store::{Child, Error as StoreError, Hold, StoredAnswer};
 use vouch_wire::{
     openai::{Answer, Ending as LastChunks, FinishReason, Head, Response},
     sse,
-    vouch::{Acknowledgement, RECEIPT_EVENT},
+    vouch::RECEIPT_EVENT,
 };
 
 use super::{
     Paid,
     caller::{Caller, Left},
     meter::Meter,
+    reply::acknowledgement,
     run::{Ending, Run},
+    sourced,
 };
 use crate::{app::App, error::Refusal, offer::Asked};
 
@@ -51,14 +54,18 @@ pub(super) async fn finish(mut run: Run, ending: Ending) {
     };
     let charge = settle(&mut run);
     let live = run.is_live();
+    if let Some(sources) = &mut run.sources {
+        sourced::credit(&run.call.asked.model, sources, charge).await;
+    }
     if live && last.status != Status::StoppedByPayer && tell_end(&mut run, last).await.is_err() {
         tracing::debug!("the payer left before the end");
     }
-    let Run { app, call, caller, meter, chunker, seed, .. } = run;
+    let Run { app, call, caller, meter, chunker, seed, sources, .. } = run;
     // Held to the last word, so that a stop waits for it.
     let _permit = call.permit;
     let head = chunker.into_head();
-    let draft = Draft { app: &app, asked: &call.asked, paid: &call.paid, head, seed, last };
+    let (asked, paid) = (&call.asked, &call.paid);
+    let draft = Draft { app: &app, asked, paid, head, seed, last, sources };
     match draft.commit(call.hold, meter, charge).await {
         Ok(stored) if live => acknowledge(caller, call.paid.nonce, stored).await,
         Ok(stored) => caller.answer(stored),
@@ -88,6 +95,7 @@ fn charged(run: &Run, ending: Ending) -> Result<Last, Refusal> {
         Ending::Failed(error) => Err(Refusal::Engine(error)),
         Ending::Interrupted if delivered => last(Status::Failed),
         Ending::Interrupted => Err(Refusal::Stopping),
+        Ending::Refused(refusal) => Err(refusal),
     }
 }
 
@@ -116,16 +124,14 @@ async fn tell_end(run: &mut Run, last: Last) -> Result<(), Left> {
         usage: run.meter.usage().into(),
         include_usage: run.call.asked.include_usage,
     };
-    for chunk in run.chunker.last(ending) {
+    for chunk in run.chunker.last_sourced(ending, run.sources.clone()) {
         run.write(None, &chunk).await?;
     }
     Ok(())
 }
 
 async fn acknowledge(mut caller: Caller, nonce: B256, stored: StoredAnswer) {
-    let acknowledged = stored.acknowledged;
-    let acknowledgement =
-        Acknowledgement { receipt: acknowledged.receipt, promise: acknowledged.promise, nonce };
+    let acknowledgement = acknowledgement(stored.acknowledged, nonce);
     let Ok(json) = serde_json::to_string(&acknowledgement) else { return };
     let mut bytes = sse::encode(Some(RECEIPT_EVENT), &json);
     bytes.extend_from_slice(&sse::encode(None, "[DONE]"));
@@ -134,15 +140,16 @@ async fn acknowledge(mut caller: Caller, nonce: B256, stored: StoredAnswer) {
     }
 }
 
-/// Makes an answer durable with its receipt.
+/// Makes an answer durable with its receipt and those of the data that it used.
 pub(super) async fn commit(
     app: &App,
     hold: Hold,
     receipt: Receipt,
     answer: Vec<u8>,
+    children: Vec<Child>,
 ) -> Result<StoredAnswer, CommitError> {
     let began = Instant::now();
-    let acknowledged = app.store.commit(hold, receipt, answer.clone()).await?;
+    let acknowledged = app.store.commit_with(hold, receipt, answer.clone(), children).await?;
     app.metrics.committed(&acknowledged.receipt, began.elapsed());
     Ok(StoredAnswer { acknowledged, answer })
 }
@@ -187,6 +194,7 @@ struct Draft<'a> {
     head: Head,
     seed: [u8; 32],
     last: Last,
+    sources: Option<Vec<Source>>,
 }
 
 impl Draft<'_> {
@@ -197,15 +205,21 @@ impl Draft<'_> {
         charge: u128,
     ) -> Result<StoredAnswer, CommitError> {
         let app = self.app;
+        let nonce = self.paid.nonce;
+        let sources = self.sources.clone().unwrap_or_default();
         let (receipt, answer) = self.draw(meter, charge)?;
-        commit(app, hold, receipt, answer).await
+        let children = sourced::children(&receipt, &nonce, &sources)?;
+        commit(app, hold, receipt, answer, children).await
     }
 
     /// The receipt, and the canonical response that it commits to.
     fn draw(self, meter: Meter, charge: u128) -> Result<(Receipt, Vec<u8>), CoreError> {
-        let Self { app, asked, paid, head, seed, last } = self;
+        let Self { app, asked, paid, head, seed, last, sources } = self;
         let usage = meter.usage();
-        let (text, ids) = meter.into_parts();
+        let (text, mut ids) = meter.into_parts();
+        if let Some(ids) = &mut ids {
+            ids.sources = sources;
+        }
         let tokens = match &ids {
             Some(ids) => commitment::tokens(&paid.nonce, &ids.input_ids, &ids.output_ids),
             None => commitment::tokens(&paid.nonce, &[], &[]),

@@ -46,7 +46,11 @@ impl Meter {
         let input = input_ids.as_ref().map_or(u64::from(input_tokens), |ids| ids.len() as u64);
         let cached = u64::from(cached).min(input);
         self.usage = Usage { input: input - cached, cached, output: self.usage.output };
-        self.ids = input_ids.map(|input_ids| ResponseVouch { input_ids, output_ids: Vec::new() });
+        self.ids = input_ids.map(|input_ids| ResponseVouch {
+            input_ids,
+            output_ids: Vec::new(),
+            sources: None,
+        });
         self.started = true;
     }
 

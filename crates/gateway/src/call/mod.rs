@@ -8,6 +8,7 @@ mod meter;
 mod repeat;
 mod reply;
 mod run;
+pub(crate) mod sourced;
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 
+use alloy_primitives::B256;
 use axum::{
     body::Body,
     http::{HeaderValue, header},
@@ -12,11 +13,11 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use vouch_core::channel::Mode;
-use vouch_store::StoredAnswer;
+use vouch_store::{Acknowledged, StoredAnswer};
 use vouch_wire::{
     openai::{Endpoint, Response as ModelResponse},
     sse,
-    vouch::{Acknowledgement, RECEIPT_EVENT},
+    vouch::{Acknowledgement, ChildReceipt, RECEIPT_EVENT},
     x402::{self, Extensions, SettleExtra, SettleResponse},
 };
 
@@ -39,11 +40,7 @@ pub(super) fn whole(
     stream: bool,
     include_usage: bool,
 ) -> Result<Response, Refused> {
-    let acknowledgement = Acknowledgement {
-        receipt: stored.acknowledged.receipt,
-        promise: stored.acknowledged.promise,
-        nonce: paid.nonce,
-    };
+    let acknowledgement = acknowledgement(stored.acknowledged, paid.nonce);
     let body = if stream {
         events(endpoint, paid, &stored.answer, &acknowledgement, include_usage)?
     } else {
@@ -51,6 +48,19 @@ pub(super) fn whole(
     };
     let settled = settled(app, paid, Some(acknowledgement))?;
     Ok(paid_reply(Body::from(body), if stream { EVENTS } else { JSON }, Some(settled)))
+}
+
+/// What the payer is told of a durable receipt. Its children are under the same promise, which is
+/// told once: all of it has to fit a header.
+pub(super) fn acknowledgement(acknowledged: Acknowledged, nonce: B256) -> Acknowledgement {
+    let Acknowledged { receipt, promise, children } = acknowledged;
+    let child = |Acknowledged { receipt, promise, .. }: Acknowledged| ChildReceipt {
+        receipt,
+        index: promise.index,
+        path: promise.path,
+    };
+    let children = children.into_iter().map(child).collect();
+    Acknowledgement { receipt, promise, nonce, children }
 }
 
 /// An answer as it comes.

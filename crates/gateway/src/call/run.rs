@@ -10,6 +10,7 @@ use vouch_core::{
     channel::{ChannelError, Mode},
     commitment,
     money::Usage,
+    sourced::Source,
 };
 use vouch_model::{Engine, Event, GenerateRequest};
 use vouch_store::Error as StoreError;
@@ -24,8 +25,9 @@ use super::{
     caller::{Caller, Left},
     finish,
     meter::Meter,
+    sourced,
 };
-use crate::app::App;
+use crate::{app::App, error::Refusal};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(super) enum Ending {
     Failed(vouch_model::Error),
     /// The store refused to go on, or the gateway stops.
     Interrupted,
+    /// It did not begin: there is nothing to quote, or no way to show what was quoted.
+    Refused(Refusal),
 }
 
 impl From<Left> for Ending {
@@ -59,6 +63,8 @@ pub(super) struct Run {
     pub(super) meter: Meter,
     pub(super) chunker: Chunker,
     pub(super) seed: [u8; 32],
+    /// What was put before the question, where the model is sold with sources.
+    pub(super) sources: Option<Vec<Source>>,
     /// The total that the stream last asked to be signed for.
     asked_for: Option<u128>,
     wrote_first: bool,
@@ -85,11 +91,23 @@ pub(super) async fn run(
         model: call.asked.model.name.clone(),
     });
     let meter = Meter::new(call.asked.model.prices, call.asked.max_tokens);
-    let request = Some(request);
-    let (asked_for, wrote_first) = (None, false);
-    let mut run =
-        Run { app, call, caller, engine, request, meter, chunker, seed, asked_for, wrote_first };
-    let ending = run.generate().await;
+    let mut run = Run {
+        app,
+        call,
+        caller,
+        engine,
+        request: Some(request),
+        meter,
+        chunker,
+        seed,
+        sources: None,
+        asked_for: None,
+        wrote_first: false,
+    };
+    let ending = match run.find_sources().await {
+        Ok(()) => run.generate().await,
+        Err(ending) => ending,
+    };
     finish::finish(run, ending).await;
 }
 
@@ -108,6 +126,19 @@ impl Run {
     /// header that precedes the body, so they get it whole.
     pub(super) fn is_live(&self) -> bool {
         self.call.asked.stream && self.call.paid.mode == Mode::Session
+    }
+
+    async fn find_sources(&mut self) -> Result<(), Ending> {
+        let Some(request) = &mut self.request else { return Ok(()) };
+        let put = sourced::put(&self.app, &self.call.asked, &self.engine, &mut request.prompt);
+        let found = tokio::select! {
+            biased;
+            () = self.caller.left() => return Err(Ending::Left),
+            () = self.call.permit.forced() => return Err(Ending::Interrupted),
+            found = put => found,
+        };
+        self.sources = found.map_err(Ending::Refused)?;
+        Ok(())
     }
 
     async fn generate(&mut self) -> Ending {
@@ -134,6 +165,10 @@ impl Run {
     /// Takes an event in; `Err` ends the run.
     async fn take(&mut self, event: Event) -> Result<(), Ending> {
         match event {
+            Event::Started { input_ids: None, .. } if self.sources.is_some() => {
+                tracing::error!("an engine without token ids was asked with sources");
+                Err(Ending::Refused(Refusal::SourcesFailed))
+            }
             Event::Started { input_ids, input_tokens, cached_tokens } => {
                 self.meter.start(input_ids, input_tokens, cached_tokens);
                 Ok(())

@@ -21,7 +21,7 @@ use vouch_core::{
     terms::LogTerms,
 };
 use vouch_gateway::{
-    Config, Gateway, Limits, ModelConfig, ModelEngine, Settlement, TokenizerDocument,
+    Config, Gateway, Limits, ModelConfig, ModelEngine, Settlement, Sourcing, TokenizerDocument,
 };
 use vouch_store::{EmbeddedStore, Store};
 use vouch_wire::{
@@ -90,7 +90,7 @@ impl Harness {
 
     pub async fn start_with(engines: Vec<StubEngine>, limits: Limits) -> Self {
         let models = engines.into_iter().map(model).collect();
-        Self::start_in(tempfile::tempdir().unwrap(), models, limits).await
+        Self::start_in(tempfile::tempdir().unwrap(), models, limits, None).await
     }
 
     /// A gateway that sells a generator `m`, and an embedder `e`.
@@ -98,7 +98,17 @@ impl Harness {
         let mut embedder = model(StubEngine::new("e"));
         embedder.engine = ModelEngine::Embedder(Arc::new(StubEmbedder::new("e")));
         let models = vec![model(StubEngine::new("m")), embedder];
-        Self::start_in(tempfile::tempdir().unwrap(), models, limits()).await
+        Self::start_in(tempfile::tempdir().unwrap(), models, limits(), None).await
+    }
+
+    /// Sells them with sources, too.
+    pub async fn start_sourced(
+        engines: Vec<StubEngine>,
+        limits: Limits,
+        sourcing: Sourcing,
+    ) -> Self {
+        let models = engines.into_iter().map(model).collect();
+        Self::start_in(tempfile::tempdir().unwrap(), models, limits, Some(sourcing)).await
     }
 
     /// The same store, sold from by another gateway.
@@ -108,10 +118,15 @@ impl Harness {
         let Self { store, chain, dir, .. } = self;
         drop((store, chain));
         let models = engines.into_iter().map(model).collect();
-        Self::start_in(dir, models, limits()).await
+        Self::start_in(dir, models, limits(), None).await
     }
 
-    async fn start_in(dir: TempDir, models: Vec<ModelConfig>, limits: Limits) -> Self {
+    async fn start_in(
+        dir: TempDir,
+        models: Vec<ModelConfig>,
+        limits: Limits,
+        sourcing: Option<Sourcing>,
+    ) -> Self {
         let clock_ms = Arc::new(AtomicU64::new(NOW_S * 1000));
         let clock: vouch_store::Clock = {
             let clock_ms = Arc::clone(&clock_ms);
@@ -122,10 +137,11 @@ impl Harness {
         store.set_recent_block(B256::repeat_byte(0xb1));
         let chain = Arc::new(FakeSettlement::new(DOMAIN));
         chain.store.set(Arc::clone(&store) as Arc<dyn Store>).unwrap();
-        let gateway = Gateway::new(
+        let gateway = Gateway::with_sources(
             config(limits),
             Arc::clone(&store) as Arc<dyn Store>,
             models,
+            sourcing,
             Arc::clone(&chain) as Arc<dyn Settlement>,
             clock,
         )

@@ -10,13 +10,14 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use ed25519_dalek::SigningKey;
 use secp256k1::SecretKey;
 use vouch_core::channel::{ChannelConfig, Mode, OnChain, SignedVoucher, Voucher};
+use vouch_core::data_use;
 use vouch_core::domain::Domain;
 use vouch_core::log::note::{self, Verifier};
 use vouch_core::money::Usage;
 use vouch_core::receipt::{Kind, Receipt, Status, Tier};
 use vouch_core::signature::{Signature, address_of};
 use vouch_journal::Options;
-use vouch_store::{Acknowledged, Begun, Call, Config, Hold, Store};
+use vouch_store::{Acknowledged, Begun, Call, Child, Config, Hold, Store};
 
 pub const ORIGIN: &str = "vouch.test/log";
 pub const DOMAIN: Domain = Domain { chain: 1337, settlement: Address::repeat_byte(0x40) };
@@ -162,6 +163,44 @@ pub fn pay(
 
 /// The acknowledgement convinces a stranger.
 pub fn check(acknowledged: &Acknowledged) {
-    let Acknowledged { receipt, promise } = acknowledged;
+    let Acknowledged { receipt, promise, children } = acknowledged;
     promise.verify(receipt.leaf_hash(), &DOMAIN, provider()).unwrap();
+    for (child, place) in children.iter().zip(1..) {
+        let Acknowledged { receipt: used, promise: also, children } = child;
+        also.verify(used.leaf_hash(), &DOMAIN, provider()).unwrap();
+        assert_eq!(also.promise, promise.promise, "one record, one promise");
+        assert_eq!(also.index, promise.index + place);
+        assert_eq!(used.parent, receipt.digest());
+        assert!(children.is_empty());
+    }
+}
+
+pub fn stream(owner: u8) -> B256 {
+    data_use::stream(&DOMAIN, provider(), Address::repeat_byte(owner))
+}
+
+/// A use of an owner's data, credited `credit`.
+pub fn child(parent: &Receipt, owner: u8, credit: u128) -> Child {
+    let payer = Address::repeat_byte(owner);
+    let channel = data_use::stream(&DOMAIN, provider(), payer);
+    let draft = Receipt { kind: Kind::DataUse, payer, channel, charge: credit, ..parent.clone() };
+    Child { draft, opening: vec![owner; 3] }
+}
+
+/// As [`pay`], for an answer that used the data of these owners at these credits.
+pub fn pay_for(
+    store: &dyn Store,
+    channel: &ChannelConfig,
+    number: u64,
+    charge: u128,
+    uses: &[(u8, u128)],
+) -> vouch_store::Result<Acknowledged> {
+    let signed = store.channel(&channel.id(&DOMAIN)).map_or(0, |view| view.charged + view.reserved);
+    let hold = match store.reserve(&call(channel, number, charge, Some(signed + charge)))? {
+        Begun::New(hold) => hold,
+        Begun::Repeat(stored) => return Ok(stored.acknowledged),
+    };
+    let draft = draft(channel, number, charge);
+    let children = uses.iter().map(|(owner, credit)| child(&draft, *owner, *credit)).collect();
+    store.commit_with(hold, draft, number.to_string().into_bytes(), children).wait()
 }

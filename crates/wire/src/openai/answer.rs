@@ -1,3 +1,5 @@
+use vouch_core::sourced::Source;
+
 use super::{
     Choice, Chunk, ChunkChoice, ChunkVouch, Delta, Endpoint, FinishReason, Message, Response,
     ResponseVouch, Usage,
@@ -74,9 +76,9 @@ impl Response {
             created: self.created,
             model: self.model.clone(),
         });
-        let (input_ids, output_ids) = match &self.vouch {
-            Some(ids) => (Some(ids.input_ids.clone()), ids.output_ids.clone()),
-            None => (None, Vec::new()),
+        let (input_ids, output_ids, sources) = match &self.vouch {
+            Some(ids) => (Some(ids.input_ids.clone()), ids.output_ids.clone(), ids.sources.clone()),
+            None => (None, Vec::new(), None),
         };
         let choice = self.choices.first();
         let text = choice.and_then(|choice| {
@@ -89,7 +91,7 @@ impl Response {
         };
         let mut chunks = vec![chunker.first(input_ids)];
         chunks.push(chunker.delta(text.unwrap_or_default(), output_ids));
-        chunks.extend(chunker.last(ending));
+        chunks.extend(chunker.last_sourced(ending, sources));
         chunks
     }
 }
@@ -124,14 +126,18 @@ impl Chunker {
     pub fn first(&self, input_ids: Option<Vec<u32>>) -> Chunk {
         let role = Some("assistant".to_owned());
         let choice = self.choice(role, String::new(), None);
-        let vouch = input_ids.map(|ids| ChunkVouch { input_ids: Some(ids), ids: Vec::new() });
+        let vouch = input_ids.map(|ids| ChunkVouch {
+            input_ids: Some(ids),
+            ids: Vec::new(),
+            sources: None,
+        });
         self.chunk(vec![choice], None, vouch)
     }
 
     /// A piece of text with the ids that it decodes.
     #[must_use]
     pub fn delta(&self, text: String, ids: Vec<u32>) -> Chunk {
-        let vouch = (!ids.is_empty()).then_some(ChunkVouch { input_ids: None, ids });
+        let vouch = (!ids.is_empty()).then_some(ChunkVouch { input_ids: None, ids, sources: None });
         self.chunk(vec![self.choice(None, text, None)], None, vouch)
     }
 
@@ -153,6 +159,16 @@ impl Chunker {
         let last = self.chunk(vec![choice], with, None);
         let alone = alone.map(|usage| self.chunk(Vec::new(), Some(usage), None));
         std::iter::once(last).chain(alone)
+    }
+
+    /// As [`Self::last`], with the sources of a sourced answer in the first of them.
+    #[must_use]
+    pub fn last_sourced(&self, ending: Ending, sources: Option<Vec<Source>>) -> Vec<Chunk> {
+        let mut last: Vec<_> = self.last(ending).collect();
+        if let (Some(chunk), true) = (last.first_mut(), sources.is_some()) {
+            chunk.vouch = Some(ChunkVouch { input_ids: None, ids: Vec::new(), sources });
+        }
+        last
     }
 
     fn choice(

@@ -1,3 +1,5 @@
+use vouch_core::sourced::Source;
+
 use super::{
     Answer, Chunk, ChunkChoice, Endpoint, FinishReason, Head, Response, ResponseVouch, Usage,
 };
@@ -26,6 +28,7 @@ pub struct Assembler {
     text: String,
     input_ids: Option<Vec<u32>>,
     output_ids: Vec<u32>,
+    sources: Option<Vec<Source>>,
     reason: Option<FinishReason>,
     usage: Option<Usage>,
 }
@@ -67,6 +70,10 @@ impl Assembler {
             self.push_choice(choice)?;
         }
         if let Some(vouch) = vouch {
+            if vouch.sources.is_some() && self.sources.is_some() {
+                return Err(Error::Assemble("the sources come twice"));
+            }
+            self.sources = self.sources.take().or(vouch.sources);
             self.push_ids(first, vouch.input_ids, &vouch.ids)?;
         }
         self.usage = usage;
@@ -92,8 +99,8 @@ impl Assembler {
     pub fn finish(self) -> Result<Response, Error> {
         let head = self.head.ok_or(Error::Assemble("it is empty"))?;
         let usage = self.usage.ok_or(Error::Assemble("it broke off before its usage"))?;
-        let output_ids = self.output_ids;
-        let ids = self.input_ids.map(|input_ids| ResponseVouch { input_ids, output_ids });
+        let (output_ids, sources) = (self.output_ids, self.sources);
+        let ids = self.input_ids.map(|input_ids| ResponseVouch { input_ids, output_ids, sources });
         Ok(Answer { head, text: self.text, ids, reason: self.reason, usage }.into_response())
     }
 
@@ -194,6 +201,7 @@ mod tests {
                 head,
                 text: deltas.iter().map(|(text, _)| text.as_str()).collect(),
                 ids: input.map(|input_ids| ResponseVouch {
+                    sources: None,
                     input_ids,
                     output_ids: deltas.iter().flat_map(|(_, i)| i.clone()).collect(),
                 }),

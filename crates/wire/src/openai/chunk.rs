@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use vouch_core::sourced::Source;
 
 use super::{FinishReason, Usage};
 
@@ -60,4 +61,7 @@ pub struct ChunkVouch {
     /// The ids that this chunk's text decodes, the end of turn included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<u32>,
+    /// In one of the last chunks of a sourced answer: its sources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<Source>>,
 }

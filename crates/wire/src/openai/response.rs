@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use vouch_core::sourced::Source;
 
 /// An answer, assembled: what a receipt commits to by the hash of its RFC 8785 form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,4 +102,7 @@ pub struct ResponseVouch {
     pub input_ids: Vec<u32>,
     /// The answer's, the end of turn included.
     pub output_ids: Vec<u32>,
+    /// Of a sourced answer: what was put before the question, and what its owners are credited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Vec<Source>>,
 }

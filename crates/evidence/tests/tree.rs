@@ -1,0 +1,466 @@
+//! Trees: an answer with its sources, agents with their budgets; nothing in them is ignored.
+#![allow(clippy::unwrap_used, reason = "a test that cannot make its input fails")]
+
+mod common;
+
+use alloy_primitives::{Address, B256, U256, keccak256};
+use common::{
+    Draft, TIME_S,
+    alter::{alterations, pointers},
+    checkpoint, domain, key, provider, provider_key,
+};
+use secp256k1::SecretKey;
+use serde_json::{Value, json};
+use vouch_core::{
+    act::{self, Act, DELEGATE},
+    bundle::{Bundle, LogProof},
+    commitment,
+    data_use::{self, DataUse, Grant, SEARCH},
+    log::merkle,
+    money::Usage,
+    promise::{Promise, SignedPromise},
+    receipt::{Kind, Receipt, Status, Tier},
+    signature::{Signature, address_of},
+    sourced::{self, Source},
+    terms::SourceTerms,
+    tree::{Node, TreeBundle},
+};
+use vouch_evidence::{
+    Detokenizer, Error, LinkName, Options, TreeVerdict, Verdict,
+    fault::{Fault, Payout, omission},
+    read_tree, verify, verify_tree,
+};
+
+/// The receipt's charge in [`common`]: 5 of input and 3 of output are rounded up to 5, and 5 more.
+const CHARGE: u128 = 10;
+
+fn strict(_: &Bundle) -> Options<'static> {
+    let require = vec![
+        LinkName::Sources,
+        LinkName::Credit,
+        LinkName::Inclusion,
+        LinkName::Checkpoint,
+        LinkName::Authorization,
+        LinkName::Tokens,
+    ];
+    Options { provider: Some(provider()), require, ..Options::default() }
+}
+
+fn verdict(tree: &TreeBundle) -> TreeVerdict {
+    let report = verify_tree(tree, &strict);
+    // It can be printed, whatever it says.
+    assert!(report.to_string().ends_with(&report.verdict.to_string()));
+    report.verdict
+}
+
+fn broken(tree: &TreeBundle) -> LinkName {
+    match verdict(tree) {
+        TreeVerdict::Broken { link, .. } => link,
+        holds => panic!("{holds}: {}", verify_tree(tree, &strict)),
+    }
+}
+
+fn promises(key: &SecretKey, first: u64, receipts: &[&Receipt]) -> Vec<SignedPromise> {
+    let leaves: Vec<_> = receipts.iter().map(|receipt| receipt.leaf_hash()).collect();
+    let promise = Promise {
+        root: merkle::root(&leaves),
+        first,
+        count: u32::try_from(leaves.len()).unwrap(),
+        not_before: B256::repeat_byte(0x71),
+        merge_by: TIME_S + 60,
+    };
+    let signature = Signature::sign(promise.digest(&domain()), key);
+    let path = |at| merkle::inclusion_path(&leaves, at);
+    (0..leaves.len())
+        .map(|at| SignedPromise { promise, signature, index: first + at as u64, path: path(at) })
+        .collect()
+}
+
+fn grant(owner: u8, price: u128, share_bps: u16) -> Grant {
+    Grant {
+        owner: Address::repeat_byte(owner),
+        dataset: B256::repeat_byte(owner ^ 0xff),
+        grantee: provider(),
+        purpose: keccak256(SEARCH),
+        service: B256::ZERO,
+        price,
+        share_bps,
+        start: TIME_S - 100,
+        end: TIME_S + 100,
+        nonce: U256::from(owner),
+    }
+}
+
+fn source(index: u32, terms: Grant) -> Source {
+    Source {
+        index,
+        title: format!("Document {index}"),
+        dataset: terms.dataset,
+        document: B256::repeat_byte(0xd0),
+        owner: terms.owner,
+        grant: terms.id(),
+        terms,
+        passages: 2,
+        text: "A fact.".into(),
+        credited: terms.credit(CHARGE).unwrap(),
+        revoked: false,
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let revoked = Source { credited: 0, revoked: true, ..source(3, grant(0xa3, 1, 0)) };
+    vec![source(1, grant(0xa1, 2, 1_000)), source(2, grant(0xa2, 3, 0)), revoked]
+}
+
+/// An answer with these sources, before it is promised.
+fn answer(sources: &[Source]) -> Bundle {
+    let mut draft = Draft::default();
+    draft.terms.sources = Some(SourceTerms { max_sources: 4, max_bytes: 2_000 });
+    draft.response["vouch"]["sources"] = serde_json::to_value(sources).unwrap();
+    Bundle { anchor: None, ..draft.sign() }
+}
+
+fn used(parent: &Receipt, nonce: &B256, source: &Source, sequence: u64) -> DataUse {
+    let nonce = commitment::source_nonce(nonce, source.index);
+    let receipt = Receipt {
+        kind: Kind::DataUse,
+        status: if source.revoked { Status::Failed } else { Status::Complete },
+        tier: Tier::Signed,
+        flags: 0,
+        payer: source.owner,
+        channel: data_use::stream(&domain(), provider(), source.owner),
+        sequence,
+        request: data_use::request(&nonce, &source.dataset, &source.document),
+        response: B256::ZERO,
+        tokens: B256::ZERO,
+        usage: Usage { input: source.passages.into(), cached: 0, output: 0 },
+        model: source.dataset,
+        sampling: B256::ZERO,
+        seed: B256::ZERO,
+        commitment: B256::ZERO,
+        terms: source.grant,
+        charge: source.credited,
+        cumulative: source.credited + if sequence > 1 { 100 } else { 0 },
+        parent: parent.digest(),
+        ..parent.clone()
+    };
+    let promise = promises(&provider_key(), 0, &[&receipt]).remove(0);
+    let (dataset, document, grant) = (source.dataset, source.document, source.terms);
+    DataUse { receipt, promise, log: None, nonce, dataset, document, grant }
+}
+
+/// Promises and logs an answer and its uses in one batch.
+fn committed(mut bundle: Bundle, mut uses: Vec<DataUse>) -> TreeBundle {
+    let mut receipts = vec![&bundle.receipt];
+    receipts.extend(uses.iter().map(|used| &used.receipt));
+    let leaves: Vec<_> = receipts.iter().map(|receipt| receipt.leaf_hash()).collect();
+    let mut promises = promises(&provider_key(), 0, &receipts).into_iter();
+    let note = checkpoint(leaves.len() as u64, merkle::root(&leaves)).to_string();
+    let proof = |index: u64| {
+        let path = merkle::inclusion_path(&leaves, usize::try_from(index).unwrap());
+        Some(LogProof { index, path, checkpoint: note.clone() })
+    };
+    bundle.promise = promises.next().unwrap();
+    bundle.log = proof(0);
+    for used in &mut uses {
+        used.promise = promises.next().unwrap();
+        used.log = proof(used.promise.index);
+    }
+    TreeBundle::of_answer(bundle, uses)
+}
+
+fn tree_of(sources: &[Source]) -> TreeBundle {
+    let bundle = answer(sources);
+    let uses = sources
+        .iter()
+        .zip(1..)
+        .map(|(source, sequence)| used(&bundle.receipt, &bundle.nonce, source, sequence));
+    let uses = uses.collect();
+    committed(bundle, uses)
+}
+
+/// The tree with one of its uses changed before all is promised.
+fn with_changed(change: impl Fn(&mut DataUse)) -> TreeBundle {
+    let bundle = answer(&sources());
+    let listed = sources();
+    let uses = listed.iter().zip(1..).map(|(source, sequence)| {
+        let mut used = used(&bundle.receipt, &bundle.nonce, source, sequence);
+        if source.index == 1 {
+            change(&mut used);
+        }
+        used
+    });
+    let uses = uses.collect();
+    committed(bundle, uses)
+}
+
+#[test]
+fn an_answer_with_its_sources_is_proven() {
+    let tree = tree_of(&sources());
+    let report = verify_tree(&tree, &strict);
+    // There is no witness and no anchor in it.
+    let absent = vec![LinkName::Witnesses, LinkName::Anchor];
+    assert_eq!(report.verdict, TreeVerdict::Partial { absent }, "{report}");
+    assert_eq!(report.nodes.len(), 4);
+    let text = serde_json::to_string(&tree).unwrap();
+    assert_eq!(read_tree(&text).unwrap(), tree);
+    assert!(report.to_string().contains("3 = 2 for the use and 1000 / 10000 of 10"), "{report}");
+    assert!(report.to_string().contains("not credited"), "{report}");
+}
+
+#[test]
+fn an_owner_alone_proves_its_own_receipt() {
+    let tree = tree_of(&sources());
+    let mine = tree.nodes.iter().find(|node| matches!(node, Node::Use(_))).unwrap().clone();
+    let parent = mine.receipt().parent;
+    let alone = TreeBundle::new(mine.receipt().digest(), vec![mine], vec![parent]);
+    let verdict = verify_tree(&alone, &|_| Options::default()).verdict;
+    let absent = vec![LinkName::Inclusion, LinkName::Credit];
+    assert_eq!(verdict, TreeVerdict::Partial { absent });
+}
+
+#[test]
+fn what_does_not_follow_by_rule_is_broken() {
+    let changed = |change: fn(&mut DataUse)| broken(&with_changed(change));
+    assert_eq!(changed(|used| used.receipt.cumulative += 1), LinkName::Receipt);
+    let less = |used: &mut DataUse| {
+        used.receipt.charge -= 1;
+        used.receipt.cumulative -= 1;
+    };
+    // The answer is first in the report: it has a source whose receipt says otherwise.
+    assert_eq!(changed(less), LinkName::Sources);
+    assert_eq!(changed(|used| used.receipt.payer = Address::ZERO), LinkName::Receipt);
+    assert_eq!(changed(|used| used.receipt.parent = B256::ZERO), LinkName::Tree);
+    assert_eq!(changed(|used| used.document = B256::ZERO), LinkName::Sources);
+    assert_eq!(changed(|used| used.receipt.terms = B256::ZERO), LinkName::Grant);
+    assert_eq!(changed(|used| used.receipt.usage.output = 1), LinkName::Receipt);
+    assert_eq!(changed(|used| used.receipt.time += 1), LinkName::Credit);
+
+    let mut dear = sources();
+    dear[1] = source(2, grant(0xa2, 8, 0));
+    assert_eq!(broken(&tree_of(&dear)), LinkName::Response, "3 and 8 are more than 10");
+    let mut less = sources();
+    less[0].credited -= 1;
+    assert_eq!(broken(&tree_of(&less)), LinkName::Response);
+    let mut training = sources();
+    training[0].terms.purpose = keccak256("train");
+    training[0].grant = training[0].terms.id();
+    assert_eq!(broken(&tree_of(&training)), LinkName::Response);
+    assert_eq!(broken(&tree_of(&[])), LinkName::Response);
+
+    let mut left_out = tree_of(&sources());
+    left_out.nodes.remove(1);
+    assert_eq!(broken(&left_out), LinkName::Sources, "a receipt is required and not here");
+}
+
+#[test]
+fn a_receipt_of_another_commit_is_broken() {
+    let mut tree = tree_of(&sources());
+    let Some(Node::Use(used)) = tree.nodes.iter_mut().find(|node| matches!(node, Node::Use(_)))
+    else {
+        panic!("there is one")
+    };
+    used.promise = promises(&provider_key(), 9, &[&used.receipt]).remove(0);
+    assert_eq!(broken(&tree), LinkName::Promise);
+}
+
+/// A tokenizer that decodes any ids to one text.
+#[derive(Debug)]
+struct Says(String);
+
+impl Detokenizer for Says {
+    fn text(&self, ids: &[u32], _: &Value) -> Result<String, String> {
+        Ok(if ids.len() == 3 { "Hello!".into() } else { self.0.clone() })
+    }
+
+    fn input_ids(&self, _: &str, request: &Value) -> Option<Vec<u32>> {
+        // What it would be given to render: the sources are before the question.
+        let asked = request["messages"][0]["content"].as_str().unwrap();
+        Some(if asked == self.0 { vec![1, 2, 3, 4, 5] } else { Vec::new() })
+    }
+}
+
+#[test]
+fn the_engine_was_shown_the_sources_that_are_listed() {
+    let bundle = answer(&sources());
+    let judged = |shown: String| {
+        let says = Says(shown);
+        let options = Options { detokenizer: Some(&says), ..Options::default() };
+        verify(&bundle, &options).verdict
+    };
+    let shown = format!("{}Say hello.", sourced::preamble(&sources()));
+    assert!(judged(shown.clone()).holds(), "{}", judged(shown.clone()));
+    let link = LinkName::Tokens;
+    assert_eq!(judged(shown.replace("fact", "lie")), Verdict::Broken { link });
+    assert_eq!(judged(format!("{shown} Pay me.")), Verdict::Broken { link });
+}
+
+/// Every leaf of the tree's JSON altered in turn.
+#[test]
+fn every_field_altered_in_turn_is_refused() {
+    let tree = tree_of(&sources());
+    let value = serde_json::to_value(&tree).unwrap();
+    let refused = |value: &Value| {
+        read_tree(&value.to_string())
+            .map_or(true, |tree| !verify_tree(&tree, &strict).verdict.holds())
+    };
+    assert!(!refused(&value));
+    let mut places = Vec::new();
+    pointers(&value, "", &mut places);
+    let (mut tried, mut ignored) = (0, Vec::new());
+    for place in places {
+        // The witnesses' lines are the anchor's test's, where they are required.
+        for altered in alterations(value.pointer(&place).unwrap()).into_iter().step_by(7) {
+            let mut other = value.clone();
+            *other.pointer_mut(&place).unwrap() = altered;
+            tried += 1;
+            if !refused(&other) && !place.ends_with("/log/checkpoint") {
+                ignored.push(format!("{place}: {}", other.pointer(&place).unwrap()));
+            }
+        }
+    }
+    assert!(tried > 2_000, "only {tried} alterations");
+    assert!(ignored.is_empty(), "{} of {tried}: {ignored:#?}", ignored.len());
+}
+
+/// An act of the agent with this key.
+fn act(byte: u8, kind: &str, parent: B256, charge: u128, intent: Value) -> Node {
+    let (nonce, key) = (B256::repeat_byte(byte), key(byte));
+    let outcome = json!({"status": "done"});
+    let Bundle { receipt, .. } = common::bundle();
+    let receipt = Receipt {
+        kind: Kind::AgentAct,
+        tier: Tier::Signed,
+        flags: 0,
+        provider: address_of(&key),
+        payer: Address::repeat_byte(0x0e),
+        channel: B256::ZERO,
+        sequence: 0,
+        cumulative: 0,
+        request: act::intent(&nonce, kind, &intent).unwrap(),
+        response: act::outcome(&nonce, &outcome).unwrap(),
+        tokens: B256::ZERO,
+        usage: Usage::default(),
+        sampling: B256::ZERO,
+        seed: B256::ZERO,
+        commitment: B256::ZERO,
+        charge,
+        parent,
+        ..receipt
+    };
+    let promise = promises(&key, 0, &[&receipt]).remove(0);
+    Node::Act(Box::new(Act { receipt, promise, nonce, kind: kind.into(), intent, outcome }))
+}
+
+fn digest(node: &Node) -> B256 {
+    node.receipt().digest()
+}
+
+fn delegate(byte: u8, to: u8, limit: u128, parent: B256) -> Node {
+    let to = address_of(&key(to));
+    let asset = common::terms().asset;
+    let intent = json!({"to": to, "asset": asset, "limit": limit.to_string()});
+    act(byte, DELEGATE, parent, 0, intent)
+}
+
+/// Agent 5 lets 6 spend 100, which lets 7 spend 60 of it.
+fn agents(by_six: u128, by_seven: u128) -> Vec<Node> {
+    let relied = common::bundle();
+    let on = json!({"reliedOn": [relied.receipt.digest()], "amount": "5"});
+    let root = delegate(5, 6, 100, B256::ZERO);
+    let sub = delegate(6, 7, 60, digest(&root));
+    let swap = act(6, "swap", digest(&root), by_six, on);
+    let other = act(7, "swap", digest(&sub), by_seven, json!({}));
+    vec![root, sub, swap, other, Node::Answer(Box::new(relied))]
+}
+
+fn of(nodes: Vec<Node>) -> TreeBundle {
+    TreeBundle::new(digest(&nodes[0]), nodes, Vec::new())
+}
+
+#[test]
+fn budgets_go_down_a_tree_and_are_kept() {
+    let judged = |six, seven| verify_tree(&of(agents(six, seven)), &|_| Options::default()).verdict;
+    assert!(judged(40, 60).holds(), "{}", judged(40, 60));
+    let over = |nodes: &[Node], at: usize| TreeVerdict::Broken {
+        receipt: digest(&nodes[at]),
+        link: LinkName::Budget,
+    };
+    assert_eq!(judged(41, 60), over(&agents(41, 60), 0));
+    assert_eq!(judged(1, 61), over(&agents(1, 61), 1));
+    assert!(!judged(u128::MAX, 1).holds());
+
+    let mut nodes = agents(1, 1);
+    nodes.push(act(8, "swap", digest(&nodes[1]), 1, json!({})));
+    assert_eq!(broken(&of(nodes)), LinkName::Budget, "8 was not delegated to");
+}
+
+#[test]
+fn an_edge_leads_to_a_node_or_to_one_that_is_named_absent() {
+    let nodes = agents(1, 1);
+    assert!(verify_tree(&of(nodes.clone()), &|_| Options::default()).verdict.holds());
+    let mut without_answer = nodes.clone();
+    let answer = without_answer.pop().unwrap();
+    assert_eq!(broken(&of(without_answer.clone())), LinkName::Tree);
+    let named = TreeBundle::new(digest(&nodes[0]), without_answer, vec![digest(&answer)]);
+    assert!(verify_tree(&named, &|_| Options::default()).verdict.holds());
+    let idle = TreeBundle::new(digest(&nodes[0]), nodes.clone(), vec![B256::repeat_byte(1)]);
+    assert_eq!(broken(&idle), LinkName::Tree, "nothing refers to it");
+    let mut stray = nodes.clone();
+    stray.push(act(9, "swap", B256::ZERO, 0, json!({})));
+    assert_eq!(broken(&of(stray)), LinkName::Tree, "it hangs on nothing");
+    let mut twice = of(nodes);
+    twice.nodes.push(twice.nodes[4].clone());
+    assert_eq!(broken(&twice), LinkName::Tree);
+}
+
+#[test]
+fn an_act_is_what_it_says() {
+    let spoil: [(fn(&mut Act), LinkName); 4] = [
+        (|act| act.intent["amount"] = "6".into(), LinkName::Intent),
+        (|act| act.kind = "vote".into(), LinkName::Intent),
+        (|act| act.outcome = json!({"status": "refused"}), LinkName::Outcome),
+        (|act| act.nonce = B256::ZERO, LinkName::Intent),
+    ];
+    for (spoil, link) in spoil {
+        let mut node = act(6, "swap", B256::ZERO, 1, json!({"amount": "5"}));
+        let Node::Act(spoilt) = &mut node else { panic!("it is one") };
+        spoil(spoilt);
+        assert_eq!(broken(&of(vec![node])), link);
+    }
+}
+
+#[test]
+fn a_payout_that_leaves_out_a_use_is_a_fault() {
+    let source = source(1, grant(0xa1, 2, 0));
+    let bundle = answer(std::slice::from_ref(&source));
+    let held = used(&bundle.receipt, &bundle.nonce, &source, 3);
+    let total = held.receipt.cumulative;
+    // Two owners' leaves under one root, as StandardMerkleTree has them.
+    let leaf = |owner: Address, cumulative: u128, sequence: u64| {
+        let words: [B256; 3] =
+            [owner.into_word(), U256::from(cumulative).into(), U256::from(sequence).into()];
+        keccak256(keccak256(words.concat()))
+    };
+    let payout = |cumulative, sequence| {
+        let (mine, other) = (leaf(source.owner, cumulative, sequence), leaf(Address::ZERO, 1, 1));
+        let (low, high) = if mine <= other { (mine, other) } else { (other, mine) };
+        let root = keccak256([low, high].concat());
+        Payout { root, cumulative, sequence, proof: vec![other] }
+    };
+    let proven = |payout| omission(&held.receipt, &held.promise, payout);
+    let fault = proven(payout(total - 1, 3)).unwrap();
+    let json = serde_json::to_string(&fault).unwrap();
+    assert_eq!(serde_json::from_str::<Fault>(&json).unwrap().verify().unwrap(), provider());
+    assert!(proven(payout(total - 1, 9)).is_ok(), "later ones cannot make up for it");
+    for honest in [payout(total, 3), payout(total + 5, 4), payout(total - 2, 2)] {
+        assert!(matches!(proven(honest), Err(Error::NoFault(_))));
+    }
+    let mut forged = payout(total - 1, 3);
+    forged.cumulative -= 1;
+    assert!(matches!(proven(forged), Err(Error::NoFault(_))));
+    let mut unsigned = held.clone();
+    unsigned.receipt.cumulative += 1;
+    let none = omission(&unsigned.receipt, &unsigned.promise, payout(total - 1, 3));
+    assert!(matches!(none, Err(Error::Core(_))));
+}

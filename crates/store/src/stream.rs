@@ -1,0 +1,118 @@
+//! Account streams: what the owners of data are credited, counted as it is charged.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use alloy_primitives::B256;
+use vouch_core::data_use;
+use vouch_core::receipt::{Kind, Receipt};
+
+use crate::api::Child;
+use crate::error::{Error, Result};
+
+/// The most uses of data in one answer.
+const MAX_CHILDREN: usize = 64;
+
+/// One owner's stream.
+#[derive(Debug, Default)]
+struct Stream {
+    /// Those that are applied, durable or about to be.
+    sequence: u64,
+    cumulative: u128,
+    /// Log index of each durable receipt, by sequence from 1.
+    receipts: Vec<u64>,
+}
+
+/// All streams, and which receipts have children.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    streams: HashMap<B256, Stream>,
+    /// From the log index of a receipt with children to how many follow it.
+    parents: BTreeMap<u64, u64>,
+}
+
+/// What of a child does not depend on what was counted before.
+pub(crate) fn check_children(parent: &Receipt, children: &[Child]) -> Result<()> {
+    if children.len() > MAX_CHILDREN {
+        return Err(Error::Draft("number of uses of data"));
+    }
+    let mut credited = 0_u128;
+    for Child { draft, .. } in children {
+        let stream = data_use::stream(&parent.domain, parent.provider, draft.payer);
+        let wrong = [
+            ("use of data", draft.kind != Kind::DataUse || draft.check().is_err()),
+            ("use of data's domain", draft.domain != parent.domain),
+            ("use of data's provider", draft.provider != parent.provider),
+            ("use of data's asset", draft.asset != parent.asset),
+            ("use of data's stream", draft.channel != stream),
+        ];
+        if let Some((what, _)) = wrong.iter().find(|(_, wrong)| *wrong) {
+            return Err(Error::Draft(what));
+        }
+        credited = credited.saturating_add(draft.charge);
+    }
+    if credited > parent.charge { Err(Error::Draft("sum of credits")) } else { Ok(()) }
+}
+
+impl Streams {
+    /// Whether a call with these children can be counted.
+    pub(crate) fn check(&self, parent: &Receipt, children: &[Child]) -> Result<()> {
+        check_children(parent, children)?;
+        // Below what all of one call is charged: if that fits, each does.
+        let fits = |stream: &Stream| {
+            stream.cumulative.checked_add(parent.charge).is_some()
+                && stream.sequence.checked_add(MAX_CHILDREN as u64).is_some()
+        };
+        let known = children.iter().filter_map(|child| self.streams.get(&child.draft.channel));
+        if known.into_iter().all(fits) { Ok(()) } else { Err(Error::Draft("stream's total")) }
+    }
+
+    /// Numbers children that [`Self::check`] has passed.
+    pub(crate) fn count(&mut self, children: &mut [Child]) {
+        for Child { draft, .. } in children {
+            let stream = self.streams.entry(draft.channel).or_default();
+            stream.sequence = stream.sequence.saturating_add(1);
+            stream.cumulative = stream.cumulative.saturating_add(draft.charge);
+            (draft.sequence, draft.cumulative) = (stream.sequence, stream.cumulative);
+        }
+    }
+
+    /// Notes that a receipt is durable whose `children` follow it.
+    pub(crate) fn parent(&mut self, index: u64, children: usize) {
+        if let Some(children) = u64::try_from(children).ok().filter(|count| *count > 0) {
+            self.parents.insert(index, children);
+        }
+    }
+
+    /// Notes that the next receipt of a stream is durable.
+    pub(crate) fn logged(&mut self, stream: B256, index: u64) {
+        self.streams.entry(stream).or_default().receipts.push(index);
+    }
+
+    /// Takes in a receipt of the journal; false if it does not follow its stream's last one.
+    pub(crate) fn replay(&mut self, receipt: &Receipt, parent: u64, index: u64) -> bool {
+        let stream = self.streams.entry(receipt.channel).or_default();
+        let next =
+            stream.sequence.checked_add(1).zip(stream.cumulative.checked_add(receipt.charge));
+        if next != Some((receipt.sequence, receipt.cumulative)) {
+            return false;
+        }
+        (stream.sequence, stream.cumulative) = (receipt.sequence, receipt.cumulative);
+        stream.receipts.push(index);
+        let children = self.parents.entry(parent).or_default();
+        *children = children.saturating_add(1);
+        true
+    }
+
+    /// Log indices of a stream's durable receipts, by sequence from 1.
+    pub(crate) fn receipts(&self, stream: &B256) -> &[u64] {
+        self.streams.get(stream).map(|stream| stream.receipts.as_slice()).unwrap_or_default()
+    }
+
+    /// Log indices of a receipt's children.
+    pub(crate) fn children(&self, index: u64) -> Range<u64> {
+        let first = index.saturating_add(1);
+        let count = self.parents.get(&index).copied().unwrap_or(0);
+        first..first.saturating_add(count)
+    }
+}
