@@ -3,17 +3,23 @@
 use std::time::Duration;
 
 use serde_json::json;
-use vouch_core::bundle::Bundle;
+use vouch_core::{bundle::Bundle, tree::TreeBundle};
 use vouch_evidence::Report;
-use vouch_wire::openai::Endpoint;
+use vouch_wire::{openai::Endpoint, vouch::ModelInfo};
 
 use crate::{Buyer, Error, Event};
+
+/// What the names of models with sources end in.
+const SOURCES: &str = "+sources";
 
 /// A question to a model.
 #[derive(Debug, Clone)]
 pub struct Question {
     /// The model's name; the cheapest one on sale if it is not given.
     pub model: Option<String>,
+    /// Whether it is to be answered from sources whose owners are paid: the model of that name, or
+    /// the cheapest, that is sold with some.
+    pub sourced: bool,
     /// What the user says.
     pub prompt: String,
     /// What the system says before it.
@@ -34,6 +40,7 @@ impl Question {
     pub fn new(prompt: impl Into<String>) -> Self {
         Self {
             model: None,
+            sourced: false,
             prompt: prompt.into(),
             system: None,
             max_tokens: None,
@@ -53,6 +60,8 @@ pub struct Answer {
     pub bundle: Bundle,
     /// What was checked, link by link.
     pub report: Report,
+    /// Answer and uses of data in it, where it was made from sources.
+    pub tree: Option<TreeBundle>,
     /// Why it is not whole, if it is not.
     pub cut: Option<Error>,
     /// How many vouchers were signed while it came, besides the one that began it.
@@ -60,6 +69,14 @@ pub struct Answer {
 }
 
 impl Question {
+    /// The name of the model to ask, where one was named.
+    #[must_use]
+    pub fn named(&self) -> Option<String> {
+        let model = self.model.as_ref()?;
+        let plain = self.sourced && !model.ends_with(SOURCES);
+        Some(if plain { format!("{model}{SOURCES}") } else { model.clone() })
+    }
+
     /// The body of the request for it, streamed.
     #[must_use]
     pub fn body(&self, model: &str) -> String {
@@ -93,9 +110,9 @@ impl Buyer {
         question: &Question,
         mut on_text: impl FnMut(&str),
     ) -> Result<Answer, Error> {
-        let model = match &question.model {
-            Some(model) => model.clone(),
-            None => self.cheapest().await?,
+        let model = match question.named() {
+            Some(model) => model,
+            None => self.cheapest(question.sourced).await?,
         };
         let body = question.body(&model);
         let mut running = self.start(Endpoint::Chat, &body)?;
@@ -117,16 +134,23 @@ impl Buyer {
         let text = choice.and_then(|choice| choice.message).map(|message| message.content);
         let digest = answered.bundle.receipt.digest();
         let (bundle, report) = self.complete(&digest, question.patience).await?;
+        let tree = match bundle.terms.sources {
+            Some(_) => Some(self.tree(&digest, question.patience).await?),
+            None => None,
+        };
         let (vouchers, cut) = (answered.vouchers, answered.cut);
-        Ok(Answer { text: text.unwrap_or_default(), bundle, report, cut, vouchers })
+        Ok(Answer { text: text.unwrap_or_default(), bundle, report, tree, cut, vouchers })
     }
 
-    async fn cheapest(&self) -> Result<String, Error> {
-        let models = self.models().await;
-        let answering = models.into_iter().filter(|(_, (_, info))| !info.embeddings);
-        let cheapest = answering.min_by_key(|(_, (_, info))| info.terms.prices.output);
+    async fn cheapest(&self, sourced: bool) -> Result<String, Error> {
+        let models = self.models().await.into_iter();
+        let kind = models.filter(|(_, (_, info))| {
+            !info.embeddings && info.terms.sources.is_some() == sourced
+        });
+        let price = |info: &ModelInfo| (info.terms.prices.output, info.terms.prices.request);
+        let cheapest = kind.min_by_key(|(_, (_, info))| price(info));
         cheapest.map(|(name, _)| name).ok_or_else(|| Error::NoModel {
-            model: "any".into(),
+            model: if sourced { "any with sources".into() } else { "any".into() },
             why: "no provider was reached that sells one at acceptable terms".into(),
         })
     }

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use serde::Deserialize;
 use serde_json::Value;
-use vouch_core::bundle::Bundle;
+use vouch_core::{bundle::Bundle, data_use::DataUse, sourced::Source, tree::TreeBundle};
 use vouch_evidence::{
-    LinkName, Report, Status,
+    Link, LinkName, Options, Report, Status, Verdict,
     fault::{self, Promised},
+    verify_tree,
 };
 use vouch_wire::vouch::Acknowledgement;
 
@@ -30,9 +32,18 @@ impl Buyer {
     ) -> Result<Answered, Error> {
         let bundle = self.assemble(seller, call, &acknowledgement, response).await?;
         let tokenizer = seller.tokenizer(&bundle.model).await?;
-        let report = self.report(seller, &bundle, tokenizer.as_deref());
+        let mut report = self.report(seller, &bundle, tokenizer.as_deref());
+        let uses = uses(&bundle, &acknowledgement);
+        if let Some(broken) = broken_use(&bundle, &uses) {
+            report.verdict = Verdict::Broken { link: broken.link };
+            report.links.push(broken);
+        }
+        if !uses.is_empty() {
+            // Before the books, as the bundle: a crash in between repeats the call.
+            self.state().write_uses(&bundle.receipt.digest(), &uses)?;
+        }
         match self.keep(call, &bundle, &report, &acknowledgement, streamed)? {
-            None => Ok(Answered { bundle, report, acknowledgement, vouchers: 0, cut: None }),
+            None => Ok(Answered { bundle, report, uses, acknowledgement, vouchers: 0, cut: None }),
             Some((what, evidence)) => Err(self.distrust(seller, what, Some(evidence))),
         }
     }
@@ -130,6 +141,25 @@ impl Buyer {
         state.commit([Record::Received(Box::new(entry))])?;
         Ok(misconduct.map(|what| (what, path)))
     }
+}
+
+/// The receipts of an answer's sources with what opens them.
+fn uses(bundle: &Bundle, acknowledgement: &Acknowledgement) -> Vec<DataUse> {
+    let listed = bundle.response.pointer("/vouch/sources");
+    let listed = listed.and_then(|listed| Vec::<Source>::deserialize(listed).ok());
+    acknowledgement.uses(&listed.unwrap_or_default())
+}
+
+/// What is broken about the uses of data in an answer: each source must have its receipt, by rule
+/// and in the answer's own commit.
+fn broken_use(bundle: &Bundle, uses: &[DataUse]) -> Option<Link> {
+    bundle.terms.sources?;
+    let tree = TreeBundle::of_answer(bundle.clone(), uses.iter().cloned());
+    let require = vec![LinkName::Sources, LinkName::Credit];
+    let report =
+        verify_tree(&tree, &|_| Options { require: require.clone(), ..Options::default() });
+    let links = report.nodes.into_iter().flat_map(|node| node.links);
+    std::iter::once(report.tree).chain(links).find(|link| link.status == Status::Broken)
 }
 
 fn json(evidence: &impl serde::Serialize) -> Vec<u8> {

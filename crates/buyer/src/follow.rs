@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use vouch_core::{
     B256,
     bundle::{Bundle, LogProof},
+    tree::TreeBundle,
 };
 use vouch_evidence::{LinkName, Options, Report, verify};
 
@@ -172,6 +173,33 @@ impl Buyer {
         });
         let report = self.report(&seller, &bundle, tokenizer.as_deref());
         Ok((bundle, report))
+    }
+
+    /// A kept answer with the uses of data in it, completed as [`Self::complete`] does, each use
+    /// with its own place in the log where the provider gives it.
+    ///
+    /// # Errors
+    /// As [`Self::complete`].
+    pub async fn tree(&self, digest: &B256, patience: Duration) -> Result<TreeBundle, Error> {
+        let bundle = match patience {
+            Duration::ZERO => self.bundle(digest)?,
+            patience => self.complete(digest, patience).await?.0,
+        };
+        let (mut uses, entry) = {
+            let state = self.state();
+            (state.read_uses(digest)?, state.ledger.entry(digest).cloned())
+        };
+        if let (Some(entry), true) = (entry, bundle.log.is_some()) {
+            let seller = self.seller(&entry.url).await?;
+            for used in &mut uses {
+                if let Some(proof) = seller.proof(used.promise.index).await? {
+                    self.observe(&seller, &proof.checkpoint).await?;
+                    used.log = Some(proof);
+                }
+            }
+            self.state().write_uses(digest, &uses)?;
+        }
+        Ok(TreeBundle::of_answer(bundle, uses))
     }
 
     /// False if an anchor may come later; true if it is there, or none can be had.

@@ -166,6 +166,9 @@ pub(crate) struct Ask {
     /// The model [default: the provider's first]
     #[arg(long, value_name = "NAME")]
     pub(crate) model: Option<String>,
+    /// Answer from sources, whose owners are paid; the evidence is a tree
+    #[arg(long)]
+    pub(crate) sources: bool,
     /// Instructions before the question
     #[arg(long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
@@ -187,7 +190,7 @@ pub(crate) struct Ask {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// A bundle file, or the id of a receipt that this machine bought
+    /// A file with a bundle or a tree, or the id of a receipt that this machine bought
     pub(crate) bundle: String,
     /// A witness whose cosignature is required, as its verifier key; repeatable
     #[arg(long = "witness", value_name = "KEY")]

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use vouch_core::{
     Address, Error as CoreError,
     bundle::Bundle,
+    data_use::DataUse,
     money::{Prices, Usage},
 };
 use vouch_evidence::Report;
@@ -64,6 +65,9 @@ pub struct Answered {
     pub bundle: Bundle,
     /// What was checked, link by link.
     pub report: Report,
+    /// The uses of data in it, one for each of its sources, checked with it; their receipts are kept
+    /// beside the bundle.
+    pub uses: Vec<DataUse>,
     /// The provider's word for it.
     pub acknowledgement: Acknowledgement,
     /// How many vouchers were signed while it came, besides the one that began it.
@@ -190,7 +194,7 @@ impl Buyer {
         let prices = &info.terms.prices;
         let overflow =
             |_: CoreError| Error::protocol(&seller.url, "its prices do not fit 128 bits");
-        let input = most_input(&body);
+        let input = most_input(&body, &info.terms);
         let most = match request.max_tokens {
             Some(output) => ceiling(prices, input, output.into()).map_err(overflow)?,
             None => u128::MAX,

@@ -187,7 +187,7 @@ impl<'a> Stream<'a> {
         let allowance = match self.input {
             None => call.max_charge(),
             Some(input) => {
-                let input = input.min(most_input(&call.body));
+                let input = input.min(most_input(&call.body, terms));
                 let output = self.output.saturating_add(ahead);
                 ceiling(&terms.prices, input, output).unwrap_or(u128::MAX)
             }
@@ -245,7 +245,8 @@ impl<'a> Stream<'a> {
         let output = usize::try_from(self.output).unwrap_or(usize::MAX);
         let ids = whole.vouch.as_ref().and_then(|ids| ids.output_ids.get(output..));
         let delta = chunker.delta(rest.to_owned(), ids.unwrap_or_default().to_vec());
-        std::iter::once(delta).chain(chunker.last(ending)).collect()
+        let sources = whole.vouch.as_ref().and_then(|ids| ids.sources.clone());
+        std::iter::once(delta).chain(chunker.last_sourced(ending, sources)).collect()
     }
 }
 

@@ -20,7 +20,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use vouch_core::{B256, bundle::Bundle};
+use vouch_core::{B256, bundle::Bundle, tree::TreeBundle};
 use vouch_wire::openai::{Endpoint, Model, ModelList};
 
 use crate::{Buyer, Error};
@@ -61,6 +61,7 @@ impl Connect {
             .route("/v1/embeddings", post(embeddings))
             .route("/vouch/status", get(status))
             .route("/vouch/bundles/{digest}", get(bundle))
+            .route("/vouch/trees/{digest}", get(tree))
             .route("/healthz", get(async || "ok"))
             .fallback(async || Refusal::not_found())
             .method_not_allowed_fallback(async || Refusal::method())
@@ -126,16 +127,35 @@ struct Wait {
     wait_s: u64,
 }
 
+/// What was asked for, and for how long to wait for it.
+fn asked(
+    digest: &str,
+    wait: Result<Query<Wait>, QueryRejection>,
+) -> Result<(B256, Duration), Refusal> {
+    let Query(Wait { wait_s }) =
+        wait.map_err(|_| Refusal::text("wait_s is a whole number of seconds"))?;
+    let digest =
+        digest.parse().map_err(|_| Refusal::text("a receipt's digest is 0x and 64 hex digits"))?;
+    Ok((digest, Duration::from_secs(wait_s.min(MAX_WAIT_S))))
+}
+
+/// An answer with the uses of data in it.
+async fn tree(
+    State(buyer): State<Buyer>,
+    Path(digest): Path<String>,
+    wait: Result<Query<Wait>, QueryRejection>,
+) -> Result<Json<TreeBundle>, Refusal> {
+    let (digest, patience) = asked(&digest, wait)?;
+    buyer.tree(&digest, patience).await.map(Json).map_err(|error| Refusal::from(&error))
+}
+
 async fn bundle(
     State(buyer): State<Buyer>,
     Path(digest): Path<String>,
     wait: Result<Query<Wait>, QueryRejection>,
 ) -> Result<Json<Bundle>, Refusal> {
-    let Query(Wait { wait_s }) =
-        wait.map_err(|_| Refusal::text("wait_s is a whole number of seconds"))?;
-    let digest: B256 =
-        digest.parse().map_err(|_| Refusal::text("a receipt's digest is 0x and 64 hex digits"))?;
-    let bundle = match Duration::from_secs(wait_s.min(MAX_WAIT_S)) {
+    let (digest, patience) = asked(&digest, wait)?;
+    let bundle = match patience {
         Duration::ZERO => buyer.bundle(&digest),
         patience => buyer.complete(&digest, patience).await.map(|(bundle, _)| bundle),
     };

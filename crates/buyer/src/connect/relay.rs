@@ -8,7 +8,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use vouch_wire::{openai::Chunk, sse, vouch::RECEIPT_EVENT};
+use vouch_wire::{
+    openai::{Chunk, ChunkVouch},
+    sse,
+    vouch::RECEIPT_EVENT,
+};
 
 use super::refusal::Refusal;
 use crate::{Answered, Error, Event, Running};
@@ -35,7 +39,13 @@ fn ended() -> Refusal {
 fn whole(answered: &Answered, vouch: bool) -> Response {
     let mut response = answered.bundle.response.clone();
     if !vouch && let Some(fields) = response.as_object_mut() {
-        fields.remove("vouch");
+        // Ids are many and of no use to most; what an answer is made from is.
+        let removed = fields.remove("vouch");
+        if let Some(sources) =
+            removed.and_then(|mut vouch| vouch.as_object_mut()?.remove("sources"))
+        {
+            fields.insert("vouch".into(), serde_json::json!({ "sources": sources }));
+        }
     }
     let mut reply = axum::Json(response).into_response();
     let receipt = &answered.bundle.receipt;
@@ -89,7 +99,9 @@ fn next(event: Option<Event>, vouch: bool) -> (Vec<u8>, bool) {
 
 fn written(mut chunk: Chunk, vouch: bool) -> Vec<u8> {
     if !vouch {
-        chunk.vouch = None;
+        let sources = chunk.vouch.take().and_then(|vouch| vouch.sources);
+        chunk.vouch =
+            sources.map(|sources| ChunkVouch { sources: Some(sources), ..ChunkVouch::default() });
     }
     sse::encode(None, &serde_json::to_string(&chunk).unwrap_or_default())
 }

@@ -12,7 +12,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use vouch_core::{B256, bundle::Bundle};
+use vouch_core::{B256, bundle::Bundle, data_use::DataUse};
 use vouch_journal::{Disk, Journal, Options};
 
 use crate::Error;
@@ -101,6 +101,27 @@ impl State {
         let json = serde_json::to_vec_pretty(bundle).map_err(|e| Error::State(e.to_string()))?;
         write_durably(&path, &json)?;
         Ok(path)
+    }
+
+    fn uses_path(&self, digest: &B256) -> PathBuf {
+        self.bundles.join(format!("uses-{digest}.json"))
+    }
+
+    /// Keeps the uses of data in an answer beside its bundle.
+    pub(crate) fn write_uses(&self, digest: &B256, uses: &[DataUse]) -> Result<(), Error> {
+        let json = serde_json::to_vec_pretty(uses).map_err(|e| Error::State(e.to_string()))?;
+        write_durably(&self.uses_path(digest), &json)
+    }
+
+    /// The uses of data in an answer; none where none are kept.
+    pub(crate) fn read_uses(&self, digest: &B256) -> Result<Vec<DataUse>, Error> {
+        let path = self.uses_path(digest);
+        match fs::read(&path) {
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(Error::io("read", &path)(source)),
+            Ok(json) => serde_json::from_slice(&json)
+                .map_err(|error| Error::State(format!("{}: {error}", path.display()))),
+        }
     }
 
     /// Keeps evidence that is no bundle.

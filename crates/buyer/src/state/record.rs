@@ -7,6 +7,7 @@ use vouch_core::{
     channel::{ChannelConfig, SignedVoucher},
     domain::Domain,
     signature::Signature,
+    terms::Terms,
 };
 use vouch_wire::{vouch::ProviderDocument, x402::Offer};
 
@@ -122,9 +123,12 @@ pub(crate) struct Entry {
 /// byte). Only a bound on what is signed: the charge is recomputed from the ids.
 const TEMPLATE_TOKENS: u64 = 512;
 
-/// The most input tokens that a body can make, whatever its provider counts.
-pub(crate) fn most_input(body: &str) -> u64 {
-    u64::try_from(body.len()).unwrap_or(u64::MAX).saturating_add(TEMPLATE_TOKENS)
+/// The most input tokens that a body can make under these terms, whatever its provider counts. A
+/// sourced answer reads what its provider put before the question, too.
+pub(crate) fn most_input(body: &str, terms: &Terms) -> u64 {
+    let quoted = terms.sources.map_or(0, |sources| sources.max_bytes);
+    let body = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    body.saturating_add(TEMPLATE_TOKENS).saturating_add(quoted.into())
 }
 
 impl Call {

@@ -111,6 +111,7 @@ fn call(nonce: u64, channel: B256, max_charge: u128, allowance: u128) -> Call {
             prices: Prices::default(),
             quantum_tokens: 1,
             log: LogTerms { origin: "o".into(), key: "k".into(), merge_delay_s: 1 },
+            sources: None,
         },
         authorization: Authorization { request, signature: Signature([27; 65]) },
         allowance: Some(allowance),

@@ -6,6 +6,7 @@ mod honest;
 mod log;
 mod misconduct;
 mod money;
+mod sourced;
 #[path = "../stub/mod.rs"]
 mod stub;
 

@@ -18,7 +18,7 @@ use vouch_wire::{
     vouch::{RECEIPT_EVENT, VOUCHER_EVENT, VoucherRequired},
 };
 
-use super::{INPUT_TOKENS, Inner, Misbehave, QUANTUM, money::Paid, now_ms, receipt};
+use super::{INPUT_TOKENS, Inner, Misbehave, QUANTUM, money::Paid, now_ms, receipt, sourced};
 
 const TEXT: &[u8] = b"Two times three is six, and grass is green. ";
 /// Where a stream of a stub that breaks off does so.
@@ -66,7 +66,10 @@ struct Run {
 }
 
 impl Run {
-    fn new(stub: Arc<Inner>, paid: Paid, sender: mpsc::Sender<Vec<u8>>) -> Self {
+    fn new(stub: Arc<Inner>, mut paid: Paid, sender: mpsc::Sender<Vec<u8>>) -> Self {
+        if let Some(sources) = sourced::sources(&stub, 0) {
+            paid.input = vouch_core::sourced::preamble(&sources).bytes().map(u32::from).collect();
+        }
         let chunker = Chunker::new(Head {
             endpoint: paid.endpoint,
             id: format!("{}{}", paid.endpoint.id_prefix(), B256::from(paid.key)),
@@ -201,9 +204,11 @@ impl Run {
         }
         let extra = u64::from(self.is(Misbehave::NoIds));
         let output = self.ids.len() as u64 + extra;
-        let usage = Usage { input: INPUT_TOKENS, cached: 0, output };
+        let usage = Usage { input: self.paid.input.len() as u64, cached: 0, output };
         let ending = Ending { reason, usage: usage.into(), include_usage: false };
-        for chunk in self.chunker.last(ending) {
+        let price = self.stub.prices.lock().charge(&usage).unwrap();
+        let sources = sourced::sources(&self.stub, price);
+        for chunk in self.chunker.last_sourced(ending, sources.clone()) {
             self.send(event(None, &chunk)).await;
         }
         if self.is(Misbehave::NoReceipt) {
@@ -211,6 +216,7 @@ impl Run {
             return axum::Json(json!({})).into_response();
         }
         let ids = ResponseVouch {
+            sources,
             input_ids: self.paid.input.clone(),
             output_ids: std::mem::take(&mut self.ids),
         };

@@ -14,7 +14,7 @@ use vouch_core::{
     commitment,
     domain::Domain,
     money::Usage,
-    terms::{LogTerms, Terms},
+    terms::{LogTerms, SourceTerms, Terms},
 };
 use vouch_model::tokenizer::{Tokenizer, TokenizerSpec};
 use vouch_wallet::{LogKey, Wallet};
@@ -127,6 +127,8 @@ impl Inner {
                 key: self.document.log.key.clone(),
                 merge_delay_s: 60,
             },
+            sources: (!self.grants.lock().is_empty())
+                .then_some(SourceTerms { max_sources: 4, max_bytes: 1_000 }),
         }
     }
 

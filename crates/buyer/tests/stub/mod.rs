@@ -9,6 +9,7 @@ mod documents;
 mod log;
 mod money;
 mod receipt;
+pub(crate) mod sourced;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,6 +26,7 @@ use tokio::task::JoinHandle;
 use vouch_buyer::{Buyer, Clock, Policy, system_clock};
 use vouch_core::{
     channel::{Channel, Reservation},
+    data_use::Grant,
     money::Prices,
 };
 use vouch_model::tokenizer::Tokenizer;
@@ -106,6 +108,10 @@ pub(crate) enum Misbehave {
     HalfSigned,
     /// It never logs what it promised.
     NeverLogs,
+    /// It gives no receipt for the last of an answer's sources.
+    KeepsUse,
+    /// It credits the owner of a source one less than the answer says.
+    CreditsLess,
 }
 
 /// All that it can do while it sells.
@@ -190,6 +196,8 @@ pub(crate) struct Inner {
     pub(crate) document: ProviderDocument,
     /// Pause between tokens.
     pub(crate) pace: Mutex<Duration>,
+    /// Where set, answers are made from these, credited by rule.
+    pub(crate) grants: Mutex<Vec<Grant>>,
 }
 
 type Shared = State<Arc<Inner>>;
@@ -222,6 +230,7 @@ impl Stub {
             log_key,
             tokenizer,
             pace: Mutex::default(),
+            grants: Mutex::default(),
         });
         let router = documents::router(Arc::clone(&inner));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -10,6 +10,7 @@ use serde_json::Value;
 use vouch_core::{
     channel::Channel,
     commitment,
+    log::merkle,
     money::Usage,
     promise::{Promise, SignedPromise},
     receipt::{Kind, Receipt, Status, Tier, VERSION, flags},
@@ -19,11 +20,11 @@ use vouch_wallet::Wallet;
 use vouch_wire::{
     openai::{Endpoint, Response as Whole},
     sse,
-    vouch::{Acknowledgement, RECEIPT_EVENT},
+    vouch::{Acknowledgement, ChildReceipt, RECEIPT_EVENT},
     x402::{self, Extensions, SettleResponse},
 };
 
-use super::{Books, CHAIN, Inner, Misbehave, answer::event, money::Paid, now_ms};
+use super::{Books, CHAIN, Inner, Misbehave, answer::event, money::Paid, now_ms, sourced};
 
 impl Inner {
     /// Ends a call without a charge.
@@ -82,11 +83,13 @@ pub(super) fn commit(
         status,
         ..blank(stub, paid, response, books.misbehave)
     };
-    let promise = promise(stub, &mut books, &receipt);
+    let sources = response.vouch.as_ref().and_then(|ids| ids.sources.as_deref());
+    let uses = sourced::uses(&receipt, &paid.nonce, sources, books.misbehave);
+    let (promise, children) = promise(stub, &mut books, &receipt, uses);
     books.charges.push((paid.key, charge));
     let nonce =
         if books.misbehave == Some(Misbehave::OtherNonce) { !paid.nonce } else { paid.nonce };
-    let mut acknowledgement = Acknowledgement { receipt, promise, nonce };
+    let mut acknowledgement = Acknowledgement { receipt, promise, nonce, children };
     if books.misbehave == Some(Misbehave::OldReceipt) {
         let first = books.first.clone().unwrap();
         acknowledgement = Acknowledgement { nonce, ..first };
@@ -140,17 +143,27 @@ fn blank(stub: &Inner, paid: &Paid, response: &Whole, misbehave: Option<Misbehav
     }
 }
 
-/// One promise a receipt: its batch is itself.
-fn promise(stub: &Inner, books: &mut Books, receipt: &Receipt) -> SignedPromise {
+/// One promise a receipt: its batch is itself and the uses of data in it.
+fn promise(
+    stub: &Inner,
+    books: &mut Books,
+    receipt: &Receipt,
+    uses: Vec<Receipt>,
+) -> (SignedPromise, Vec<ChildReceipt>) {
     let misbehave = books.misbehave;
     let index = match misbehave {
         Some(Misbehave::SameIndex) => 0,
         _ => books.log.promise(receipt.leaf_hash()),
     };
+    for used in &uses {
+        books.log.promise(used.leaf_hash());
+    }
+    let leaves: Vec<_> =
+        std::iter::once(receipt).chain(&uses).map(|receipt| receipt.leaf_hash()).collect();
     let promise = Promise {
-        root: receipt.leaf_hash(),
+        root: merkle::root(&leaves),
         first: index,
-        count: 1,
+        count: leaves.len() as u32,
         not_before: B256::repeat_byte(1),
         merge_by: now_ms() / 1000 + 60,
     };
@@ -159,7 +172,14 @@ fn promise(stub: &Inner, books: &mut Books, receipt: &Receipt) -> SignedPromise 
         Some(Misbehave::ForeignPromise) => Wallet::random().unwrap().sign(digest),
         _ => stub.wallet.sign(digest),
     };
-    SignedPromise { promise, signature, index, path: Vec::new() }
+    let path = |place| merkle::inclusion_path(&leaves, place);
+    let child = |(receipt, place): (Receipt, usize)| ChildReceipt {
+        receipt,
+        index: index + place as u64,
+        path: path(place),
+    };
+    let children = uses.into_iter().zip(1..).map(child).collect();
+    (SignedPromise { promise, signature, index, path: path(0) }, children)
 }
 
 /// An answer that is known: whole, or as all of its events at once.

@@ -7,8 +7,12 @@ use std::{
 
 use alloy_primitives::{Address, B256, keccak256};
 use anyhow::{Context, bail};
-use vouch_core::{bundle::Bundle, log::note::Verifier};
-use vouch_evidence::{KnownBlock, Options, WitnessPolicy, read, verify};
+use vouch_core::{
+    bundle::Bundle,
+    log::note::Verifier,
+    tree::{Node, TreeBundle},
+};
+use vouch_evidence::{KnownBlock, Options, WitnessPolicy, read, read_tree, verify, verify_tree};
 
 use crate::{arguments, output::Output, provider::models::fetch, tokenizer};
 
@@ -20,6 +24,10 @@ pub(crate) async fn run(
     let path = locate(&arguments.bundle, data_dir)?;
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("{} cannot be read", path.display()))?;
+    // A tree has no nonce of its own, a bundle no nodes: which it is shows in one key.
+    if let Ok(tree) = read_tree(&text) {
+        return tree_of(&tree, arguments, data_dir, output).await;
+    }
     let bundle = read(&text).with_context(|| format!("{} proves nothing", path.display()))?;
     let tokenizer = match &arguments.model {
         Some(source) => Some(tokenizer::of_model(&fetch(source).await?, &bundle)?),
@@ -33,6 +41,47 @@ pub(crate) async fn run(
     let report = verify(&bundle, &options);
     output.answer(&report, || report.to_string())?;
     Ok(if report.verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A tree: each answer in it with its own tokenizer, if that is here.
+async fn tree_of(
+    tree: &TreeBundle,
+    arguments: &arguments::Verify,
+    data_dir: &Path,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
+    let answers: Vec<_> = tree.nodes.iter().filter_map(answer).collect();
+    let mut held = Vec::new();
+    for bundle in &answers {
+        held.push(match &arguments.model {
+            Some(source) => Some(tokenizer::of_model(&fetch(source).await?, bundle)?),
+            None => tokenizer::kept(data_dir, bundle),
+        });
+    }
+    let recounts: Vec<_> = answers
+        .iter()
+        .zip(&held)
+        .map(|(bundle, held)| held.as_ref().map(|held| held.recount(bundle)))
+        .collect();
+    let known = answers
+        .iter()
+        .map(|bundle| options(arguments, bundle))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let report = verify_tree(tree, &|bundle| {
+        let at = answers.iter().position(|answer| answer.receipt == bundle.receipt);
+        let detokenizer = at.and_then(|at| recounts.get(at)?.as_ref()).map(|recount| recount as _);
+        let known = at.and_then(|at| known.get(at)).cloned().unwrap_or_default();
+        Options { detokenizer, ..known }
+    });
+    output.answer(&report, || report.to_string())?;
+    Ok(if report.verdict.holds() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn answer(node: &Node) -> Option<&Bundle> {
+    match node {
+        Node::Answer(bundle) => Some(bundle),
+        _ => None,
+    }
 }
 
 /// A file as it is named, or the bundle of a receipt that this machine bought.

@@ -5,12 +5,19 @@ mod through;
 use std::{path::Path, time::Duration};
 
 use anyhow::Context;
+use serde::Deserialize;
 use serde_json::json;
 use vouch_buyer::Question;
-use vouch_core::bundle::Bundle;
+use vouch_core::{bundle::Bundle, sourced::Source, tree::TreeBundle};
 use vouch_evidence::Verdict;
 
-use crate::{arguments, buyer, config::Config, endpoint, money::Dollars, output::Output};
+use crate::{
+    arguments, buyer,
+    config::Config,
+    endpoint,
+    money::Dollars,
+    output::{Output, printable},
+};
 
 /// How long to wait for the receipt's place in the log, and for an anchor that covers it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -19,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Asked {
     text: String,
     bundle: Bundle,
+    /// The bundle with the uses of data in it, of a sourced answer.
+    tree: Option<TreeBundle>,
     verdict: Verdict,
     /// How many vouchers paid for it; not known of one that another process bought.
     vouchers: Option<u32>,
@@ -35,6 +44,7 @@ pub(crate) async fn run(
     let patience = if arguments.bundle.is_some() { PATIENCE } else { Duration::ZERO };
     let question = Question {
         model: arguments.model,
+        sourced: arguments.sources,
         system: arguments.system,
         max_tokens: Some(arguments.max_tokens),
         temperature: arguments.temperature,
@@ -49,6 +59,7 @@ pub(crate) async fn run(
             Asked {
                 text: answer.text,
                 bundle: answer.bundle,
+                tree: answer.tree,
                 verdict: answer.report.verdict,
                 vouchers: Some(answer.vouchers.saturating_add(1)),
                 cut: answer.cut.map(|why| why.to_string()),
@@ -61,15 +72,33 @@ pub(crate) async fn run(
         }
     };
     if let Some(path) = &arguments.bundle {
-        let json = serde_json::to_vec_pretty(&asked.bundle)?;
+        let json = match &asked.tree {
+            Some(tree) => serde_json::to_vec_pretty(tree)?,
+            None => serde_json::to_vec_pretty(&asked.bundle)?,
+        };
         std::fs::write(path, json)
             .with_context(|| format!("{} cannot be written", path.display()))?;
     }
     print(&asked, arguments.bundle.as_deref(), output)
 }
 
+/// What an answer is made from; its verdict says whether it is as listed.
+fn sources(bundle: &Bundle) -> Vec<Source> {
+    let listed = bundle.response.pointer("/vouch/sources");
+    listed.and_then(|listed| Vec::deserialize(listed).ok()).unwrap_or_default()
+}
+
+fn cited(source: &Source) -> String {
+    let paid = match source.revoked {
+        true => "not paid: its owner revoked the permission meanwhile".into(),
+        false => format!("{} to {}", Dollars(source.credited), source.owner),
+    };
+    format!("\n[{}] {}\n    {paid}", source.index, printable(&source.title))
+}
+
 fn print(asked: &Asked, kept: Option<&Path>, output: Output) -> anyhow::Result<()> {
     let receipt = &asked.bundle.receipt;
+    let sources = sources(&asked.bundle);
     let value = json!({
         "text": asked.text,
         "receipt": receipt.digest(),
@@ -79,6 +108,7 @@ fn print(asked: &Asked, kept: Option<&Path>, output: Output) -> anyhow::Result<(
         "channel": receipt.channel,
         "vouchers": asked.vouchers,
         "verdict": asked.verdict,
+        "sources": sources,
         "cut": asked.cut,
     });
     output.answer(&value, || {
@@ -90,8 +120,9 @@ fn print(asked: &Asked, kept: Option<&Path>, output: Output) -> anyhow::Result<(
             Some(several) => format!(" by {several} vouchers as it came"),
             None => String::new(),
         };
+        let cited: String = sources.iter().map(cited).collect();
         format!(
-            "\n\ntokens    {} in, {} out\npaid      {} to {}{vouchers}\nreceipt   {}\nchecked   {}{kept}{cut}",
+            "\n{cited}\ntokens    {} in, {} out\npaid      {} to {}{vouchers}\nreceipt   {}\nchecked   {}{kept}{cut}",
             usage.input.saturating_add(usage.cached),
             usage.output,
             Dollars(receipt.charge),

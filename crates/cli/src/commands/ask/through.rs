@@ -30,9 +30,9 @@ pub(super) async fn ask(
     output: Output,
 ) -> anyhow::Result<Asked> {
     let client = Client::builder().no_proxy().build()?;
-    let model = match &question.model {
-        Some(model) => model.clone(),
-        None => cheapest(&client, url).await?,
+    let model = match question.named() {
+        Some(model) => model,
+        None => cheapest(&client, url, question.sourced).await?,
     };
     let response = client
         .post(format!("{url}/v1/chat/completions"))
@@ -54,19 +54,31 @@ pub(super) async fn ask(
     let options =
         Options { detokenizer: recount.as_ref().map(|recount| recount as _), ..Options::default() };
     let verdict = verify(&bundle, &options).verdict;
-    Ok(Asked { text: stream.text, bundle, verdict, vouchers: None, cut: stream.cut })
+    let tree = match bundle.terms.sources {
+        Some(_) => {
+            let tree = format!("{url}/vouch/trees/{receipt}?wait_s={wait_s}");
+            let tree = get_bytes(&client, &tree).await?;
+            Some(vouch_evidence::read_tree(std::str::from_utf8(&tree)?)?)
+        }
+        None => None,
+    };
+    Ok(Asked { text: stream.text, bundle, tree, verdict, vouchers: None, cut: stream.cut })
 }
 
-async fn cheapest(client: &Client, url: &str) -> anyhow::Result<String> {
+async fn cheapest(client: &Client, url: &str, sourced: bool) -> anyhow::Result<String> {
     let list: ModelList = get_json(client, &format!("{url}/v1/models")).await?;
     let price = |model: &vouch_wire::openai::Model| {
         model.vouch.as_ref().map_or(u128::MAX, |info| info.terms.prices.output)
     };
-    let gives_text = |model: &vouch_wire::openai::Model| {
-        model.vouch.as_ref().is_none_or(|info| !info.embeddings)
+    let kind = |model: &vouch_wire::openai::Model| match &model.vouch {
+        Some(info) => !info.embeddings && info.terms.sources.is_some() == sourced,
+        None => !sourced,
     };
-    let cheapest = list.data.into_iter().filter(gives_text).min_by_key(price);
-    cheapest.map(|model| model.id).context("the provider sells no model at acceptable terms")
+    let cheapest = list.data.into_iter().filter(kind).min_by_key(price);
+    cheapest.map(|model| model.id).with_context(|| match sourced {
+        true => "the provider sells no model with sources at acceptable terms",
+        false => "the provider sells no model at acceptable terms",
+    })
 }
 
 /// What has come of an answer.
