@@ -11,7 +11,7 @@ use vouch_core::commitment;
 use crate::{Error, Result};
 
 /// The most bytes of a card.
-pub const MAX_CARD_BYTES: usize = 256 << 10;
+pub(super) const MAX_CARD_BYTES: usize = 256 << 10;
 /// The most characters of a name, licence or creator.
 const MAX_FIELD: usize = 500;
 

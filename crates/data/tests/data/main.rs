@@ -1,0 +1,8 @@
+//! What needs files, a chain, or several parts at once.
+#![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
+
+mod consent;
+mod dataset;
+mod search;
+mod support;
+mod value;
