@@ -1,13 +1,17 @@
 //! Exact KNN-Shapley: Jia et al. 2019, theorem 1, in O(validation · N log N).
 //!
 //! The game: a set's worth at a validation point is the part of its `k` nearest examples whose label
-//! is the point's, counting missing neighbours as wrong; its worth is the mean over all points. With
-//! examples sorted from the nearest,
+//! is the point's; where neighbours are missing, a guess stands in, which is right as often as the
+//! commonest label is. Its worth is the mean over all points. So the empty set is worth a guess, and
+//! labels at random, or one label for all, are worth nothing more. With examples sorted from the
+//! nearest,
 //!
 //! ```text
-//!  s(N) = right(N)/k · min(k, N)/N
+//!  s(N) = (right(N) - guess)/k · min(k, N)/N
 //!  s(i) = s(i+1) + (right(i) - right(i+1))/k · min(k, i)/i
 //! ```
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -36,8 +40,11 @@ pub struct Values {
     pub examples: Vec<f64>,
     /// By owner.
     pub owners: Vec<OwnerValue>,
-    /// What all examples together are worth, computed apart from the values: their sum equals it.
+    /// What all examples together are worth above a guess, computed apart from the values: their sum
+    /// equals it.
     pub total: f64,
+    /// What a guess is worth: the share of the commonest label among the validation points.
+    pub guess: f64,
 }
 
 /// The exact Shapley value of every example, and of every owner: the sum of its own.
@@ -62,7 +69,8 @@ pub fn knn_shapley(
     if owners.iter().any(|owner| *owner >= owner_count) || u32::try_from(train.len()).is_err() {
         return Err(Error::malformed("valuation", "an owner's number is not below their count"));
     }
-    let game = Game { train, validation, owners, owner_count, k };
+    let guess = commonest(validation.labels());
+    let game = Game { train, validation, owners, owner_count, k, guess };
     let blocks = game.run();
     let points = validation.len() as f64;
     let mut examples = vec![0f64; train.len()];
@@ -77,7 +85,7 @@ pub fn knn_shapley(
     }
     examples.iter_mut().for_each(|value| *value /= points);
     let owners = (0..owner_count).map(|owner| owner_value(&by_point, owner)).collect();
-    Ok(Values { examples, owners, total: total / points })
+    Ok(Values { examples, owners, total: total / points, guess })
 }
 
 #[derive(Clone, Copy)]
@@ -87,6 +95,14 @@ struct Game<'a> {
     owners: &'a [usize],
     owner_count: usize,
     k: usize,
+    guess: f64,
+}
+
+/// The share of the commonest label.
+fn commonest(labels: &[u32]) -> f64 {
+    let mut counts = BTreeMap::new();
+    labels.iter().for_each(|label| *counts.entry(label).or_insert(0usize) += 1);
+    counts.into_values().max().unwrap_or(0) as f64 / labels.len().max(1) as f64
 }
 
 /// Sums over one block of validation points.
@@ -146,20 +162,20 @@ impl Game<'_> {
         let k = self.k as f64;
         let right = |index: usize| f64::from(u8::from(self.train.labels()[index] == label));
         let mut owners = vec![0f64; self.owner_count];
-        let (mut value, mut farther) = (0f64, 0f64);
+        // Behind the farthest stands a guess: the first line of the theorem.
+        let (mut value, mut farther) = (0f64, self.guess);
         for (at, sorted_key) in sorted.iter().enumerate().rev() {
             let index = (*sorted_key & u64::from(u32::MAX)) as usize;
             let this = right(index);
             let rank = at + 1;
             let part = self.k.min(rank) as f64 / rank as f64;
-            // For the farthest, `farther` is 0 and so is `value`: the first line of the theorem.
             value += (this - farther) / k * part;
             farther = this;
             block.examples[index] += value;
             owners[self.owners[index]] += value;
         }
         let nearest = sorted.iter().take(self.k).map(|key| (*key & u64::from(u32::MAX)) as usize);
-        block.total += nearest.map(right).sum::<f64>() / k;
+        block.total += nearest.map(|index| right(index) - self.guess).sum::<f64>() / k;
         block.owners.push(owners);
     }
 }

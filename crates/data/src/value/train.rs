@@ -73,8 +73,10 @@ pub struct Report {
     pub validation: usize,
     /// How many of those the classifier labels right.
     pub right: usize,
-    /// What all sets together are worth to nearest neighbours: the sum of all values.
+    /// What all sets together are worth to nearest neighbours above a guess: the sum of all values.
     pub total: f64,
+    /// How often the best guess without data is right.
+    pub guess: f64,
     /// By set, in the stated order.
     pub owners: Vec<OwnerReport>,
 }
@@ -159,6 +161,7 @@ pub fn train(
         validation: rows.examples.len(),
         right: classifier.right(&rows.examples),
         total: values.total,
+        guess: values.guess,
         owners: (0..sets.len()).map(owner_report).collect(),
     };
     let manifest = json!({

@@ -58,7 +58,7 @@ pub(crate) struct World {
     pub(crate) owner: Wallet,
     pub(crate) grantee: Wallet,
     pub(crate) time: Arc<AtomicU64>,
-    pub(crate) directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 impl World {
@@ -81,7 +81,7 @@ impl World {
         let governance = Governance::development(owner.address());
         let economy = deploy_economy(&signing, grantee.address(), &governance).await.unwrap();
         let time = Arc::new(AtomicU64::new(1_800_000_000 * SECOND));
-        Self { chain, provider, economy, owner, grantee, time, directory }
+        Self { chain, provider, economy, owner, grantee, time, _directory: directory }
     }
 
     pub(crate) fn clock(&self) -> Clock {
