@@ -45,7 +45,7 @@ mod decimal;
 mod error;
 mod files;
 //pub mod lineage;
-//pub mod payout;
+pub mod payout;
 pub mod seal;
 pub mod search;
 mod send;

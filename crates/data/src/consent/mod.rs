@@ -18,3 +18,6 @@ pub use events::{Event, events};
 pub use grant::{Grant, Purpose, Terms};
 pub use registry::Registry;
 pub use view::{Clock, Consents, Dataset, Held, Use};
+
+pub(crate) use events::logs;
+pub(crate) use registry::signing;

@@ -3,6 +3,7 @@
 
 mod consent;
 mod dataset;
+mod payout;
 mod search;
 mod support;
 mod value;

@@ -119,7 +119,6 @@ impl World {
         }
     }
 
-    #[allow(dead_code, reason = "the payout tests' money")]
     pub(crate) async fn mint(&self, to: Address, amount: u128) {
         let signing = signing(&self.provider, &self.grantee);
         let token = TestDollarInstance::new(vouch_contracts::addresses::TOKEN, signing);
