@@ -49,7 +49,7 @@ pub mod payout;
 pub mod seal;
 pub mod search;
 mod send;
-//pub mod serve;
+pub mod serve;
 pub mod value;
 
 pub use error::{EmbedError, Error, Result};

@@ -5,5 +5,6 @@ mod consent;
 mod dataset;
 mod payout;
 mod search;
+mod serve;
 mod support;
 mod value;
