@@ -44,7 +44,7 @@ pub mod dataset;
 mod decimal;
 mod error;
 mod files;
-//pub mod lineage;
+pub mod lineage;
 pub mod payout;
 pub mod seal;
 pub mod search;

@@ -81,5 +81,11 @@ impl Registry {
 /// A provider that signs as `wallet`.
 pub(crate) fn signing(provider: &DynProvider, wallet: &Wallet) -> Result<DynProvider> {
     let signer = EthereumWallet::from(wallet.signer()?);
-    Ok(ProviderBuilder::new().wallet(signer).connect_provider(provider.clone()).erased())
+    // The node's word on the nonce: another process may send from the same account.
+    let filled = ProviderBuilder::default()
+        .with_simple_nonce_management()
+        .with_gas_estimation()
+        .fetch_chain_id()
+        .wallet(signer);
+    Ok(filled.connect_provider(provider.clone()).erased())
 }

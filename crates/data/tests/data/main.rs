@@ -3,6 +3,7 @@
 
 mod consent;
 mod dataset;
+mod lineage;
 mod payout;
 mod search;
 mod serve;

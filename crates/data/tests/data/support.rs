@@ -130,5 +130,10 @@ impl World {
 
 pub(crate) fn signing(provider: &DynProvider, wallet: &Wallet) -> DynProvider {
     let signer = EthereumWallet::from(wallet.signer().unwrap());
-    ProviderBuilder::new().wallet(signer).connect_provider(provider.clone()).erased()
+    let filled = ProviderBuilder::default()
+        .with_simple_nonce_management()
+        .with_gas_estimation()
+        .fetch_chain_id()
+        .wallet(signer);
+    filled.connect_provider(provider.clone()).erased()
 }
