@@ -49,7 +49,9 @@ pub enum Error {
         skipped: usize,
     },
     /// Bytes that another key sealed, or that were changed since.
-    #[error("{0} does not open: it was sealed with another key or for another place, or is damaged")]
+    #[error(
+        "{0} does not open: it was sealed with another key or for another place, or is damaged"
+    )]
     Sealed(&'static str),
     /// The system gave no random bytes.
     #[error("the system gave no random bytes: {0}")]

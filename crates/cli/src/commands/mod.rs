@@ -4,6 +4,7 @@ pub(crate) mod ask;
 pub(crate) mod chain;
 pub(crate) mod channel;
 pub(crate) mod connect;
+pub(crate) mod data;
 pub(crate) mod log;
 pub(crate) mod model;
 pub(crate) mod serve;

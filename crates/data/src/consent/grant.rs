@@ -39,7 +39,8 @@ impl FromStr for Purpose {
 
     /// A word of letters and dashes, or 32 bytes in hexadecimal.
     fn from_str(text: &str) -> Result<Self> {
-        if let Some(hash) = text.starts_with("0x").then(|| text.parse()).transpose().ok().flatten() {
+        if let Some(hash) = text.starts_with("0x").then(|| text.parse()).transpose().ok().flatten()
+        {
             return Ok(Self(hash));
         }
         let word = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
@@ -283,7 +284,10 @@ mod tests {
             ("\"search\"", "\"Search it\""),
             ("\"250\"", "\"-1\""),
             ("start", "begin"),
-            ("0x0202020202020202020202020202020202020202", "0x0000000000000000000000000000000000000000"),
+            (
+                "0x0202020202020202020202020202020202020202",
+                "0x0000000000000000000000000000000000000000",
+            ),
         ] {
             let terms = Terms::from_toml(&TERMS.replace(from, to));
             let grant = terms.and_then(|terms| terms.grant(Address::repeat_byte(3)));

@@ -27,7 +27,10 @@ impl Registry {
     /// [`Error::Wallet`] if the key cannot sign transactions.
     pub fn new(provider: &DynProvider, address: Address, wallet: &Wallet) -> Result<Self> {
         let signing = signing(provider, wallet)?;
-        Ok(Self { contract: ConsentRegistryInstance::new(address, signing), from: wallet.address() })
+        Ok(Self {
+            contract: ConsentRegistryInstance::new(address, signing),
+            from: wallet.address(),
+        })
     }
 
     /// Puts a dataset's root and the hash of its card on the chain: nothing else leaves the owner.

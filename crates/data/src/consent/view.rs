@@ -86,12 +86,7 @@ impl Consents {
     /// A view that knows nothing yet: [`Consents::catch_up`] fills it. Answers are given for at
     /// most `max_age` after the chain was last seen.
     #[must_use]
-    pub fn new(
-        provider: DynProvider,
-        registry: Address,
-        clock: Clock,
-        max_age: Duration,
-    ) -> Self {
+    pub fn new(provider: DynProvider, registry: Address, clock: Clock, max_age: Duration) -> Self {
         let (looking, state) = (Mutex::default(), RwLock::default());
         Self { provider, registry, clock, max_age, looking, state }
     }
@@ -160,9 +155,8 @@ impl Consents {
         let state = self.fresh()?;
         let ids = state.by_dataset.get(&dataset).into_iter().flatten();
         let allowed = ids.filter_map(|id| Some((*id, state.check(*id, wanted).ok()?)));
-        let best = allowed.min_by_key(|(id, grant)| {
-            (grant.price, grant.share_bps, u64::MAX - grant.end, *id)
-        });
+        let best = allowed
+            .min_by_key(|(id, grant)| (grant.price, grant.share_bps, u64::MAX - grant.end, *id));
         best.ok_or(Denial::NoGrant { dataset, grantee: wanted.grantee })
     }
 

@@ -210,7 +210,10 @@ impl Archive {
 
     fn listed(&self, index: usize) -> Result<&Listed> {
         let id = || format!("number {index} in dataset {}", self.id);
-        self.listing.documents.get(index).ok_or_else(|| Error::NotFound { what: "document", id: id() })
+        self.listing
+            .documents
+            .get(index)
+            .ok_or_else(|| Error::NotFound { what: "document", id: id() })
     }
 }
 

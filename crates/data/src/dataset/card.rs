@@ -60,7 +60,10 @@ impl Card {
         }
         let long = [&facts.name, &facts.licence, &facts.creator, &facts.description];
         if long.iter().any(|text| text.chars().count() > MAX_FIELD) {
-            return Err(Error::malformed("card", format!("a field is over {MAX_FIELD} characters")));
+            return Err(Error::malformed(
+                "card",
+                format!("a field is over {MAX_FIELD} characters"),
+            ));
         }
         let licence = match facts.licence.contains("://") {
             true => facts.licence.clone(),
@@ -237,7 +240,8 @@ mod tests {
         assert_eq!(card.0["conformsTo"], "http://mlcommons.org/croissant/1.1");
         assert_eq!(card.0["license"], "https://spdx.org/licenses/CC-BY-4.0");
         assert_eq!(card.0["datePublished"], "2000-02-29");
-        let read: Card = serde_json::from_str(&serde_json::to_string_pretty(&card).unwrap()).unwrap();
+        let read: Card =
+            serde_json::from_str(&serde_json::to_string_pretty(&card).unwrap()).unwrap();
         assert_eq!(read.hash().unwrap(), card.hash().unwrap());
     }
 

@@ -150,7 +150,9 @@ mod tests {
 
     #[test]
     fn paths_that_leave_the_dataset_are_refused() {
-        for path in ["", "/etc/passwd", "../x", "a/../x", "a//b", "a\\b", "c:x", "a\nb", "a\u{202e}b"] {
+        for path in
+            ["", "/etc/passwd", "../x", "a/../x", "a//b", "a\\b", "c:x", "a\nb", "a\u{202e}b"]
+        {
             assert!(check_path(path).is_err(), "{path:?}");
         }
         for path in ["a.txt", "a/b c.md", "données/é.txt", "x.jsonl#7"] {

@@ -7,10 +7,7 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 
-use super::{
-    Archive, Card, Document, Facts, dataset_id,
-    card::MAX_CARD_BYTES,
-};
+use super::{Archive, Card, Document, Facts, card::MAX_CARD_BYTES, dataset_id};
 use crate::{
     Error, Result,
     files::{read_bounded, replace},

@@ -60,7 +60,8 @@ pub struct Reading {
 /// [`Error::Io`] if the directory cannot be read, [`Error::TooMuch`] past the limits, and
 /// [`Error::NoDocuments`] if nothing in it can be published.
 pub fn read(directory: &Path, limits: &Limits) -> Result<Reading> {
-    let mut reader = Reader { limits, reading: Reading::default(), bytes: 0, names: BTreeSet::new() };
+    let mut reader =
+        Reader { limits, reading: Reading::default(), bytes: 0, names: BTreeSet::new() };
     reader.directory(directory, "", MAX_DEPTH)?;
     let mut reading = reader.reading;
     if reading.documents.is_empty() {
@@ -82,9 +83,8 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn directory(&mut self, directory: &Path, prefix: &str, depth: usize) -> Result<()> {
         let entries = fs::read_dir(directory).map_err(Error::io("read", directory))?;
-        let entries: Result<Vec<PathBuf>> = entries
-            .map(|entry| Ok(entry.map_err(Error::io("read", directory))?.path()))
-            .collect();
+        let entries: Result<Vec<PathBuf>> =
+            entries.map(|entry| Ok(entry.map_err(Error::io("read", directory))?.path())).collect();
         let mut entries = entries?;
         entries.sort();
         for path in entries {
@@ -95,7 +95,8 @@ impl Reader<'_> {
                 continue;
             };
             let relative = format!("{prefix}{name}");
-            let kind = fs::symlink_metadata(&path).map_err(Error::io("look at", &path))?.file_type();
+            let kind =
+                fs::symlink_metadata(&path).map_err(Error::io("look at", &path))?.file_type();
             if kind.is_symlink() {
                 self.skip(&relative, "it is a symbolic link; copy the file here to publish it");
             } else if name.starts_with('.') {
@@ -145,7 +146,8 @@ impl Reader<'_> {
 
     fn add(&mut self, document: Document) -> Result<()> {
         let path = document.path.as_str();
-        let valid_json = || serde_json::from_str::<serde::de::IgnoredAny>(&document.content).is_ok();
+        let valid_json =
+            || serde_json::from_str::<serde::de::IgnoredAny>(&document.content).is_ok();
         let why = if check_path(path).is_err() {
             Some("its name has characters that no path may have, or is longer than 512 bytes")
         } else if document.media == MediaType::Json && !valid_json() {

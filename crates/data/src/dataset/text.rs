@@ -48,8 +48,25 @@ pub(super) fn of_html(html: &str) -> String {
 }
 
 const BLOCKS: [&str; 19] = [
-    "p", "div", "br", "li", "ul", "ol", "tr", "table", "h1", "h2", "h3", "h4", "h5", "h6", "title",
-    "section", "article", "pre", "blockquote",
+    "p",
+    "div",
+    "br",
+    "li",
+    "ul",
+    "ol",
+    "tr",
+    "table",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "title",
+    "section",
+    "article",
+    "pre",
+    "blockquote",
 ];
 
 /// Lower case, without the slash of an end tag, at most 16 characters.

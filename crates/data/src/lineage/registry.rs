@@ -66,7 +66,10 @@ pub async fn read(provider: &DynProvider, registry: Address) -> Result<Graph> {
         };
         let id = graph.insert(node(&event)?)?;
         if id != event.node {
-            return Err(Error::malformed("lineage", format!("node {} has another name", event.node)));
+            return Err(Error::malformed(
+                "lineage",
+                format!("node {} has another name", event.node),
+            ));
         }
     }
     Ok(graph)
@@ -119,19 +122,20 @@ pub async fn movements(
 ) -> Result<Vec<Movement>> {
     let head = provider.get_block_number().await.map_err(Error::rpc("for its height"))?;
     let logs = logs(provider, vault, 0, head).await?;
-    let movement = |log: &alloy::rpc::types::Log| {
-        match RoyaltyVaultEvents::decode_log(&log.inner).ok()?.data {
-            RoyaltyVaultEvents::Swept(e) if e.token == token => {
-                Some(Movement::Swept { node: e.node, amount: e.amount, fee: e.fee })
-            }
-            RoyaltyVaultEvents::Pulled(e) if e.token == token => {
-                Some(Movement::Pulled { child: e.child, parent: e.parent, amount: e.amount })
-            }
-            RoyaltyVaultEvents::Withdrawn(e) if e.token == token => {
-                Some(Movement::Withdrawn { node: e.node, amount: e.amount })
-            }
-            _ => None,
+    let movement = |log: &alloy::rpc::types::Log| match RoyaltyVaultEvents::decode_log(&log.inner)
+        .ok()?
+        .data
+    {
+        RoyaltyVaultEvents::Swept(e) if e.token == token => {
+            Some(Movement::Swept { node: e.node, amount: e.amount, fee: e.fee })
         }
+        RoyaltyVaultEvents::Pulled(e) if e.token == token => {
+            Some(Movement::Pulled { child: e.child, parent: e.parent, amount: e.amount })
+        }
+        RoyaltyVaultEvents::Withdrawn(e) if e.token == token => {
+            Some(Movement::Withdrawn { node: e.node, amount: e.amount })
+        }
+        _ => None,
     };
     Ok(logs.iter().filter_map(movement).collect())
 }

@@ -165,9 +165,8 @@ fn streams<'a>(
     let mut streams: BTreeMap<Address, BTreeMap<u64, &Held>> = BTreeMap::new();
     for held in held.iter().filter(|held| held.receipt.asset == history.token) {
         let receipt = &held.receipt;
-        let checked = check_receipt(receipt, domain, provider).and_then(|()| {
-            Ok(held.promise.verify(receipt.leaf_hash(), domain, provider)?)
-        });
+        let checked = check_receipt(receipt, domain, provider)
+            .and_then(|()| Ok(held.promise.verify(receipt.leaf_hash(), domain, provider)?));
         if let Err(error) = checked {
             faults.push(Fault::NotPromised { receipt: receipt.digest(), why: error.to_string() });
             continue;

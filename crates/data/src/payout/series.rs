@@ -53,12 +53,13 @@ impl Contributions {
     ) -> Result<U256> {
         let call = self.contract.open(settlement, token, arbiter, window, bond);
         let receipt = sent("the series", self.from, call).await?;
-        let opened = receipt.logs().iter().find_map(|log| {
-            match ContributionRootEvents::decode_log(&log.inner).ok()?.data {
-                ContributionRootEvents::Opened(opened) => Some(opened.series),
-                _ => None,
-            }
-        });
+        let opened =
+            receipt.logs().iter().find_map(|log| {
+                match ContributionRootEvents::decode_log(&log.inner).ok()?.data {
+                    ContributionRootEvents::Opened(opened) => Some(opened.series),
+                    _ => None,
+                }
+            });
         opened.ok_or_else(|| Error::malformed("series", "its transaction has no event"))
     }
 
@@ -66,7 +67,12 @@ impl Contributions {
     ///
     /// # Errors
     /// As [`Contributions::open`].
-    pub async fn propose(&self, series: U256, tree: &Tree, until: u64) -> Result<TransactionReceipt> {
+    pub async fn propose(
+        &self,
+        series: U256,
+        tree: &Tree,
+        until: u64,
+    ) -> Result<TransactionReceipt> {
         let opened = self.contract.seriesOf(series).call().await;
         let opened = opened.map_err(Error::rpc("for the series"))?;
         let total = tree.total()?;

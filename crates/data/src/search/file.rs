@@ -45,9 +45,9 @@ impl Index {
     /// [`Error::Io`], [`Error::Sealed`] if it was changed or is another's, [`Error::Malformed`].
     pub fn load(path: &Path, key: &Key) -> Result<Self> {
         let bytes = read_bounded(path, MAX_BYTES, "the index")?;
-        let sealed = bytes
-            .strip_prefix(MAGIC)
-            .ok_or_else(|| Error::malformed("index", "it is no file of version 1: build it again"))?;
+        let sealed = bytes.strip_prefix(MAGIC).ok_or_else(|| {
+            Error::malformed("index", "it is no file of version 1: build it again")
+        })?;
         let body = key.unseal(sealed, PLACE, "the index")?;
         parse(&body).ok_or_else(|| Error::malformed("index", "its parts do not add up"))
     }

@@ -198,7 +198,13 @@ impl Index {
                 let score = dot(vector, &question);
                 if score >= query.least {
                     let allowed = allowed.clone();
-                    candidates.push(Candidate { score, order: part.order, source, vector, allowed });
+                    candidates.push(Candidate {
+                        score,
+                        order: part.order,
+                        source,
+                        vector,
+                        allowed,
+                    });
                 }
             }
         }

@@ -11,6 +11,6 @@ mod file;
 mod index;
 mod vector;
 
-pub use index::{Hit, Index, Query, Source};
 pub(crate) use index::embedded;
+pub use index::{Hit, Index, Query, Source};
 pub(crate) use vector::{dot, normalise};

@@ -113,7 +113,10 @@ mod tests {
             changed[at] ^= 1;
             assert_eq!(check(changed, 1_000), Err(Spent::NotOurs), "{at}");
         }
-        assert_eq!(Challenges::new().unwrap().check(challenge, dataset, grantee, 1_000), Err(Spent::NotOurs));
+        assert_eq!(
+            Challenges::new().unwrap().check(challenge, dataset, grantee, 1_000),
+            Err(Spent::NotOurs)
+        );
         assert_eq!(challenges.spend(challenge, 1_000), Ok(()));
         assert_eq!(challenges.spend(challenge, 1_001), Err(Spent::Used));
     }

@@ -35,7 +35,9 @@ impl Refusal {
 impl From<Spent> for Refusal {
     fn from(spent: Spent) -> Self {
         let message = match spent {
-            Spent::NotOurs => "the challenge is not this server's, or is for another dataset or grantee",
+            Spent::NotOurs => {
+                "the challenge is not this server's, or is for another dataset or grantee"
+            }
             Spent::Expired => "the challenge has expired: ask for a new one",
             Spent::Used => "the challenge was used: ask for a new one",
             Spent::Busy => return Self::busy(),

@@ -14,11 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::{
-    Item, Page, Signed,
-    challenge::Challenges,
-    refusal::Refusal,
-};
+use super::{Item, Page, Signed, challenge::Challenges, refusal::Refusal};
 use crate::{
     Result,
     consent::{Clock, Consents, Use},

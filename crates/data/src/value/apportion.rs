@@ -23,8 +23,7 @@ pub fn apportion(total: u128, shares: &[u128]) -> Result<Vec<u128>> {
     let mut remainders = Vec::with_capacity(shares.len());
     let mut left = total;
     for (index, share) in shares.iter().enumerate() {
-        let (part, remainder) =
-            (U256::from(total) * U256::from(*share)).div_rem(U256::from(sum));
+        let (part, remainder) = (U256::from(total) * U256::from(*share)).div_rem(U256::from(sum));
         // At most `total`, because a share is at most the sum.
         let part: u128 = part.to();
         left -= part;

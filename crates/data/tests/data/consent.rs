@@ -119,7 +119,10 @@ async fn a_revoked_grant_stops_at_once_and_the_view_agrees_with_the_contract() {
     consents.catch_up().await.unwrap();
     assert!(consents.find(dataset, &wanted).is_err());
     let again = registry.grant(&second, None).await.unwrap_err();
-    assert!(matches!(&again, Error::Refused { why, .. } if why.contains("GrantRevoked")), "{again}");
+    assert!(
+        matches!(&again, Error::Refused { why, .. } if why.contains("GrantRevoked")),
+        "{again}"
+    );
 
     let third = Grant { price: 300, ..first };
     registry.grant(&third, None).await.unwrap();

@@ -23,7 +23,11 @@ fn a_directory_is_read_and_what_is_not_taken_is_named() {
     fs::create_dir_all(at("notes/deep")).unwrap();
     fs::write(at("notes/deep/a.md"), "# Lamps\n\nThey burn oil.").unwrap();
     fs::write(at("b.txt"), "Second.").unwrap();
-    fs::write(at("rows.jsonl"), "{\"text\":\"one\",\"label\":\"x\"}\n\nnot json\n{\"text\":\"two\"}\n").unwrap();
+    fs::write(
+        at("rows.jsonl"),
+        "{\"text\":\"one\",\"label\":\"x\"}\n\nnot json\n{\"text\":\"two\"}\n",
+    )
+    .unwrap();
     fs::write(at("page.html"), "<p>Third</p>").unwrap();
     let skipped = [
         ("B.TXT", b"Twin.".as_slice()),
@@ -42,20 +46,43 @@ fn a_directory_is_read_and_what_is_not_taken_is_named() {
     let reading = read(directory.path(), &limits).unwrap();
     let paths: Vec<_> = reading.documents.iter().map(|d| d.path.as_str()).collect();
     // Of two names that differ in case alone, the first in byte order is taken.
-    assert_eq!(paths, ["notes/deep/a.md", "page.html", "rows.jsonl#1", "rows.jsonl#4"]
-        .iter().copied().collect::<Vec<_>>().into_iter().chain([]).fold(vec!["B.TXT"], |mut all, p| { all.push(p); all }));
+    assert_eq!(
+        paths,
+        ["notes/deep/a.md", "page.html", "rows.jsonl#1", "rows.jsonl#4"]
+            .iter()
+            .copied()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .chain([])
+            .fold(vec!["B.TXT"], |mut all, p| {
+                all.push(p);
+                all
+            })
+    );
     assert_eq!(reading.documents[1].title(), "Lamps");
     assert_eq!(reading.documents[3].label().as_deref(), Some("x"));
     let named: Vec<_> = reading.skipped.iter().map(|s| s.path.as_str()).collect();
-    for name in ["b.txt", "binary.txt", "latin.txt", "empty.md", "image.png", ".hidden.txt",
-        "large.txt", "link.txt", "linked", "rows.jsonl#3"]
-    {
+    for name in [
+        "b.txt",
+        "binary.txt",
+        "latin.txt",
+        "empty.md",
+        "image.png",
+        ".hidden.txt",
+        "large.txt",
+        "link.txt",
+        "linked",
+        "rows.jsonl#3",
+    ] {
         assert!(named.contains(&name), "{name}: {named:?}");
     }
     assert_eq!(named.len(), 10);
     let few = Limits { documents: 2, ..Limits::default() };
     assert!(matches!(read(directory.path(), &few), Err(Error::TooMuch { .. })));
-    assert!(matches!(read(&at("notes"), &Limits { total_bytes: 3, ..few }), Err(Error::TooMuch { .. })));
+    assert!(matches!(
+        read(&at("notes"), &Limits { total_bytes: 3, ..few }),
+        Err(Error::TooMuch { .. })
+    ));
 }
 
 #[test]
@@ -84,7 +111,8 @@ fn a_dataset_is_sealed_listed_and_opened_by_its_owner_alone() {
     for (index, document) in documents.iter().enumerate() {
         assert_eq!(&archive.document(index).unwrap(), document);
         let (salt, proof) = (archive.salt(index), archive.proof(index).unwrap());
-        let check = |document| verify_document(document, &salt, index as u64, 2, &proof, published.root);
+        let check =
+            |document| verify_document(document, &salt, index as u64, 2, &proof, published.root);
         check(document).unwrap();
         assert!(check(&documents[1 - index]).is_err());
         assert_eq!(archive.documents()[index].leaf, document_leaf(&salt, document));

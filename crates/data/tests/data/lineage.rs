@@ -12,7 +12,8 @@ async fn every_split_is_the_vaults_to_the_last_unit() {
     let by_owner = Lineage::new(&world.provider, registry, &world.owner).unwrap();
     let by_grantee = Lineage::new(&world.provider, registry, &world.grantee).unwrap();
     let hash = B256::repeat_byte;
-    let node = |owner, kind, content, parents| Node::new(owner, kind, hash(content), parents).unwrap();
+    let node =
+        |owner, kind, content, parents| Node::new(owner, kind, hash(content), parents).unwrap();
     let data = node(owner, Kind::Dataset, 1, vec![]);
     let base = node(grantee, Kind::Model, 2, vec![(data.id(), 1_234)]);
     let tune = node(owner, Kind::FineTune, 3, vec![(base.id(), 3_333), (data.id(), 777)]);

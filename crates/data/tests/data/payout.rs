@@ -1,4 +1,3 @@
-
 use alloy::primitives::{Address, B256, U256};
 use vouch_contracts::{
     addresses,
@@ -109,7 +108,8 @@ async fn paying() -> Paying {
 }
 
 async fn wait(world: &World, seconds: u64) {
-    let call = world.provider.raw_request::<_, serde_json::Value>("evm_increaseTime".into(), (seconds,));
+    let call =
+        world.provider.raw_request::<_, serde_json::Value>("evm_increaseTime".into(), (seconds,));
     call.await.unwrap();
     let mined = world.provider.raw_request::<_, serde_json::Value>("evm_mine".into(), ());
     mined.await.unwrap();
@@ -149,7 +149,10 @@ async fn every_owner_is_paid_what_its_receipts_say() {
     let explanation = explain(&history, &held);
     assert_eq!(explanation.faults, []);
     let [alice, bob] = &explanation.accounts[..] else { panic!("two accounts") };
-    assert_eq!((alice.earned, alice.due, alice.in_root, alice.paid), (151, 150, 150, U256::from(150)));
+    assert_eq!(
+        (alice.earned, alice.due, alice.in_root, alice.paid),
+        (151, 150, 150, U256::from(150))
+    );
     assert_eq!((bob.earned, bob.in_root, bob.paid), (30, 30, U256::ZERO));
     assert!(alice.omission.is_none() && bob.omission.is_none());
 }
@@ -159,8 +162,7 @@ async fn an_omission_is_named_and_its_proof_voids_the_root() {
     let Paying { world, held, until, .. } = paying().await;
     let provider = world.grantee.address();
     // Bob is left out, and Alice's second receipt.
-    let tree =
-        Tree::new(vec![Leaf { account: ALICE, cumulative: 100, sequence: 1 }]).unwrap();
+    let tree = Tree::new(vec![Leaf { account: ALICE, cumulative: 100, sequence: 1 }]).unwrap();
     let contract = world.economy.contributions;
     let cheating = Contributions::new(&world.provider, contract, &world.grantee).unwrap();
     let owner = Contributions::new(&world.provider, contract, &world.owner).unwrap();
@@ -172,7 +174,8 @@ async fn an_omission_is_named_and_its_proof_voids_the_root() {
 
     let before = history(&world.provider, contract, series).await.unwrap();
     let explanation = explain(&before, &held);
-    let omissions: Vec<_> = explanation.accounts.iter().map(|a| a.omission.as_ref().unwrap()).collect();
+    let omissions: Vec<_> =
+        explanation.accounts.iter().map(|a| a.omission.as_ref().unwrap()).collect();
     assert_eq!(omissions.len(), 2);
     assert_eq!(omissions[0].proof.receipt.cumulative, 150);
     assert_eq!(omissions[0].leaf, Some(tree.leaves()[0]));
@@ -199,8 +202,7 @@ async fn what_was_not_promised_counts_for_nothing() {
     let contract = world.economy.contributions;
     let publisher = Contributions::new(&world.provider, contract, &world.grantee).unwrap();
     let token = addresses::TOKEN;
-    let series =
-        publisher.open(domain.settlement, token, Address::ZERO, 60, 0).await.unwrap();
+    let series = publisher.open(domain.settlement, token, Address::ZERO, 60, 0).await.unwrap();
     let history = history(&world.provider, contract, series).await.unwrap();
     held[1].receipt.charge += 1;
     let forged = promised(&receipts[1..2], &world.owner);

@@ -4,8 +4,8 @@ use alloy::primitives::{Address, B256};
 use proptest::prelude::*;
 use vouch_data::{
     Error,
-    search::{Index, Query},
     seal::Key,
+    search::{Index, Query},
 };
 
 use crate::support::{DIMENSIONS, Words, document, vector};
@@ -97,9 +97,14 @@ fn an_index_is_kept_sealed_and_grows_and_shrinks_by_dataset() {
     let bytes = std::fs::read(&path).unwrap();
     assert!(!bytes.windows(5).any(|window| window == b"flour"));
     assert!(matches!(Index::load(&path, &Key::random().unwrap()), Err(Error::Sealed(_))));
-    for (at, flipped) in [(0, true), (40, true), (bytes.len() - 1, true), (bytes.len() / 2, false)] {
+    for (at, flipped) in [(0, true), (40, true), (bytes.len() - 1, true), (bytes.len() / 2, false)]
+    {
         let mut bad = bytes.clone();
-        if flipped { bad[at] ^= 1 } else { bad.truncate(at) }
+        if flipped {
+            bad[at] ^= 1
+        } else {
+            bad.truncate(at)
+        }
         std::fs::write(&path, bad).unwrap();
         assert!(Index::load(&path, &key).is_err(), "{at}");
     }

@@ -40,7 +40,8 @@ async fn serving() -> Serving {
 
     let age = Duration::from_secs(10);
     let consents = Arc::new(Consents::new(world.provider.clone(), at, world.clock(), age));
-    let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let listener =
+        tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let chain = (world.chain.chain_id(), at);
     let server = Server::new(library, consents, chain, url.clone(), world.clock()).unwrap();
@@ -91,7 +92,8 @@ impl Serving {
 async fn documents_are_given_to_the_holder_of_a_grant_with_proofs() {
     let serving = serving().await;
     let Serving { world, registry, published, url, client, .. } = &serving;
-    let list: Value = client.get(format!("{url}/datasets")).send().await.unwrap().json().await.unwrap();
+    let list: Value =
+        client.get(format!("{url}/datasets")).send().await.unwrap().json().await.unwrap();
     assert_eq!(list["datasets"][0]["name"], "five");
     let card = client.get(format!("{url}/datasets/{}", published.id)).send().await.unwrap();
     assert_eq!(card.json::<Value>().await.unwrap(), published.card.0);
@@ -135,13 +137,19 @@ async fn a_signature_is_good_once_for_its_server_dataset_and_holder() {
 
     let stranger = Wallet::random().unwrap();
     let wish = serving.wish(grantee).await;
-    assert_eq!(serving.ask(&serving.sign(wish.clone(), &stranger)).await, unauthorized("signature"));
+    assert_eq!(
+        serving.ask(&serving.sign(wish.clone(), &stranger)).await,
+        unauthorized("signature")
+    );
     let elsewhere = Access { server: "http://elsewhere".into(), ..wish.clone() };
     assert_eq!(serving.ask(&serving.sign(elsewhere, &world.grantee)).await, unauthorized("server"));
     let other = Access { dataset: B256::ZERO, ..wish.clone() };
     assert_eq!(serving.ask(&serving.sign(other, &world.grantee)).await, unauthorized("dataset"));
     let made_up = Access { challenge: B256::repeat_byte(9), ..wish.clone() };
-    assert_eq!(serving.ask(&serving.sign(made_up, &world.grantee)).await, unauthorized("challenge"));
+    assert_eq!(
+        serving.ask(&serving.sign(made_up, &world.grantee)).await,
+        unauthorized("challenge")
+    );
     // A stranger may sign for itself; it holds no grant.
     let own = serving.sign(serving.wish(stranger.address()).await, &stranger);
     assert_eq!(serving.ask(&own).await, Err((StatusCode::FORBIDDEN, "denied".into())));

@@ -182,7 +182,8 @@ fn sets(documents: Vec<Vec<Document>>) -> Vec<Set> {
 #[test]
 fn copies_and_noise_earn_nothing() {
     let original = set(1, 60, honest);
-    let copy: Vec<_> = original.iter().cloned().map(|d| Document { path: format!("x/{}", d.path), ..d }).collect();
+    let copy: Vec<_> =
+        original.iter().cloned().map(|d| Document { path: format!("x/{}", d.path), ..d }).collect();
     let sets = sets(vec![original, set(2, 60, honest), copy, set(3, 60, random)]);
     let validation = set(9, 80, honest);
     let config = config(&sets, &validation);
@@ -199,7 +200,12 @@ fn copies_and_noise_earn_nothing() {
     assert_eq!(report.owners.iter().map(|owner| owner.amount).sum::<u128>(), config.pot);
     let sum: f64 = report.owners.iter().map(|owner| owner.value).sum();
     assert!((sum - report.total).abs() < 1e-9);
-    assert!(report.right * 10 >= report.validation * 8, "{} of {}", report.right, report.validation);
+    assert!(
+        report.right * 10 >= report.validation * 8,
+        "{} of {}",
+        report.right,
+        report.validation
+    );
     // The same again, bit for bit.
     assert_eq!(run(), trained);
     assert_eq!(run().classifier.identity().unwrap(), report.model);
@@ -235,7 +241,11 @@ fn classifier_toml_is_read_and_checked() {
         source = "http://127.0.0.1:4030"
     "#;
     assert_eq!(Config::from_toml(text).unwrap().k, 5);
-    for bad in [format!("k = 0\n{text}"), format!("near_duplicate = 0.1\n{text}"), format!("pots = 1\n{text}")] {
+    for bad in [
+        format!("k = 0\n{text}"),
+        format!("near_duplicate = 0.1\n{text}"),
+        format!("pots = 1\n{text}"),
+    ] {
         assert!(Config::from_toml(&bad).is_err(), "{bad}");
     }
 }
