@@ -1,5 +1,7 @@
 //! The command line: names, defaults and help.
 
+pub(crate) mod data;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use alloy_primitives::{Address, B256};
@@ -65,6 +67,9 @@ Exit code 0 if every link holds, 1 at the first broken one.")]
     /// Watch a log with a key of your own, and cosign what is consistent
     #[command(after_help = "Example: vouch witness http://127.0.0.1:4020 --name witness.example")]
     Witness(Witness),
+    /// Publish data, grant its use, and be paid for it
+    #[command(subcommand, after_help = "Example: vouch data publish ./letters --licence CC-BY-4.0")]
+    Data(data::Data),
 }
 
 /// What is sold.

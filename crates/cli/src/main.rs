@@ -76,6 +76,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Model(model) => commands::model::run(model, output).await?,
         Command::Log(log) => commands::log::run(log, output).await?,
         Command::Witness(witness) => commands::witness::run(witness, &data_dir, output).await?,
+        Command::Data(data) => commands::data::run(data, &data_dir, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

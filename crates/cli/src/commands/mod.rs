@@ -5,6 +5,7 @@ pub(crate) mod chain;
 pub(crate) mod channel;
 pub(crate) mod connect;
 pub(crate) mod contracts;
+pub(crate) mod data;
 pub(crate) mod log;
 pub(crate) mod model;
 pub(crate) mod serve;

@@ -1,0 +1,198 @@
+//! The command line of `vouch data`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use alloy_primitives::{Address, B256, U256};
+use clap::{Args, Subcommand};
+use vouch_data::consent::Purpose;
+
+use crate::money::Dollars;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// Seal a directory of documents and put its root on the chain
+    #[command(after_help = "Example: vouch data publish ./letters --licence CC-BY-4.0
+Text, Markdown, HTML, JSON and JSON lines are read. Only a root over salted hashes and the hash of \
+the card reach the chain: no content and no names.")]
+    Publish(Publish),
+    /// Serve published documents to those who hold a grant
+    #[command(after_help = "Example: vouch data serve --listen 127.0.0.1:4030")]
+    Serve(Serve),
+    /// Allow a use of a dataset, at a price, until a date
+    #[command(
+        after_help = "Example: vouch data grant letters --to 0x5f3c… --price 0.0005 --days 30"
+    )]
+    Grant(Grant),
+    /// End a grant, or every grant of a dataset
+    #[command(after_help = "Example: vouch data revoke 0x81aa…
+Revoking stops future use and future pay at once. It does not untrain a model that was trained \
+before, and cannot take back what was read.")]
+    Revoke(Revoke),
+    /// List datasets and grants, as the chain has them
+    #[command(after_help = "Example: vouch data list")]
+    List(List),
+    /// Show what is owed and paid for uses of your data, by the receipts that you hold
+    #[command(after_help = "Example: vouch data earnings --claim
+A receipt that a provider promised and left out of its payout is named, with its proof.")]
+    Earnings(Earnings),
+    /// Show how income splits up the lineage, recomputed from the chain
+    #[command(after_help = "Example: vouch data royalties --explain")]
+    Royalties(Royalties),
+    /// Fetch a granted dataset and embed it, to be searched
+    #[command(after_help = "Example: vouch data index 0x81aa… --source http://127.0.0.1:4030")]
+    Index(Index),
+    /// Train a classifier on granted sets, and share out a pot by what each is worth
+    #[command(after_help = "Example: vouch data train classifier.toml --out model")]
+    Train(Train),
+}
+
+/// The chain that holds registry and payouts.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct OnChain {
+    /// The chain's JSON-RPC address
+    #[arg(long, env = "VOUCH_CHAIN", default_value = "http://127.0.0.1:8545", value_name = "URL")]
+    pub(crate) chain: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Publish {
+    /// The documents
+    pub(crate) directory: PathBuf,
+    /// An SPDX identifier, or a licence's URL
+    #[arg(long, value_name = "LICENCE")]
+    pub(crate) licence: String,
+    /// What the dataset is called [default: the directory's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// What it is, in a sentence
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) description: Option<String>,
+    /// Who made it [default: the owner's address]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) creator: Option<String>,
+    #[command(flatten)]
+    pub(crate) on: OnChain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:4030", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// How grantees reach this server; their signatures are bound to it [default: http://LISTEN]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    #[command(flatten)]
+    pub(crate) on: OnChain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Grant {
+    /// The dataset's id, or its name here
+    #[arg(required_unless_present = "terms")]
+    pub(crate) dataset: Option<String>,
+    /// Who may use it: a provider's address
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "terms")]
+    pub(crate) to: Option<Address>,
+    /// For what: search, train, or another word
+    #[arg(long, default_value = "search", value_name = "WORD")]
+    pub(crate) purpose: Purpose,
+    /// Only for this model or service [default: any of the grantee's]
+    #[arg(long, value_name = "ID")]
+    pub(crate) service: Option<B256>,
+    /// Dollars for each use
+    #[arg(long, default_value = "0", value_name = "DOLLARS")]
+    pub(crate) price: Dollars,
+    /// Part of a call's charge, in hundredths of a percent
+    #[arg(long, default_value_t = 0, value_name = "BPS")]
+    pub(crate) share_bps: u16,
+    /// Days from now until it ends
+    #[arg(long, default_value_t = 365, value_name = "DAYS")]
+    pub(crate) days: u32,
+    /// A TOML file with all terms, instead of the options
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dataset", "to"])]
+    pub(crate) terms: Option<PathBuf>,
+    /// Print the signed grant for the grantee to record, and send nothing
+    #[arg(long)]
+    pub(crate) sign_only: bool,
+    #[command(flatten)]
+    pub(crate) on: OnChain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    /// The grant's id
+    #[arg(required_unless_present = "dataset")]
+    pub(crate) grant: Option<B256>,
+    /// End every grant of this dataset: its id, or its name here
+    #[arg(long, value_name = "DATASET", conflicts_with = "grant")]
+    pub(crate) dataset: Option<String>,
+    #[command(flatten)]
+    pub(crate) on: OnChain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// Everybody's, not only this owner's
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) on: OnChain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Earnings {
+    /// Only this payout series
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) series: Option<U256>,
+    /// Receipts that were handed over, as JSON files [default: DATA_DIR/owner/receipts]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) receipts: Option<PathBuf>,
+    /// Claim what is final
+    #[arg(long)]
+    pub(crate) claim: bool,
+    #[command(flatten)]
+    pub(crate) on: OnChain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Royalties {
+    /// A node and all that it descends from [default: every node]
+    pub(crate) node: Option<B256>,
+    /// Every edge and how its amount follows
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// The vault [default: that of a chain which this machine's provider governs]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) vault: Option<Address>,
+    /// The token [default: the embedded chain's dollar]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) token: Option<Address>,
+    #[command(flatten)]
+    pub(crate) on: OnChain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Index {
+    /// The dataset's id
+    pub(crate) dataset: B256,
+    /// Where its owner serves it
+    #[arg(long, value_name = "URL")]
+    pub(crate) source: String,
+    /// The service that will use it [default: any]
+    #[arg(long, value_name = "ID")]
+    pub(crate) service: Option<B256>,
+    #[command(flatten)]
+    pub(crate) on: OnChain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Train {
+    /// What to train, on what, and for how much
+    pub(crate) config: PathBuf,
+    /// Where model, manifest and report go
+    #[arg(long, default_value = "model", value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) on: OnChain,
+}

@@ -1,0 +1,73 @@
+//! Sends one call and says how it ended.
+
+use std::time::Duration;
+
+use alloy::{
+    contract::{CallBuilder, CallDecoder},
+    providers::Provider,
+    rpc::types::TransactionReceipt,
+    transports::TransportError,
+};
+use alloy_primitives::{Address, Bytes};
+use alloy_sol_types::SolInterface;
+use vouch_contracts::bindings::{
+    ConsentRegistry::ConsentRegistryErrors, ContributionRoot::ContributionRootErrors,
+    LineageRegistry::LineageRegistryErrors,
+};
+
+use crate::{Error, Result};
+
+/// How long a transaction is waited for before its outcome is called unknown.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How often it is looked for.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Simulates, sends, and waits until the transaction is mined. An outcome that is not known is said
+/// to be so, and nothing is repeated.
+pub(crate) async fn sent<P: Provider, D: CallDecoder>(
+    what: &'static str,
+    from: Address,
+    call: CallBuilder<P, D>,
+) -> Result<TransactionReceipt> {
+    let call = call.from(from);
+    call.call_raw().await.map_err(|error| match error {
+        alloy::contract::Error::TransportError(TransportError::ErrorResp(response)) => {
+            let reason = response.as_revert_data().and_then(|data| reason(&data));
+            let why = reason.unwrap_or_else(|| response.message.to_string());
+            Error::Refused { what, why }
+        }
+        error => Error::Rpc { what: "for a simulation", source: Box::new(error) },
+    })?;
+    let pending = call.send().await.map_err(|error| match error {
+        alloy::contract::Error::TransportError(TransportError::ErrorResp(response)) => {
+            Error::Refused { what, why: response.message.to_string() }
+        }
+        error => {
+            let what = "to a transaction, which may or may not have been sent";
+            Error::Rpc { what, source: Box::new(error) }
+        }
+    })?;
+    let (provider, transaction) = (call.provider, *pending.tx_hash());
+    let found = tokio::time::timeout(PATIENCE, async {
+        loop {
+            // A node that does not answer now may answer at the next look.
+            if let Ok(Some(receipt)) = provider.get_transaction_receipt(transaction).await {
+                return receipt;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    match found.await {
+        Ok(receipt) if receipt.status() => Ok(receipt),
+        Ok(_) => Err(Error::Reverted { what, transaction }),
+        Err(_elapsed) => Err(Error::Unknown { what, transaction }),
+    }
+}
+
+/// The contract's error by name.
+fn reason(data: &Bytes) -> Option<String> {
+    let consent = ConsentRegistryErrors::abi_decode(data).map(|error| format!("{error:?}"));
+    let lineage = LineageRegistryErrors::abi_decode(data).map(|error| format!("{error:?}"));
+    let payout = ContributionRootErrors::abi_decode(data).map(|error| format!("{error:?}"));
+    consent.or(lineage).or(payout).ok()
+}
