@@ -144,9 +144,8 @@ impl Buyer {
 
     async fn cheapest(&self, sourced: bool) -> Result<String, Error> {
         let models = self.models().await.into_iter();
-        let kind = models.filter(|(_, (_, info))| {
-            !info.embeddings && info.terms.sources.is_some() == sourced
-        });
+        let kind = models
+            .filter(|(_, (_, info))| !info.embeddings && info.terms.sources.is_some() == sourced);
         let price = |info: &ModelInfo| (info.terms.prices.output, info.terms.prices.request);
         let cheapest = kind.min_by_key(|(_, (_, info))| price(info));
         cheapest.map(|(name, _)| name).ok_or_else(|| Error::NoModel {

@@ -108,6 +108,12 @@ pub(crate) struct Sale {
     /// Threads of the engine [default: all cores]
     #[arg(long, env = "VOUCH_THREADS", value_name = "N")]
     pub(crate) threads: Option<usize>,
+    /// Also sell answers from granted data, which `vouch data index` fetches, as MODEL+sources
+    #[arg(long)]
+    pub(crate) sources: bool,
+    /// Dollars that a sourced request costs more; its sources are paid out of it [default: 0.002]
+    #[arg(long, value_name = "DOLLARS", requires = "sources")]
+    pub(crate) source_price: Option<Dollars>,
     /// Who is paid instead of the provider's key: a royalty vault's receiver, for example
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) receiver: Option<Address>,

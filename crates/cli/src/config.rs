@@ -47,6 +47,9 @@ pub(crate) struct ProviderConfig {
     pub(crate) price_output: Option<Dollars>,
     pub(crate) quantum: Option<u32>,
     pub(crate) threads: Option<usize>,
+    #[serde(default)]
+    pub(crate) sources: bool,
+    pub(crate) source_price: Option<Dollars>,
     pub(crate) receiver: Option<Address>,
     #[serde(default)]
     pub(crate) witnesses: Vec<String>,
@@ -92,6 +95,8 @@ impl Config {
         sale.price_output = sale.price_output.or(file.price_output);
         sale.quantum = sale.quantum.or(file.quantum);
         sale.threads = sale.threads.or(file.threads);
+        sale.sources |= file.sources;
+        sale.source_price = sale.source_price.or(file.source_price);
         sale.receiver = sale.receiver.or(file.receiver);
         if sale.witnesses.is_empty() {
             sale.witnesses.clone_from(&file.witnesses);

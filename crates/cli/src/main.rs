@@ -4,6 +4,7 @@ mod arguments;
 mod buyer;
 mod commands;
 mod config;
+mod embedder;
 mod endpoint;
 mod http;
 mod money;

@@ -2,6 +2,7 @@
 
 pub(crate) mod models;
 mod settlement;
+pub(crate) mod sources;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
@@ -10,20 +11,21 @@ use alloy_primitives::{Address, U256};
 use anyhow::Context;
 use serde_json::json;
 use tokio::{net::TcpListener, sync::watch};
-use vouch_contracts::{Deployment, bindings::TestDollar::TestDollarInstance};
+use vouch_contracts::{Deployment, Governance, bindings::TestDollar::TestDollarInstance, economy};
 use vouch_core::{
     domain::Domain,
     log::note::{self, Verifier},
     terms::LogTerms,
 };
-use vouch_gateway::{Config, Gateway, Limits};
+use vouch_gateway::{Config, Gateway, Limits, Sourcing};
 use vouch_settle::{Schedule, Settler};
 use vouch_store::{EmbeddedStore, Store};
 use vouch_wallet::{LogKey, Wallet};
 use vouch_wire::vouch::Asset;
 
-use crate::{arguments::Sale, output::Output, serve, time::unix_milliseconds};
+use crate::{arguments::Sale, money::Dollars, output::Output, serve, time::unix_milliseconds};
 use settlement::OnSettler;
+use sources::GrantedData;
 
 /// Where the gateway listens, where nothing is said.
 const DEFAULT_LISTEN: SocketAddr = serve::loopback(4020);
@@ -33,6 +35,12 @@ const WITHDRAW_DELAY_S: u64 = 24 * 60 * 60;
 const MIN_DEPOSIT: u128 = 500_000;
 const QUANTUM_TOKENS: u32 = 64;
 const MERGE_DELAY_S: u32 = 60;
+/// What a sourced request costs more, in dollars, where nothing is said: four sources at market
+/// prices of a twentieth of a cent.
+const SOURCE_PRICE: Dollars = Dollars(2_000);
+const MAX_SOURCES: u32 = 4;
+/// The payer reserves a token for each; some six passages of 80 words.
+const MAX_SOURCE_BYTES: u32 = 3_072;
 
 /// The keys of a provider, in `data_dir/provider`.
 pub(crate) struct Keys {
@@ -111,6 +119,7 @@ impl Provider {
         let models = models::load(sale).await?;
         let mut names = models.iter().map(|model| model.name.clone());
         let (name, embedding) = (names.next().unwrap_or_default(), names.next());
+        let sourcing = sourcing(data_dir, &settler, &keys, sale).await?;
         let asset = asset(&settler).await?;
         let faucet = settling.rpc.is_some();
         let config = Config {
@@ -140,7 +149,14 @@ impl Provider {
         let address = config.provider.to_string();
         let settler = Arc::new(settler);
         let settlement = Arc::new(OnSettler(settler.clone()));
-        let gateway = Gateway::new(config, store, models, settlement, Arc::new(unix_milliseconds))?;
+        let gateway = Gateway::with_sources(
+            config,
+            store,
+            models,
+            sourcing,
+            settlement,
+            Arc::new(unix_milliseconds),
+        )?;
         Ok(Self {
             gateway,
             listener,
@@ -188,6 +204,29 @@ impl Provider {
         self.settler.anchor_newest().await;
         served.context("the gateway failed")
     }
+}
+
+/// Answers from granted data, where they are sold.
+async fn sourcing(
+    data_dir: &Path,
+    settler: &Settler,
+    keys: &Keys,
+    sale: &Sale,
+) -> anyhow::Result<Option<Sourcing>> {
+    if !sale.sources {
+        return Ok(None);
+    }
+    let provider = keys.wallet.address();
+    // The registry stands at one address whoever governs.
+    let registry = economy(&Governance::development(provider))?.consent;
+    let chain = settler.provider().clone();
+    let data = GrantedData::open(data_dir, chain, registry, provider).await?;
+    Ok(Some(Sourcing {
+        sources: Arc::new(data),
+        price: sale.source_price.unwrap_or(SOURCE_PRICE).0,
+        max_sources: MAX_SOURCES,
+        max_bytes: MAX_SOURCE_BYTES,
+    }))
 }
 
 fn open_store(

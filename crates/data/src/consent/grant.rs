@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::{Eip712Domain, SolStruct};
 use serde::{Deserialize, Deserializer, Serialize};
 use vouch_contracts::bindings::ConsentRegistry;
-use vouch_core::signature::Signature;
+use vouch_core::{data_use, signature::Signature};
 use vouch_wallet::Wallet;
 
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ impl Purpose {
     /// To be found, shown to a model and cited.
     #[must_use]
     pub fn search() -> Self {
-        Self::of("search")
+        Self::of(data_use::SEARCH)
     }
 
     /// To train a model.
@@ -181,7 +181,7 @@ impl Grant {
     /// Its name: the EIP-712 struct hash.
     #[must_use]
     pub fn id(&self) -> B256 {
-        self.message().eip712_hash_struct()
+        data_use::Grant::from(*self).id()
     }
 
     /// What the owner signs, for the registry at `registry` on `chain`.
@@ -218,9 +218,27 @@ impl Grant {
     /// # Errors
     /// [`Error::Amount`] if it does not fit 128 bits.
     pub fn earns(&self, charge: u128) -> Result<u128> {
-        let share = U256::from(charge) * U256::from(self.share_bps) / U256::from(10_000);
-        let sum = share + U256::from(self.price);
-        sum.try_into().map_err(|_| Error::Amount(format!("{sum} does not fit 128 bits")))
+        data_use::Grant::from(*self)
+            .credit(charge)
+            .map_err(|error| Error::Amount(format!("what a use earns: {error}")))
+    }
+}
+
+/// As the gateway and receipts have it.
+impl From<Grant> for data_use::Grant {
+    fn from(grant: Grant) -> Self {
+        Self {
+            owner: grant.owner,
+            dataset: grant.dataset,
+            grantee: grant.grantee,
+            purpose: grant.purpose.0,
+            service: grant.service,
+            price: grant.price,
+            share_bps: grant.share_bps,
+            start: grant.start,
+            end: grant.end,
+            nonce: grant.nonce,
+        }
     }
 }
 

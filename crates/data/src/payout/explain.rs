@@ -9,9 +9,8 @@ use vouch_core::{promise::SignedPromise, receipt::Receipt};
 
 use super::{History, Leaf, Tree, check_receipt};
 
-/// A receipt as its owner holds it.
+/// A receipt as its owner holds it. What opens it may stand beside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Held {
     /// What the provider credited.
     pub receipt: Receipt,

@@ -16,5 +16,5 @@ mod tree;
 
 pub use explain::{Account, Explanation, Fault, Held, Omission, explain};
 pub use series::{Contributions, History, Proposed, history};
-pub use stream::{check_receipt, check_stream, stream_id, totals};
+pub use stream::{check_receipt, check_stream, totals};
 pub use tree::{Leaf, Tree, verify_leaf};

@@ -2,26 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, B256, Keccak256};
+use alloy_primitives::Address;
 use vouch_core::{
+    data_use,
     domain::Domain,
     receipt::{Kind, Receipt},
 };
 
 use super::Leaf;
 use crate::{Error, Result};
-
-/// The stream of an owner with a provider: `channel` of its receipts.
-#[must_use]
-pub fn stream_id(domain: &Domain, provider: Address, owner: Address) -> B256 {
-    let mut hasher = Keccak256::new();
-    hasher.update(b"vouch data use");
-    hasher.update(domain.chain.to_be_bytes());
-    hasher.update(domain.settlement);
-    hasher.update(provider);
-    hasher.update(owner);
-    hasher.finalize()
-}
 
 /// Checks that a receipt is a data use of `provider` in `domain`, in its owner's stream.
 ///
@@ -32,7 +21,7 @@ pub fn check_receipt(receipt: &Receipt, domain: &Domain, provider: Address) -> R
         "it is of another kind"
     } else if receipt.domain != *domain || receipt.provider != provider {
         "it is another provider's or of another settlement"
-    } else if receipt.channel != stream_id(domain, provider, receipt.payer) {
+    } else if receipt.channel != data_use::stream(domain, provider, receipt.payer) {
         "its channel is not its owner's stream"
     } else if receipt.sequence == 0 || receipt.charge > receipt.cumulative {
         "its sequence is 0, or it credits more than the stream's total"

@@ -12,9 +12,7 @@ use vouch_core::{
 };
 use vouch_data::{
     Error,
-    payout::{
-        Contributions, Fault, Held, Leaf, Tree, explain, history, stream_id, totals, verify_leaf,
-    },
+    payout::{Contributions, Fault, Held, Leaf, Tree, explain, history, totals, verify_leaf},
 };
 use vouch_wallet::Wallet;
 
@@ -41,7 +39,7 @@ fn receipt(
         provider,
         agent: U256::ZERO,
         payer: owner,
-        channel: stream_id(&domain, provider, owner),
+        channel: vouch_core::data_use::stream(&domain, provider, owner),
         sequence,
         request: B256::repeat_byte(sequence as u8),
         response: zero,

@@ -1,7 +1,6 @@
 //! `vouch data`: publish, serve, grant, revoke, list, earnings, royalties, index, train.
 
 mod earnings;
-mod embedder;
 mod fetch;
 mod grant;
 mod index;

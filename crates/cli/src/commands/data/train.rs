@@ -14,11 +14,12 @@ use vouch_data::{
 };
 
 use super::{
-    embedder::embedder,
     fetch::{Wanted, documents},
     owner::{Place, provider_wallet},
 };
-use crate::{arguments::data, money::Dollars, output::Output, time::unix_seconds};
+use crate::{
+    arguments::data, embedder::Embedder, money::Dollars, output::Output, time::unix_seconds,
+};
 
 pub(super) async fn run(
     arguments: data::Train,
@@ -29,7 +30,7 @@ pub(super) async fn run(
     let text =
         fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let config = Config::from_toml(&text)?;
-    let embedder = embedder()?;
+    let embedder = Embedder::open().await?;
     let place = Place::open(&arguments.on, data_dir).await?;
     let wallet = provider_wallet(data_dir)?
         .context("there is no provider on this machine: `vouch up` or `vouch serve` makes one")?;
@@ -56,8 +57,8 @@ pub(super) async fn run(
     }
     let beside = path.parent().unwrap_or(Path::new("."));
     let validation = read(&beside.join(&config.validation.path), &Limits::default())?.documents;
-    let embed = embedder.embed.as_ref();
-    let trained = train(&config, &sets, &validation, embedder.model, embedder.dimensions, embed)?;
+    let (model, dimensions) = (embedder.identity()?, embedder.dimensions());
+    let trained = train(&config, &sets, &validation, model, dimensions, &embedder)?;
     let unpaid = settle(&consents, &config, usage()).await?;
 
     let leaves = leaves(&trained.report, &unpaid);
