@@ -416,7 +416,8 @@ fn an_edge_leads_to_a_node_or_to_one_that_is_named_absent() {
 
 #[test]
 fn an_act_is_what_it_says() {
-    let spoil: [(fn(&mut Act), LinkName); 4] = [
+    type Spoil = (fn(&mut Act), LinkName);
+    let spoil: [Spoil; 4] = [
         (|act| act.intent["amount"] = "6".into(), LinkName::Intent),
         (|act| act.kind = "vote".into(), LinkName::Intent),
         (|act| act.outcome = json!({"status": "refused"}), LinkName::Outcome),

@@ -111,7 +111,7 @@ fn walk(children: &[Vec<usize>], relied: &[Vec<usize>], nodes: &[Node]) -> Vec<(
     order
 }
 
-impl Shape<'_> {
+impl<'a> Shape<'a> {
     pub(super) fn link(&self) -> Link {
         let (nodes, absent) = (self.nodes.len(), self.absent);
         let trust = match absent {
@@ -135,15 +135,15 @@ impl Shape<'_> {
         self.by_digest.contains_key(digest)
     }
 
-    pub(super) fn children(&self, at: usize) -> impl Iterator<Item = &Node> {
+    pub(super) fn children(&self, at: usize) -> impl Iterator<Item = &'a Node> {
         let children = self.children.get(at).map(Vec::as_slice).unwrap_or_default();
         children.iter().filter_map(|at| self.nodes.get(*at))
     }
 
     /// Uses of data under a node.
-    pub(super) fn uses(&self, at: usize) -> Vec<&DataUse> {
-        let used = |node| match node {
-            &Node::Use(ref used) => Some(used.as_ref()),
+    pub(super) fn uses(&self, at: usize) -> Vec<&'a DataUse> {
+        let used = |node: &'a Node| match node {
+            Node::Use(used) => Some(used.as_ref()),
             _ => None,
         };
         self.children(at).filter_map(used).collect()
