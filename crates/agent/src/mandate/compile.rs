@@ -20,7 +20,7 @@ use super::{
 };
 
 /// What a leaf is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "as the intents")]
 pub enum Use {
     /// To one payee, by index.

@@ -1,6 +1,6 @@
 //! A mandate with its owner's signatures: what an agent is given.
 
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, Bytes, keccak256};
 use serde::{Deserialize, Serialize};
 use vouch_wallet::Wallet;
 
@@ -35,6 +35,9 @@ pub struct Hand {
     /// The most that the sub-agent may spend, atomic units of the permission's token.
     #[serde(with = "crate::decimal")]
     pub limit: u128,
+    /// What was handed on under the permission before: each hand has a counter of its own.
+    #[serde(with = "crate::decimal")]
+    pub before: u128,
     /// The agent's: of each leaf of each permission that is handed on.
     pub signatures: Vec<Bytes>,
 }
@@ -118,7 +121,7 @@ impl Grant {
             })
             .collect();
         if let Some(hand) = &self.hand {
-            let mut links = self.links(&compiled, hand.permission, hand.limit)?;
+            let mut links = self.links(&compiled, hand.permission, [hand.before, hand.limit])?;
             attach(links.iter_mut(), &hand.signatures, &self.contracts, self.mandate.agent)?;
             chains.retain(|(permission, ..)| self.reaches(*permission));
             for ((.., chain), link) in chains.iter_mut().zip(links) {
@@ -128,8 +131,8 @@ impl Grant {
         Ok(chains)
     }
 
-    /// Hands permissions on to the sub-agent of a `delegate` permission. What it spends also counts
-    /// for this agent; its own limit is enforced beside.
+    /// Hands permissions on to the sub-agent of a `delegate` permission, to which `before` was handed
+    /// on already. What it spends also counts for this agent; its own limit is enforced beside.
     ///
     /// # Errors
     /// [`MandateError::NotDelegable`] (sub-agents hand on nothing), [`MandateError::AboveLimit`],
@@ -137,7 +140,7 @@ impl Grant {
     pub fn hand_on(
         &self,
         permission: usize,
-        limit: u128,
+        [before, limit]: [u128; 2],
         agent: &Wallet,
     ) -> Result<Self, MandateError> {
         if self.hand.is_some() {
@@ -145,11 +148,11 @@ impl Grant {
         }
         let compiled = self.compiled()?;
         let signatures = self
-            .links(&compiled, permission, limit)?
+            .links(&compiled, permission, [before, limit])?
             .into_iter()
             .map(|link| Ok(signed(link, &self.contracts, agent)?.signature))
             .collect::<Result<_, MandateError>>()?;
-        Ok(Self { hand: Some(Hand { permission, limit, signatures }), ..self.clone() })
+        Ok(Self { hand: Some(Hand { permission, limit, before, signatures }), ..self.clone() })
     }
 
     /// The delegations from agent to sub-agent, in the order of the leaves they are under.
@@ -157,21 +160,23 @@ impl Grant {
         &self,
         compiled: &Compiled,
         permission: usize,
-        limit: u128,
+        [before, limit]: [u128; 2],
     ) -> Result<Vec<Delegation>, MandateError> {
         let Some(Permission::Delegate { to, token, limit: most, permissions }) =
             self.mandate.permissions.get(permission)
         else {
             return Err(MandateError::NotDelegable(permission));
         };
-        if limit > *most {
-            return Err(MandateError::AboveLimit { asked: limit, limit: *most });
+        let left = most.saturating_sub(before);
+        if limit > left {
+            return Err(MandateError::AboveLimit { asked: limit, limit: left });
         }
         let hash = compiled.hash;
+        let salt = keccak256([hash.as_slice(), &before.to_be_bytes()].concat());
         let handed = compiled.leaves.iter().filter(|leaf| permissions.contains(&leaf.permission));
         Ok(handed
             .map(|leaf| {
-                let caveats = hand_caveats(&self.mandate, &self.contracts, *token, limit, hash);
+                let caveats = hand_caveats(&self.mandate, &self.contracts, *token, limit, salt);
                 let authority = hash_of(&leaf.delegation);
                 unsigned(self.mandate.agent, *to, authority, caveats, hash)
             })

@@ -266,9 +266,9 @@ async fn a_sub_agent_stays_below_its_own_limit_and_its_parents() {
             mandate.permissions.push(delegate);
         })
         .await;
-    assert!(grant.hand_on(7, 2 * CAP + 1, &world.agent).is_err());
-    let handed = grant.hand_on(7, CAP / 4, &world.agent).unwrap();
-    assert!(handed.hand_on(7, 1, &sub).is_err(), "a sub-agent hands on nothing");
+    assert!(grant.hand_on(7, [0, 2 * CAP + 1], &world.agent).is_err());
+    let handed = grant.hand_on(7, [0, CAP / 4], &world.agent).unwrap();
+    assert!(handed.hand_on(7, [0, 1], &sub).is_err(), "a sub-agent hands on nothing");
     let (_, _, chain) = handed.chains().unwrap().into_iter().next().unwrap();
     assert_eq!(chain.len(), 3);
     let manager = world.economy.delegation_manager;
