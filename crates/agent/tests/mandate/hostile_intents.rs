@@ -36,8 +36,8 @@ fn grant() -> Grant {
         agent: agent.address(),
         chain: 1,
         start: START,
-        expiry: START + 200 * PERIOD_S,
-        calls: 5_000,
+        expiry: START + 480 * PERIOD_S,
+        calls: 3_000,
         caps: vec![
             Cap { token, amount: CAPS[0], period_s: PERIOD_S },
             Cap { token: other, amount: CAPS[1], period_s: 3 * PERIOD_S },
@@ -141,7 +141,7 @@ fn a_hundred_thousand_intents_stay_within_the_mandate() {
     let (mut dollars, mut handed, mut calls, mut admitted) = (0_u128, 0_u128, 0_u64, 0_usize);
     let mut open: Vec<Taken> = Vec::new();
     let targets: Vec<Address> = (0x10..0x40).map(Address::repeat_byte).collect();
-    for step in 0..100_000 {
+    for step in 0..steps(100_000) {
         if random.one_in(200) {
             now += random.next() % (2 * PERIOD_S);
         }
@@ -178,9 +178,6 @@ fn a_hundred_thousand_intents_stay_within_the_mandate() {
             handed -= back.handed.map_or(0, |(_, amount)| amount.0);
         }
     }
-    assert!(admitted > 1_000, "only {admitted} were admitted: the test tries too little");
-    eprintln!(
-        "{admitted} of 100000 admitted, {calls} calls, {dollars} dollars, {handed} handed on"
-    );
-    assert!(steps(1) > 0);
+    assert!(admitted > 3_000, "only {admitted} were admitted: the test tries too little");
+    eprintln!("{admitted} admitted, {calls} calls, {dollars} dollars, {handed} handed on");
 }

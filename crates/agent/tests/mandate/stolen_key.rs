@@ -275,6 +275,8 @@ struct Watch {
     tokens: Vec<(Address, Cap)>,
     before: Vec<u128>,
     fallen: BTreeMap<(Address, u64), u128>,
+    payees: [u128; 2],
+    paid: BTreeMap<(Address, u64), u128>,
     coin: U256,
 }
 
@@ -296,6 +298,12 @@ impl Watch {
             assert!(*sum <= cap.amount, "step {step}: {sum} of {token} left in one period");
         }
         self.before = after;
+        for (payee, before) in world.payees.into_iter().zip(&mut self.payees) {
+            let after = world.balance(world.dollar, payee).await;
+            let sum = self.paid.entry((payee, (now - START) / PERIOD_S)).or_default();
+            *sum += after - std::mem::replace(before, after);
+            assert!(*sum <= CAP, "step {step}: {payee} got {sum} in one period");
+        }
         let owner = world.owner.address();
         let coin = world.provider.get_balance(owner).await.unwrap();
         assert_eq!(coin, self.coin, "step {step}: the owner's coin changed");
@@ -304,13 +312,20 @@ impl Watch {
 
 async fn run(count: usize) {
     let world = World::start().await;
-    let grant = world.granted(|_| {}).await;
+    let grant = world.granted(|mandate| mandate.expiry = START + 4_000 * PERIOD_S).await;
     let owner = world.owner.address();
     let chains = grant.chains().unwrap();
     let tokens: Vec<_> = grant.mandate.caps.iter().map(|cap| (cap.token, *cap)).collect();
     let before = Watch::balances(&world, &tokens).await;
     let coin = world.provider.get_balance(owner).await.unwrap();
-    let mut watch = Watch { tokens, before, fallen: BTreeMap::new(), coin };
+    let mut watch = Watch {
+        tokens,
+        before,
+        fallen: BTreeMap::new(),
+        payees: [0; 2],
+        paid: BTreeMap::new(),
+        coin,
+    };
     let mut adversary = Adversary { world: &world, chains, now: START + 100 };
     let mut random = Random(seed());
     let (mut through, began) = (0_usize, std::time::Instant::now());
