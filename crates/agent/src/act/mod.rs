@@ -14,7 +14,7 @@ use vouch_core::{
     receipt::{Kind, Receipt, Status, Tier, VERSION},
 };
 
-use crate::{intent::Intent, signer::Outcome};
+use crate::{intent::Intent, mandate::Permission, signer::Outcome};
 
 /// What a strategy hands to the signer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +33,17 @@ pub struct Request {
     pub parent: B256,
 }
 
-/// The intent as its receipt commits to it.
+/// The intent as its receipt commits to it. A delegation says whom and of what, so that a budget's
+/// tree can be checked without the mandate.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
     #[serde(flatten)]
     intent: &'a Intent,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Address>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asset: Option<Address>,
     relied_on: &'a [B256],
 }
 
@@ -94,20 +99,28 @@ pub struct Parties {
 }
 
 impl Act {
-    /// The receipt of what came of a request. `charge`: what it spent, and of which token; `time`
-    /// in Unix milliseconds.
+    /// The receipt of what came of a request under a permission, if there is one. `charge`: what it
+    /// spent, and of which token; `time` in Unix milliseconds.
     ///
     /// # Errors
     /// [`ActError`] if the system gives no random bytes.
     pub fn new(
         parties: &Parties,
+        permission: Option<&Permission>,
         request: &Request,
         outcome: &Outcome,
         (charge, asset): (u128, Address),
         time: u64,
     ) -> Result<Self, ActError> {
         let failed = |error: &dyn std::fmt::Display| ActError(error.to_string());
-        let body = Body { intent: &request.intent, relied_on: &request.relied_on };
+        let (to, asset_of) = match (permission, &request.intent) {
+            (Some(Permission::Delegate { to, token, .. }), Intent::Delegate { .. }) => {
+                (Some(*to), Some(*token))
+            }
+            _ => (None, None),
+        };
+        let (intent, relied_on) = (&request.intent, request.relied_on.as_slice());
+        let body = Body { intent, to, asset: asset_of, relied_on };
         let intent = canonical_json(&body).map_err(|e| failed(&e))?;
         let outcome_json = canonical_json(outcome).map_err(|e| failed(&e))?;
         let mut nonce = B256::ZERO;

@@ -192,7 +192,8 @@ impl Signer {
         charge: (u128, Address),
     ) -> Option<B256> {
         let time = (self.surroundings.clock)();
-        let act = Act::new(&self.parties, request, outcome, charge, time);
+        let permission = self.grant.mandate.permissions.get(request.intent.permission());
+        let act = Act::new(&self.parties, permission, request, outcome, charge, time);
         let logged = match act {
             Ok(act) => self.surroundings.log.append(act).await,
             Err(error) => Err(error),
@@ -265,11 +266,8 @@ impl Signer {
         state.book.take(taken)?;
         let outcome =
             Outcome::Settled { mined: None, simulated: Vec::new(), moved: Vec::new(), grant };
-        let token = match self.grant.mandate.permissions.get(plan.permission) {
-            Some(Permission::Delegate { token, .. }) => *token,
-            _ => Address::ZERO,
-        };
-        Ok((outcome, (plan.dollars.max(plan.hands_on), token)))
+        // Nothing is spent yet: the answer's receipt, or the sub-agent's acts, will say what is.
+        Ok((outcome, (0, Address::ZERO)))
     }
 
     async fn check_not_revoked(&self) -> Result<(), Refusal> {
