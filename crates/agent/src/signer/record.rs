@@ -24,7 +24,7 @@ enum Record {
     /// About to be sent.
     Sent {
         act: u64,
-        sent: Sent,
+        sent: Box<Sent>,
     },
     /// Over; what was not used is given back.
     Ended {
@@ -73,7 +73,7 @@ impl Book {
                 }
                 Record::Sent { act, sent } => {
                     taken.remove(&act);
-                    book.open = Some((act, sent));
+                    book.open = Some((act, *sent));
                 }
                 Record::Ended { act, unused } => {
                     book.ledger.give_back(&unused);
@@ -113,7 +113,7 @@ impl Book {
     }
 
     pub(super) fn sent(&mut self, act: u64, sent: Sent) -> Result<(), Refusal> {
-        self.write(&Record::Sent { act, sent: sent.clone() }).map_err(refused)?;
+        self.write(&Record::Sent { act, sent: Box::new(sent.clone()) }).map_err(refused)?;
         self.open = Some((act, sent));
         Ok(())
     }

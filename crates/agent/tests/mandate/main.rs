@@ -4,6 +4,7 @@
 mod contradictions;
 mod enforced;
 mod hostile_intents;
+mod midway;
 mod random;
 mod signer;
 mod stolen_key;

@@ -26,7 +26,7 @@ use crate::world::{CAP, CHAIN, CONSTANT_TOKEN, DOLLAR, HALVING_TOKEN, PERIOD_S, 
 
 /// Keeps acts in memory; fails when told.
 #[derive(Debug, Default)]
-struct Acts(Mutex<Vec<Act>>, std::sync::atomic::AtomicBool);
+pub(crate) struct Acts(pub(crate) Mutex<Vec<Act>>, std::sync::atomic::AtomicBool);
 
 impl ActLog for Acts {
     fn append(&self, act: Act) -> BoxFuture<'_, Result<Acknowledged, ActError>> {
@@ -41,10 +41,10 @@ impl ActLog for Acts {
     }
 }
 
-struct Bench {
-    world: World,
-    acts: Arc<Acts>,
-    grant: Grant,
+pub(crate) struct Bench {
+    pub(crate) world: World,
+    pub(crate) acts: Arc<Acts>,
+    pub(crate) grant: Grant,
 }
 
 impl Bench {
@@ -80,26 +80,26 @@ impl Bench {
         Signer::open(&dir, grant.clone(), key, surroundings)
     }
 
-    fn open(&self) -> Signer {
+    pub(crate) fn open(&self) -> Signer {
         self.try_open(&self.world.agent, &self.grant, self.dir()).unwrap()
     }
 
-    fn deadline(&self) -> u64 {
+    pub(crate) fn deadline(&self) -> u64 {
         use vouch_chain::Clock;
         self.world.clock.unix_seconds() + 600
     }
 }
 
-fn request(intent: Intent) -> Request {
+pub(crate) fn request(intent: Intent) -> Request {
     let relied_on = vec![B256::repeat_byte(1)];
     Request { intent, relied_on, strategy: B256::repeat_byte(2), parent: B256::repeat_byte(1) }
 }
 
-fn pay(payee: usize, amount: u128) -> Request {
+pub(crate) fn pay(payee: usize, amount: u128) -> Request {
     request(Intent::Transfer { permission: 0, payee, amount })
 }
 
-fn refused(reply: &Reply) -> (&str, &str) {
+pub(crate) fn refused(reply: &Reply) -> (&str, &str) {
     match &reply.outcome {
         Outcome::Refused { code, reason } => (code, reason),
         other => panic!("{other:?} is no refusal"),

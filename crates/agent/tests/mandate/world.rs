@@ -14,7 +14,7 @@ use alloy::{
 };
 use tempfile::TempDir;
 use vouch_agent::mandate::{Cap, Contracts, Grant, Mandate, Permission, Venue, install};
-use vouch_chain::{Chain, Genesis, GenesisAccount, ManualClock, Options};
+use vouch_chain::{Chain, Genesis, GenesisAccount, ManualClock, Mining, Options};
 use vouch_contracts::{
     Economy,
     bindings::{Erc20, NonfungiblePositionManager, TestDollar, UniswapV2Router02},
@@ -59,6 +59,15 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_with(Mining::Instant).await
+    }
+
+    /// Blocks are made by [`World::mine`] alone, once the world stands.
+    pub(crate) async fn start_manual() -> Self {
+        Self::start_with(Mining::Manual).await
+    }
+
+    async fn start_with(mining: Mining) -> Self {
         let dir = TempDir::new().unwrap();
         let clock = Arc::new(ManualClock::new(START + 100));
         let deployer = PrivateKeySigner::random();
@@ -75,9 +84,11 @@ impl World {
             };
             genesis = genesis.with_account(contract.address, account);
         }
-        let chain =
-            Chain::open(&dir.path().join("chain"), Options::new(genesis, clock.clone())).unwrap();
+        let mut options = Options::new(genesis, clock.clone());
+        options.mining = mining;
+        let chain = Chain::open(&dir.path().join("chain"), options).unwrap();
         let provider = chain.provider();
+        let miner = (mining == Mining::Manual).then(|| tokio::spawn(mine_always(provider.clone())));
         provider.client().set_poll_interval(std::time::Duration::from_millis(5));
         let deployer_address = deployer.address();
         let rich = ProviderBuilder::new()
@@ -110,7 +121,31 @@ impl World {
         let other = world.create(other.into()).await;
         let world = Self { other, ..world };
         world.fill().await;
+        if let Some(miner) = miner {
+            miner.abort();
+        }
         world
+    }
+
+    /// One block with all that waits.
+    pub(crate) async fn mine(&self) {
+        mine(&self.provider).await;
+    }
+
+    /// Does what needs blocks while blocks are made.
+    pub(crate) async fn mining<T>(&self, work: impl Future<Output = T>) -> T {
+        let miner = tokio::spawn(mine_always(self.provider.clone()));
+        let done = work.await;
+        miner.abort();
+        done
+    }
+
+    /// Waits until a transaction of `account` is in the pool.
+    pub(crate) async fn until_pending(&self, account: Address) {
+        let nonce = self.provider.get_transaction_count(account).await.unwrap();
+        while self.provider.get_transaction_count(account).pending().await.unwrap() == nonce {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
     }
 
     /// Money for everybody, and pools with a million of each token at one to one.
@@ -278,5 +313,16 @@ impl World {
 
     pub(crate) async fn balance(&self, token: Address, account: Address) -> u128 {
         Erc20::new(token, &self.provider).balanceOf(account).call().await.unwrap().to()
+    }
+}
+
+async fn mine(provider: &DynProvider) {
+    provider.raw_request::<_, serde_json::Value>("evm_mine".into(), ()).await.unwrap();
+}
+
+async fn mine_always(provider: DynProvider) {
+    loop {
+        mine(&provider).await;
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
 }
