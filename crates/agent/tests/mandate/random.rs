@@ -34,7 +34,8 @@ impl Random {
             4 => edge - 1,
             5 => u128::MAX,
             6 => u128::from(self.next()),
-            _ => u128::from(self.next()) % (edge / 4) + 1,
+            7 => u128::from(self.next()) % (edge / 4) + 1,
+            _ => u128::from(self.next()) % (edge / 40) + 1,
         }
     }
 }

@@ -32,7 +32,7 @@ impl Adversary<'_> {
         let world = self.world;
         let (owner, agent) = (world.owner.address(), world.agent.address());
         let known = [owner, agent, world.payees[0], world.payees[1], world.uniswap.v2_router];
-        if random.one_in(2) { owner } else { *random.pick(&known) }
+        if random.one_in(2) { agent } else { *random.pick(&known) }
     }
 
     fn token(&self, random: &mut Random) -> Address {
@@ -303,6 +303,10 @@ impl Watch {
             let sum = self.paid.entry((payee, (now - START) / PERIOD_S)).or_default();
             *sum += after - std::mem::replace(before, after);
             assert!(*sum <= CAP, "step {step}: {payee} got {sum} in one period");
+        }
+        for (token, _) in &self.tokens {
+            let loot = world.balance(*token, world.agent.address()).await;
+            assert_eq!(loot, 0, "step {step}: the thief has {token}");
         }
         let owner = world.owner.address();
         let coin = world.provider.get_balance(owner).await.unwrap();
