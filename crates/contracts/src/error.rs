@@ -49,7 +49,7 @@ pub enum Error {
     },
     /// A price outside what a pool can hold.
     #[error(
-        "The price {numerator}/{denominator} is outside what a v3 pool can hold; use one between 2^-128 and 2^128"
+        "The price {numerator}/{denominator} is outside what a v3 pool can hold; use one above 2^-128 and below 2^128"
     )]
     Price {
         /// Atomic units of token 1.

@@ -1,7 +1,7 @@
 //! The bindings against the compiled contracts, and against x402's own package.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use alloy::{
     json_abi::JsonAbi,
@@ -9,14 +9,23 @@ use alloy::{
     sol_types::{SolCall, SolEvent, SolStruct},
 };
 use vouch_contracts::bindings::{
-    BatchSettlement as batch, CheckpointAnchor, ClaimBatch, ERC3009DepositCollector,
-    ReceiveWithAuthorization, Refund, TestDollar,
+    BatchSettlement as batch, CheckpointAnchor, ClaimBatch, ConsentRegistry, ContributionRoot,
+    DelegationManager, EIP7702StatelessDeleGator, ERC20PeriodTransferEnforcer,
+    ERC3009DepositCollector, Erc20, LimitedCallsEnforcer, LineageRegistry,
+    NonfungiblePositionManager, ProtocolParameters, QuoterV2, ReceiveWithAuthorization, Refund,
+    RoyaltyVault, SpendPerPeriodEnforcer, SwapRouter02, TestDollar, TimelockController,
+    UniswapV2Factory, UniswapV2Pair, UniswapV2Router02, UniswapV3Factory, UniswapV3Pool,
+    VouchGovernor, VouchVotes, WETH9, delegation::typed,
 };
 
 /// The ABI that the compiler wrote for a contract.
 fn compiled(contract: &str) -> JsonAbi {
-    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/out");
-    let path = out.join(format!("{contract}.sol/{contract}.json"));
+    artefact(&format!("out/{contract}.sol/{contract}.json"))
+}
+
+/// The ABI of a compiled contract below `contracts`.
+fn artefact(path: &str) -> JsonAbi {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts").join(path);
     let text = fs::read(&path)
         .unwrap_or_else(|e| panic!("{}: {e}; run `cargo xtask setup`", path.display()));
     let mut artefact: serde_json::Value =
@@ -40,11 +49,93 @@ fn bindings_equal_the_compiled_contracts() {
         ("ERC3009DepositCollector", ERC3009DepositCollector::abi::contract()),
         ("TestDollar", TestDollar::abi::contract()),
         ("CheckpointAnchor", CheckpointAnchor::abi::contract()),
+        ("ConsentRegistry", ConsentRegistry::abi::contract()),
+        ("LineageRegistry", LineageRegistry::abi::contract()),
+        ("RoyaltyVault", RoyaltyVault::abi::contract()),
+        ("ContributionRoot", ContributionRoot::abi::contract()),
+        ("ProtocolParameters", ProtocolParameters::abi::contract()),
+        ("VouchVotes", VouchVotes::abi::contract()),
+        ("VouchGovernor", VouchGovernor::abi::contract()),
+        ("TimelockController", TimelockController::abi::contract()),
+        ("SpendPerPeriodEnforcer", SpendPerPeriodEnforcer::abi::contract()),
+        ("ERC20", Erc20::abi::contract()),
     ] {
-        let (bound, compiled) = (signatures(&bound), signatures(&compiled(contract)));
-        let unknown: Vec<_> = bound.difference(&compiled).collect();
-        assert!(unknown.is_empty(), "{contract} has no {unknown:#?}; it has {compiled:#?}");
+        require_subset(contract, &bound, &compiled(contract));
     }
+}
+
+#[test]
+fn bindings_equal_uniswaps_artefacts() {
+    let v3 = |package: &str, directory: &str, contract: &str| {
+        format!("{package}/artifacts/contracts/{directory}{contract}.sol/{contract}.json")
+    };
+    for (path, bound) in [
+        ("v2-core/build/UniswapV2Factory.json".to_owned(), UniswapV2Factory::abi::contract()),
+        ("v2-core/build/UniswapV2Pair.json".to_owned(), UniswapV2Pair::abi::contract()),
+        (
+            "v2-periphery/build/UniswapV2Router02.json".to_owned(),
+            UniswapV2Router02::abi::contract(),
+        ),
+        ("v2-periphery/build/WETH9.json".to_owned(), WETH9::abi::contract()),
+        (v3("v3-core", "", "UniswapV3Factory"), UniswapV3Factory::abi::contract()),
+        (v3("v3-core", "", "UniswapV3Pool"), UniswapV3Pool::abi::contract()),
+        (
+            v3("v3-periphery", "", "NonfungiblePositionManager"),
+            NonfungiblePositionManager::abi::contract(),
+        ),
+        (v3("v3-periphery", "lens/", "QuoterV2"), QuoterV2::abi::contract()),
+        (v3("swap-router-contracts", "", "SwapRouter02"), SwapRouter02::abi::contract()),
+    ] {
+        let theirs = artefact(&format!("node_modules/@uniswap/{path}"));
+        require_subset(&path, &bound, &theirs);
+    }
+}
+
+/// MetaMask's package has its ABIs as scripts, one JSON-like array each; Node reads them.
+#[test]
+fn bindings_equal_metamasks_package() {
+    let contracts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts");
+    for (contract, bound) in [
+        ("DelegationManager", DelegationManager::abi::contract()),
+        ("EIP7702StatelessDeleGator", EIP7702StatelessDeleGator::abi::contract()),
+        ("LimitedCallsEnforcer", LimitedCallsEnforcer::abi::contract()),
+        ("ERC20PeriodTransferEnforcer", ERC20PeriodTransferEnforcer::abi::contract()),
+    ] {
+        let script = format!(
+            "process.stdout.write(JSON.stringify(require('@metamask/delegation-abis').{contract}))"
+        );
+        let output =
+            Command::new("node").args(["-e", &script]).current_dir(&contracts).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        require_subset(contract, &bound, &serde_json::from_slice(&output.stdout).unwrap());
+    }
+}
+
+/// Everything bound is there as it is bound, but for underscores around parameters' names.
+fn require_subset(contract: &str, bound: &JsonAbi, theirs: &JsonAbi) {
+    let named = |abi| -> BTreeSet<String> {
+        let plain = |text: String| text.replace(" _", " ").replace("_,", ",").replace("_)", ")");
+        signatures(abi).into_iter().map(plain).collect()
+    };
+    let (bound, theirs) = (named(bound), named(theirs));
+    assert!(!bound.is_empty(), "{contract} is bound");
+    let unknown: Vec<_> = bound.difference(&theirs).collect();
+    assert!(unknown.is_empty(), "{contract} has no {unknown:#?}; it has {theirs:#?}");
+}
+
+/// keccak256 of the strings in MetaMask's `Constants.sol`.
+#[test]
+fn delegations_hash_as_the_manager_hashes_them() {
+    assert_eq!(
+        typed::Delegation::eip712_encode_type(),
+        "Delegation(address delegate,address delegator,bytes32 authority,Caveat[] caveats,uint256 salt)\
+         Caveat(address enforcer,bytes terms)"
+    );
+    assert_eq!(
+        ConsentRegistry::Grant::eip712_encode_type(),
+        "Grant(address owner,bytes32 dataset,address grantee,bytes32 purpose,bytes32 service,\
+         uint128 price,uint16 shareBps,uint64 start,uint64 end,uint256 nonce)"
+    );
 }
 
 /// Computed with another keccak from the ABI in npm's `@x402/evm` 2.27.0.

@@ -16,7 +16,7 @@ sol! {
             address delegate;
             address delegator;
             bytes32 authority;
-            Caveat[] caveats;
+            DelegationManager.Caveat[] caveats;
             uint256 salt;
             bytes signature;
         }
@@ -66,21 +66,6 @@ sol! {
     /// The code that an account of its own key delegates to by EIP-7702.
     #[sol(rpc, abi, all_derives)]
     interface EIP7702StatelessDeleGator {
-        struct Delegation {
-            address delegate;
-            address delegator;
-            bytes32 authority;
-            Caveat[] caveats;
-            uint256 salt;
-            bytes signature;
-        }
-
-        struct Caveat {
-            address enforcer;
-            bytes terms;
-            bytes args;
-        }
-
         error ECDSAInvalidSignature();
         error ECDSAInvalidSignatureLength(uint256 length);
         error ECDSAInvalidSignatureS(bytes32 s);
@@ -99,8 +84,8 @@ sol! {
 
         function delegationManager() external view returns (address);
         function entryPoint() external view returns (address);
-        function disableDelegation(Delegation calldata delegation) external;
-        function enableDelegation(Delegation calldata delegation) external;
+        function disableDelegation(DelegationManager.Delegation calldata delegation) external;
+        function enableDelegation(DelegationManager.Delegation calldata delegation) external;
         function isDelegationDisabled(bytes32 delegationHash) external view returns (bool);
         function executeFromExecutor(bytes32 mode, bytes calldata executionCalldata) external payable returns (bytes[] memory returnData);
         function isValidSignature(bytes32 hash, bytes calldata signature) external view returns (bytes4 magicValue);
