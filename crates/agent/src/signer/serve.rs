@@ -62,14 +62,26 @@ fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Signe
 fn listen(socket: &Path) -> Result<UnixListener, SignerError> {
     let dir = socket.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(dir).map_err(io("create", dir))?;
-    // Closed to others first: between bind and chmod the socket has the process's default mode.
+    // Closed to others, too: some systems ignore a socket's own mode.
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(io("close", dir))?;
-    if fs::symlink_metadata(socket).is_ok_and(|found| found.file_type().is_socket()) {
-        fs::remove_file(socket).map_err(io("replace", socket))?;
+    let replaced = match fs::symlink_metadata(socket) {
+        Ok(found) => found.file_type().is_socket(),
+        Err(_) => true,
+    };
+    if !replaced {
+        let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+        return Err(io("replace", socket)(exists));
     }
-    let listener = UnixListener::bind(socket).map_err(io("listen at", socket))?;
-    let mode = fs::Permissions::from_mode(0o600);
-    fs::set_permissions(socket, mode).map_err(io("set the mode of", socket))?;
+    // Under another name until its mode is right.
+    let name = socket.file_name().unwrap_or_default().to_string_lossy();
+    let new = socket.with_file_name(format!(".{name}.new"));
+    if fs::symlink_metadata(&new).is_ok_and(|found| found.file_type().is_socket()) {
+        fs::remove_file(&new).map_err(io("replace", &new))?;
+    }
+    let listener = UnixListener::bind(&new).map_err(io("listen at", &new))?;
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o600))
+        .map_err(io("set the mode of", &new))?;
+    fs::rename(&new, socket).map_err(io("name", socket))?;
     Ok(listener)
 }
 

@@ -4,7 +4,7 @@ use alloy::{
     primitives::{Address, Bytes, U256, aliases::U24},
     sol_types::SolCall,
 };
-use vouch_agent::mandate::{Grant, Permission, Use, redeem, revoke, status};
+use vouch_agent::mandate::{Grant, Permission, Use, redeem, redeem_all, revoke, status};
 use vouch_contracts::bindings::{
     DelegationManager, Erc20, NonfungiblePositionManager as Positions, SwapRouter02,
     UniswapV2Router02,
@@ -285,4 +285,71 @@ async fn a_sub_agent_stays_below_its_own_limit_and_its_parents() {
     assert!(!pay(CAP / 8).await, "its own limit does not renew");
     assert!(pay(CAP / 16).await);
     assert!(!pay(1).await);
+}
+
+/// What one call of a redemption brings in must not pay for what another sends away.
+#[tokio::test(flavor = "multi_thread")]
+async fn liquidity_that_comes_back_is_no_allowance() {
+    let world = World::start().await;
+    let grant = world.granted(|_| {}).await;
+    let (owner, manager) = (world.owner.address(), world.uniswap.positions);
+    let [token0, token1] = world.sorted();
+    let amount = U256::from(400 * DOLLAR);
+    let params = Positions::MintParams {
+        token0,
+        token1,
+        fee: U24::from(FEE),
+        tickLower: (-600).try_into().unwrap(),
+        tickUpper: 600.try_into().unwrap(),
+        amount0Desired: amount,
+        amount1Desired: amount,
+        amount0Min: U256::ZERO,
+        amount1Min: U256::ZERO,
+        recipient: owner,
+        deadline: U256::from(DEADLINE),
+    };
+    let mint = Positions::mintCall { params }.abi_encode();
+    assert!(world.redeems(&grant, (3, Use::AddLiquidity), manager, &mint).await);
+    world.clock.set(START + 2 * PERIOD_S);
+    let id = U256::from(2);
+    let positions = Positions::new(manager, &world.provider);
+    let params = Positions::DecreaseLiquidityParams {
+        tokenId: id,
+        liquidity: positions.positions(id).call().await.unwrap().liquidity,
+        amount0Min: U256::ZERO,
+        amount1Min: U256::ZERO,
+        deadline: U256::from(DEADLINE),
+    };
+    let decrease = Positions::decreaseLiquidityCall { params }.abi_encode();
+    let params = Positions::CollectParams {
+        tokenId: id,
+        recipient: owner,
+        amount0Max: u128::MAX,
+        amount1Max: u128::MAX,
+    };
+    let collect = Positions::collectCall { params }.abi_encode();
+    let compiled = grant.compiled().unwrap();
+    let chain = |permission, usage| compiled.chain(permission, usage).unwrap();
+    let (remove, take) = (chain(3, Use::RemoveLiquidity), chain(3, Use::Collect));
+    let (first, second) = (chain(0, Use::Transfer(0)), chain(0, Use::Transfer(1)));
+    let redeem = |amount: u128| {
+        let (one, other) = (transfer(world.payees[0], CAP), transfer(world.payees[1], amount));
+        redeem_all(&[
+            (&remove, manager, &decrease),
+            (&take, manager, &collect),
+            (&first, world.dollar, &one),
+            (&second, world.dollar, &other),
+        ])
+    };
+    let delegations = world.economy.delegation_manager;
+    let greedy = world.send(&world.agent, delegations, redeem(1)).await;
+    assert!(!greedy.status(), "more than the cap left in one redemption");
+    assert_eq!(world.balance(world.dollar, world.payees[0]).await, 0);
+    let within = redeem_all(&[
+        (&remove, manager, &decrease),
+        (&take, manager, &collect),
+        (&first, world.dollar, &transfer(world.payees[0], CAP)),
+    ]);
+    assert!(world.send(&world.agent, delegations, within).await.status());
+    assert!(!world.pays(&grant, 1, world.payees[1], 1).await, "the cap is used up");
 }
