@@ -15,12 +15,30 @@ contract Manager {
         address delegator,
         function() external act
     ) external {
+        function() external[] memory acts = new function() external[](1);
+        acts[0] = act;
+        redeemAll(enforcer, terms, delegator, acts);
+    }
+
+    /// @dev Each execution is under a delegation for each of the terms.
+    function redeemAll(
+        ICaveatEnforcer enforcer,
+        bytes[] calldata terms,
+        address delegator,
+        function() external[] memory acts
+    ) public {
         for (uint256 i = 0; i < terms.length; ++i) {
             enforcer.beforeAllHook(terms[i], "", 0, "", bytes32(i), delegator, msg.sender);
         }
-        enforcer.beforeHook(terms[0], "", 0, "", 0, delegator, msg.sender);
-        act();
-        enforcer.afterHook(terms[0], "", 0, "", 0, delegator, msg.sender);
+        for (uint256 a = 0; a < acts.length; ++a) {
+            for (uint256 i = 0; i < terms.length; ++i) {
+                enforcer.beforeHook(terms[i], "", 0, "", bytes32(i), delegator, msg.sender);
+            }
+            acts[a]();
+            for (uint256 i = 0; i < terms.length; ++i) {
+                enforcer.afterHook(terms[i], "", 0, "", bytes32(i), delegator, msg.sender);
+            }
+        }
         for (uint256 i = 0; i < terms.length; ++i) {
             enforcer.afterAllHook(terms[i], "", 0, "", bytes32(i), delegator, msg.sender);
         }
@@ -102,6 +120,21 @@ contract SpendPerPeriodEnforcerTest is Spender {
         vm.assertEq(available(), 500, "a gain gives nothing back");
     }
 
+    function test_whatOneExecutionBringsInPaysForNoOther() public {
+        function() external[] memory acts = new function() external[](2);
+        (acts[0], acts[1]) = (this.bring, this.act);
+        (out, in_) = (1001, 0);
+        vm.expectRevert(abi.encodeWithSelector(SpendPerPeriodEnforcer.SpendAboveLimit.selector, 1001, 1000));
+        manager.redeemAll(enforcer, copies(terms(0), 2), ACCOUNT, acts);
+        out = 1000;
+        manager.redeemAll(enforcer, copies(terms(0), 2), ACCOUNT, acts);
+        vm.assertEq(available(), 0, "counted in full");
+    }
+
+    function bring() external {
+        dollar.mint(ACCOUNT, 5000);
+    }
+
     function test_delegationsWithTheSameTermsShareASum() public {
         spend(600, 0, 3);
         vm.assertEq(available(), 400, "counted once");
@@ -163,7 +196,7 @@ contract SpendPerPeriodEnforcerTest is Spender {
 
     function test_aHookWithoutItsOtherHalfFails() public {
         vm.expectRevert();
-        enforcer.afterAllHook(terms(0), "", 0, "", 0, ACCOUNT, address(this));
+        enforcer.afterHook(terms(0), "", 0, "", 0, ACCOUNT, address(this));
     }
 
     function spend_(uint256 amount, uint256 back, uint256 count) external {

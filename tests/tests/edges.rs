@@ -19,7 +19,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("settle", &["core", "contracts", "store", "wallet"]),
     ("buyer", &["core", "evidence", "wire", "model", "contracts", "wallet", "journal"]),
     ("gateway", &["core", "evidence", "wire", "model", "store"]),
-    ("agent", &["core", "contracts", "wallet", "buyer"]),
+    // journal: what an agent has begun must survive it, and every durable write goes through there.
+    ("agent", &["core", "contracts", "wallet", "buyer", "journal"]),
     ("data", &["core", "contracts", "wallet", "buyer"]),
 ];
 

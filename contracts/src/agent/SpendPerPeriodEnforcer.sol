@@ -8,13 +8,14 @@ import {TransientSlot} from "@openzeppelin/contracts/utils/TransientSlot.sol";
 import {ICaveatEnforcer} from "./ICaveatEnforcer.sol";
 
 /// @title An allowance for each period, by what is gone rather than by what was called
-/// @notice Over a whole redemption, whatever it calls, the decrease of an account's balance of a token is added
-///         up; in no period is the sum above the amount. Delegations with the same terms share one sum.
+/// @notice Over each execution, whatever it calls, the decrease of an account's balance of a token is added up; in
+///         no period is the sum above the amount. Delegations with the same terms share one sum.
 /// @dev Terms, packed: account (20), token (20; 0 for the chain's coin), amount (32), period in seconds (32),
 ///      start in Unix seconds (32), salt (32), which tells one mandate's sum from another's.
+///      Executions of one redemption are counted one by one: money that one brings in, such as liquidity that
+///      is taken out, pays for nothing that another sends away.
 ///      What it does not see: an allowance given now and used later (fence `approve` by its calldata), and money
-///      that comes in during the redemption, which counts against what goes out. So an account under this caveat
-///      should not be one whose claims on others a stranger can bring in at will.
+///      that comes in during an execution, which counts against what the same execution sends away.
 contract SpendPerPeriodEnforcer is ICaveatEnforcer {
     using SlotDerivation for bytes32;
     using TransientSlot for bytes32;
@@ -87,7 +88,7 @@ contract SpendPerPeriodEnforcer is ICaveatEnforcer {
     }
 
     /// @inheritdoc ICaveatEnforcer
-    function beforeAllHook(
+    function beforeHook(
         bytes calldata terms,
         bytes calldata,
         bytes32,
@@ -107,7 +108,7 @@ contract SpendPerPeriodEnforcer is ICaveatEnforcer {
     }
 
     /// @inheritdoc ICaveatEnforcer
-    function afterAllHook(
+    function afterHook(
         bytes calldata terms,
         bytes calldata,
         bytes32,
@@ -129,12 +130,12 @@ contract SpendPerPeriodEnforcer is ICaveatEnforcer {
     }
 
     /// @inheritdoc ICaveatEnforcer
-    function beforeHook(bytes calldata, bytes calldata, bytes32, bytes calldata, bytes32, address, address)
+    function beforeAllHook(bytes calldata, bytes calldata, bytes32, bytes calldata, bytes32, address, address)
         external
         pure {}
 
     /// @inheritdoc ICaveatEnforcer
-    function afterHook(bytes calldata, bytes calldata, bytes32, bytes calldata, bytes32, address, address)
+    function afterAllHook(bytes calldata, bytes calldata, bytes32, bytes calldata, bytes32, address, address)
         external
         pure {}
 

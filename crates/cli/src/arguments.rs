@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use alloy_primitives::{Address, B256};
 use clap::{Args, Parser, Subcommand};
 
-use crate::money::Dollars;
+use crate::{commands::agent::arguments::Agent, money::Dollars};
 
 /// Sell, buy and prove AI answers: paid token by token, with receipts that anyone can check.
 #[derive(Debug, Parser)]
@@ -70,6 +70,9 @@ Exit code 0 if every link holds, 1 at the first broken one.")]
     /// Publish data, grant its use, and be paid for it
     #[command(subcommand, after_help = "Example: vouch data publish ./letters --licence CC-BY-4.0")]
     Data(data::Data),
+    /// Let an agent act for an account, inside a mandate that the chain enforces
+    #[command(subcommand, after_help = "Example: vouch agent mandate new mandate.toml")]
+    Agent(Agent),
 }
 
 /// What is sold.

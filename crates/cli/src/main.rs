@@ -78,6 +78,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Log(log) => commands::log::run(log, output).await?,
         Command::Witness(witness) => commands::witness::run(witness, &data_dir, output).await?,
         Command::Data(data) => commands::data::run(data, &data_dir, output).await?,
+        Command::Agent(agent) => commands::agent::run(agent, &config, &data_dir, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -130,11 +130,11 @@ sol! {
         error SpendAboveLimit(uint256 sum, uint256 limit);
 
         function TERMS_LENGTH() external view returns (uint256);
-        function afterAllHook(bytes calldata terms, bytes calldata, bytes32, bytes calldata, bytes32, address delegator, address) external;
-        function afterHook(bytes calldata, bytes calldata, bytes32, bytes calldata, bytes32, address, address) external pure;
+        function afterAllHook(bytes calldata, bytes calldata, bytes32, bytes calldata, bytes32, address, address) external pure;
+        function afterHook(bytes calldata terms, bytes calldata, bytes32, bytes calldata, bytes32, address delegator, address) external;
         function available(address manager, address delegator, bytes calldata terms) external view returns (uint256);
-        function beforeAllHook(bytes calldata terms, bytes calldata, bytes32, bytes calldata, bytes32, address delegator, address) external;
-        function beforeHook(bytes calldata, bytes calldata, bytes32, bytes calldata, bytes32, address, address) external pure;
+        function beforeAllHook(bytes calldata, bytes calldata, bytes32, bytes calldata, bytes32, address, address) external pure;
+        function beforeHook(bytes calldata terms, bytes calldata, bytes32, bytes calldata, bytes32, address delegator, address) external;
         function getTermsInfo(bytes calldata terms) external pure returns (Terms memory parsed);
         function keyOf(address manager, address delegator, bytes calldata terms) external pure returns (bytes32);
         function spendings(bytes32 key) external view returns (uint128 period, uint128 amount);

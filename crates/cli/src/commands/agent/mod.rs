@@ -1,0 +1,68 @@
+//! `vouch agent`: mandates, and the signer that acts inside them.
+
+pub(crate) mod arguments;
+mod log;
+mod mandate;
+mod signer;
+
+use std::path::{Path, PathBuf};
+
+use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
+use anyhow::{Context, ensure};
+use vouch_agent::mandate::Grant;
+use vouch_wallet::Wallet;
+
+use self::arguments::{Agent, Which};
+use crate::{config::Config, output::Output};
+
+const DEFAULT_CHAIN: &str = "http://127.0.0.1:8545";
+const MANDATE: &str = "mandate.json";
+const KEY: &str = "key.json";
+
+pub(crate) async fn run(
+    arguments: Agent,
+    config: &Config,
+    data_dir: &Path,
+    output: Output,
+) -> anyhow::Result<()> {
+    match arguments {
+        Agent::Mandate(command) => mandate::run(command, config, data_dir, output).await,
+        Agent::Signer(arguments) => signer::run(arguments, config, data_dir, output).await,
+    }
+}
+
+/// `data_dir/agent/NAME`.
+fn home(data_dir: &Path, which: &Which) -> anyhow::Result<PathBuf> {
+    let name = &which.name;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    ensure!(
+        !name.is_empty() && name.len() <= 64 && name.bytes().all(plain),
+        "{name:?} is no name for an agent: use letters, digits, - and _"
+    );
+    Ok(data_dir.join("agent").join(name))
+}
+
+/// The chain that was named, on the command line or in the file, and its id.
+async fn chain(which: &Which, config: &Config) -> anyhow::Result<(DynProvider, u64)> {
+    let url = which.chain.as_ref().or(config.chain.url.as_ref());
+    let url = url.map_or(DEFAULT_CHAIN, String::as_str);
+    let endpoint = url.parse().with_context(|| format!("{url:?} is no URL: use --chain"))?;
+    let provider = ProviderBuilder::new().connect_http(endpoint).erased();
+    provider.client().set_poll_interval(std::time::Duration::from_millis(200));
+    let id = provider.get_chain_id().await;
+    let id = id.with_context(|| {
+        format!("the chain at {url} does not answer: start `vouch up`, or use --chain")
+    })?;
+    Ok((provider, id))
+}
+
+fn read_grant(path: &Path) -> anyhow::Result<Grant> {
+    let text = std::fs::read(path).with_context(|| {
+        format!("{} cannot be read: make one with `vouch agent mandate new`", path.display())
+    })?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is no mandate", path.display()))
+}
+
+fn agent_key(home: &Path) -> anyhow::Result<Wallet> {
+    Ok(Wallet::open_or_create_file(&home.join(KEY), &crate::passphrase())?)
+}
