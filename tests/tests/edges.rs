@@ -19,7 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("settle", &["core", "contracts", "store", "wallet"]),
     ("buyer", &["core", "evidence", "wire", "model", "contracts", "wallet", "journal"]),
     ("gateway", &["core", "evidence", "wire", "model", "store"]),
-    ("agent", &["core", "contracts", "wallet", "buyer"]),
+    ("agent", &["core", "contracts", "wallet", "buyer", "journal"]),
     ("data", &["core", "contracts", "wallet", "buyer"]),
 ];
 

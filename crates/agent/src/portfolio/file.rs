@@ -160,7 +160,9 @@ impl Portfolio {
                 quote.name, quote.decimals
             ))
         };
-        let fits = min_trade.split_once('.').is_none_or(|(_, part)| part.len() <= usize::from(quote.decimals));
+        let fits = min_trade
+            .split_once('.')
+            .is_none_or(|(_, part)| part.len() <= usize::from(quote.decimals));
         let plain = min_trade.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         let min_trade = match parse_units(min_trade, quote.decimals) {
             Ok(amount) if fits && plain => amount.get_absolute(),
@@ -273,7 +275,11 @@ band_bps = 300
             ("\"2.5\"", "\"-2\"", "write an amount"),
             ("\"GOLD\"", "\"A\\u001b[2J\"", "letters, digits"),
             ("band_bps = 300", "bnad_bps = 300", "bnad_bps"),
-            ("\"0x2222222222222222222222222222222222222222\"", "\"0x1111111111111111111111111111111111111111\"", "listed twice"),
+            (
+                "\"0x2222222222222222222222222222222222222222\"",
+                "\"0x1111111111111111111111111111111111111111\"",
+                "listed twice",
+            ),
         ] {
             let error = Portfolio::parse(&GOOD.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(said), "{to}: {error}");

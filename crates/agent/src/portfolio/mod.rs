@@ -209,9 +209,10 @@ impl Portfolio {
         if !self.pools.is_empty() && self.venues.v3_router.is_none() {
             return invalid("a v3 pool needs venues.v3_router".into());
         }
-        self.check_limits().map_or(Ok(()), invalid)?;
-        self.check_strategy().map_or(Ok(()), invalid)?;
-        Ok(self)
+        match self.check_limits().or_else(|| self.check_strategy()) {
+            Some(why) => invalid(why),
+            None => Ok(self),
+        }
     }
 
     fn check_limits(&self) -> Option<String> {
