@@ -4,5 +4,6 @@
 pub mod govern;
 pub mod market;
 pub mod portfolio;
+pub mod report;
 pub mod run;
 pub mod strategy;

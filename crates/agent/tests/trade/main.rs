@@ -3,4 +3,5 @@
 
 mod live;
 mod market;
+mod report;
 mod world;
