@@ -41,6 +41,8 @@ interface Vm {
     function skip(bool skipTest, string calldata reason) external;
     function store(address target, bytes32 slot, bytes32 value) external;
     function toString(uint256 value) external pure returns (string memory);
+    function startPrank(address sender) external;
+    function stopPrank() external;
     function warp(uint256 timestamp) external;
 
     function assertEq(uint256 left, uint256 right, string calldata message) external pure;
@@ -74,4 +76,10 @@ uint256 constant SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF4
 function signHighS(uint256 privateKey, bytes32 digest) pure returns (bytes memory) {
     (uint8 v, bytes32 r, bytes32 s) = vm.sign(privateKey, digest);
     return abi.encodePacked(r, SECP256K1_ORDER - uint256(s), v == 27 ? uint8(28) : uint8(27));
+}
+
+/// @dev What forge reads to know which calls an invariant's runs are made of.
+struct FuzzSelector {
+    address addr;
+    bytes4[] selectors;
 }

@@ -75,6 +75,11 @@ pub fn genesis_code(minter: Address) -> Result<Vec<GenesisContract>, Error> {
         ),
         place(addresses::ANCHOR, code.anchor, &[]),
         place(addresses::MULTICALL3, code.multicall, &[]),
+        GenesisContract {
+            address: addresses::CREATE2_PROXY,
+            code: Bytes::from_static(&addresses::CREATE2_PROXY_CODE),
+            storage: Vec::new(),
+        },
     ])
 }
 

@@ -20,6 +20,43 @@ pub enum Error {
         /// The failed transaction.
         transaction: TxHash,
     },
+    /// The network has no deterministic deployment proxy.
+    #[error(
+        "This network has no deterministic deployment proxy at {proxy}; send its well-known \
+         deployment transaction first, or use another network"
+    )]
+    NoProxy {
+        /// Where it was looked for.
+        proxy: Address,
+    },
+    /// A deployment succeeded and left no code where it had to.
+    #[error(
+        "Nothing stands at {address} after {contract} was deployed; the network is not an EVM of Cancun or later"
+    )]
+    NoCode {
+        /// The contract's name.
+        contract: &'static str,
+        /// Where it had to be.
+        address: Address,
+    },
+    /// A third party's artefact cannot be used.
+    #[error("{path} cannot be used: {reason}; run `cargo xtask setup`")]
+    Artefact {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A price outside what a pool can hold.
+    #[error(
+        "The price {numerator}/{denominator} is outside what a v3 pool can hold; use one between 2^-128 and 2^128"
+    )]
+    Price {
+        /// Atomic units of token 1.
+        numerator: u128,
+        /// Atomic units of token 0.
+        denominator: u128,
+    },
     /// There is code at x402's settlement address, but its collector is missing or another's.
     #[error(
         "The x402 settlement contract is on this network but the collector at {collector} does not serve it; \

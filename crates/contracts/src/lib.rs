@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! contracts/src --npm run build--> contracts/out --build.rs--> artefacts() --> genesis_code()  embedded chain
-//!                                                                        \--> deploy()        any other network
+//!                                                          |             \--> deploy()        any other network
+//!                       MetaMask's npm package --build.rs--> economy_code() --> deploy_economy()  both
+//!                        Uniswap's npm packages --at run time--> uniswap::deploy()           both, for tests
 //! bindings  <----------- calls, events, errors ----------->  chain, by alloy's `Provider`
 //! ```
 //!
@@ -14,8 +16,9 @@
 //! ```
 //!
 //! Invariants: this crate compiles without the Solidity artefacts, and says in one sentence at run
-//! time that they are missing; bindings equal the artefacts' ABI; no contract has immutables, so one
-//! runtime code serves any address.
+//! time that they are missing; bindings equal the artefacts' ABI; no contract of a genesis has
+//! immutables, so one runtime code serves any address; the economy's addresses follow from its code
+//! and the governance's settings, on every network.
 //!
 //! It does not follow a chain, keep keys or decide what to claim: that is `settle` and `wallet`.
 
@@ -23,10 +26,14 @@ pub mod addresses;
 mod artefacts;
 pub mod bindings;
 mod convert;
+mod create2;
 mod deployment;
+pub mod economy;
 mod error;
+pub mod uniswap;
 
-pub use artefacts::{Artefacts, Code, artefacts};
+pub use artefacts::{Artefacts, Code, EconomyCode, artefacts, economy_code};
 pub use convert::{collector_data, deposit_nonce, voucher_claim};
 pub use deployment::{Deployment, GenesisContract, deploy, genesis_code};
+pub use economy::{Economy, Enforcers, Governance, deploy_economy, economy};
 pub use error::Error;
