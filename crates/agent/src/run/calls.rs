@@ -6,6 +6,8 @@ use alloy_primitives::{
     aliases::{I24, U24},
 };
 
+use vouch_contracts::bindings::VouchGovernor;
+
 use super::{Action, Order, Venue};
 use crate::{
     market::{V2Router, V3Positions, V3Router},
@@ -66,7 +68,7 @@ pub fn calls(order: &Order, venues: &Venues, account: Address) -> Result<Call, S
         }
         Action::Collect { id, .. } => positions(venues, collect(*id, account), Vec::new()),
         Action::Vote { governor, proposal, support, reason } => {
-            let call = crate::govern::castVoteWithReasonCall {
+            let call = VouchGovernor::castVoteWithReasonCall {
                 proposalId: *proposal,
                 support: *support,
                 reason: reason.clone(),

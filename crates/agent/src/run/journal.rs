@@ -16,7 +16,7 @@ const VERSION: u32 = 1;
 pub struct Begin {
     /// Of the entries.
     pub version: u32,
-    /// [`Portfolio::hash`].
+    /// [`Portfolio::hash`], or the hash of a delegate's policy.
     pub portfolio: B256,
     /// EIP-155.
     pub chain_id: u64,
@@ -28,8 +28,12 @@ impl Begin {
     /// Of a portfolio for an account.
     #[must_use]
     pub fn new(portfolio: &Portfolio, account: Address) -> Self {
-        let (chain_id, portfolio) = (portfolio.chain_id, portfolio.hash());
-        Self { version: VERSION, portfolio, chain_id, account }
+        Self { portfolio: portfolio.hash(), ..Self::of(portfolio.chain_id, account) }
+    }
+
+    /// Of an account, without a portfolio.
+    pub(crate) fn of(chain_id: u64, account: Address) -> Self {
+        Self { version: VERSION, portfolio: B256::ZERO, chain_id, account }
     }
 }
 
