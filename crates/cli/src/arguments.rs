@@ -1,10 +1,13 @@
 //! The command line: names, defaults and help.
 
+mod agent;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use alloy_primitives::B256;
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::agent::{Acting, Agent, AgentDelegate, AgentReport, AgentRun};
 use crate::money::Dollars;
 
 /// Sell, buy and prove AI answers: paid token by token, with receipts that anyone can check.
@@ -62,6 +65,9 @@ Exit code 0 if every link holds, 1 at the first broken one.")]
     /// Watch a log with a key of your own, and cosign what is consistent
     #[command(after_help = "Example: vouch witness http://127.0.0.1:4020 --name witness.example")]
     Witness(Witness),
+    /// Let an agent trade or vote within limits, and say what it earned
+    #[command(subcommand, after_help = "Example: vouch agent run portfolio.toml --unguarded")]
+    Agent(Agent),
 }
 
 /// What is sold.

@@ -72,6 +72,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Model(model) => commands::model::run(model, output).await?,
         Command::Log(log) => commands::log::run(log, output).await?,
         Command::Witness(witness) => commands::witness::run(witness, &data_dir, output).await?,
+        Command::Agent(agent) => commands::agent::run(agent, &config, &data_dir, output).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod agent;
 pub(crate) mod ask;
 pub(crate) mod chain;
 pub(crate) mod channel;
