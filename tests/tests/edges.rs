@@ -19,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("settle", &["core", "contracts", "store", "wallet"]),
     ("buyer", &["core", "evidence", "wire", "model", "contracts", "wallet", "journal"]),
     ("gateway", &["core", "evidence", "wire", "model", "store"]),
+    // journal: what an agent has begun must survive it, and every durable write goes through there.
     ("agent", &["core", "contracts", "wallet", "buyer", "journal"]),
     ("data", &["core", "contracts", "wallet", "buyer"]),
 ];

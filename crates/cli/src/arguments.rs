@@ -1,14 +1,11 @@
 //! The command line: names, defaults and help.
 
-mod agent;
-
 use std::{net::SocketAddr, path::PathBuf};
 
 use alloy_primitives::B256;
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::agent::{Acting, Agent, AgentDelegate, AgentReport, AgentRun};
-use crate::money::Dollars;
+use crate::{commands::agent::arguments::Agent, money::Dollars};
 
 /// Sell, buy and prove AI answers: paid token by token, with receipts that anyone can check.
 #[derive(Debug, Parser)]
@@ -65,8 +62,8 @@ Exit code 0 if every link holds, 1 at the first broken one.")]
     /// Watch a log with a key of your own, and cosign what is consistent
     #[command(after_help = "Example: vouch witness http://127.0.0.1:4020 --name witness.example")]
     Witness(Witness),
-    /// Let an agent trade or vote within limits, and say what it earned
-    #[command(subcommand, after_help = "Example: vouch agent run portfolio.toml --unguarded")]
+    /// Let an agent act for an account, inside a mandate that the chain enforces
+    #[command(subcommand, after_help = "Example: vouch agent mandate new mandate.toml")]
     Agent(Agent),
 }
 

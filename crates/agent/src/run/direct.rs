@@ -199,12 +199,12 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON).collect()
 }
 
-fn failed(reason: String) -> Outcome {
+pub(super) fn failed(reason: String) -> Outcome {
     Outcome::Failed { reason: printable(&reason), transaction: None, gas_cost: 0 }
 }
 
 /// What a mined transaction did to the account.
-fn outcome(receipt: &TransactionReceipt, account: Address) -> Outcome {
+pub(super) fn outcome(receipt: &TransactionReceipt, account: Address) -> Outcome {
     let gas_cost = u128::from(receipt.gas_used).saturating_mul(receipt.effective_gas_price);
     let transaction = receipt.transaction_hash;
     if !receipt.status() {

@@ -25,7 +25,8 @@ pub(super) fn action(view: &View<'_>, want: &Want) -> Result<Action, String> {
         Want::Withdraw { pool, id } => withdraw(view, pool, id),
         Want::Collect { pool, id } => {
             position(view.snapshot, pool, id)?;
-            Ok(Action::Collect { pool, id })
+            let at = view.snapshot.pool(pool).ok_or("the pool is not of the portfolio")?;
+            Ok(Action::Collect { venue: venue(at), pool, tokens: at.tokens(), id })
         }
     }
 }

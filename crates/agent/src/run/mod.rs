@@ -30,6 +30,7 @@ mod limit;
 mod live;
 mod machine;
 mod order;
+mod signed;
 mod simulate;
 
 pub use calls::{Call, calls};
@@ -40,4 +41,5 @@ pub use journal::{Begin, Entry, Journal, Replay, replay};
 pub use live::{Live, Progress};
 pub use machine::{Machine, Phase};
 pub use order::{Action, Effect, Event, Fill, Order, Outcome, Refusal, Sent, Venue};
+pub use signed::Signed;
 pub use simulate::{Costs, History, simulate};

@@ -74,8 +74,12 @@ pub enum Action {
     },
     /// Take what a position earned.
     Collect {
+        /// Where.
+        venue: Venue,
         /// In which pool.
         pool: Address,
+        /// Its tokens.
+        tokens: (Address, Address),
         /// The position's id.
         id: U256,
     },

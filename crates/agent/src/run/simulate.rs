@@ -319,7 +319,7 @@ impl Account {
                 self.book(&[], &received)?;
                 Ok((Vec::new(), received))
             }
-            Action::Collect { pool, id } => {
+            Action::Collect { pool, id, .. } => {
                 let tokens = at(pool)?.tokens();
                 let index = self.index(pool, id)?;
                 let position = self.positions.get_mut(index).ok_or("no such position")?;

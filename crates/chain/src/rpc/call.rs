@@ -11,12 +11,13 @@ use revm::context_interface::either::Either;
 use serde_json::Value;
 
 use super::error::quote;
+use super::overrides::Overrides;
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError, Target, json};
 use crate::execute::{EvmError, TX_GAS_LIMIT_CAP, block_env, config, evm};
 use crate::node::StateAt;
 use crate::sender::recover_authorization;
-use crate::state::{Overlay, StateRead};
+use crate::state::{Overlay, StateError};
 
 /// Gas of a call that names none, and the most it may name, as geth has it.
 const CALL_GAS_CAP: u64 = 50_000_000;
@@ -24,9 +25,10 @@ const TRANSFER_GAS: u64 = 21_000;
 /// The stipend of calls with value, which a successful run does not show.
 const CALL_STIPEND: u64 = 2_300;
 
-/// A call's surroundings: state, block and configuration.
+/// A call's surroundings: state and what is overridden in it, block and configuration.
 struct Context {
     state: StateAt,
+    overrides: Overrides,
     block: BlockEnv,
     config: CfgEnv,
 }
@@ -50,17 +52,16 @@ impl Rpc {
     fn prepare(&self, mut params: Params) -> Result<(TransactionRequest, Context), RpcError> {
         let request: TransactionRequest = params.next("transaction")?;
         let target = self.target(params.optional::<BlockId>("block")?)?;
-        for name in ["state overrides", "block overrides"] {
-            let overrides: Option<Value> = params.optional(name)?;
-            if overrides.is_some_and(|value| value.as_object().is_none_or(|o| !o.is_empty())) {
-                return Err(RpcError::params(format!("{name} are not supported")));
-            }
+        let overrides = Overrides::new(params.optional("state overrides")?)?;
+        let block: Option<Value> = params.optional("block overrides")?;
+        if block.is_some_and(|value| value.as_object().is_none_or(|o| !o.is_empty())) {
+            return Err(RpcError::params("block overrides are not supported"));
         }
         params.finish()?;
-        Ok((request, self.context(target)?))
+        Ok((request, self.context(target, overrides)?))
     }
 
-    fn context(&self, target: Target) -> Result<Context, RpcError> {
+    fn context(&self, target: Target, overrides: Overrides) -> Result<Context, RpcError> {
         let header = match target.pending {
             true => self.node.next_header(),
             false => match self.node.block(target.number)? {
@@ -75,13 +76,19 @@ impl Rpc {
         config.disable_block_gas_limit = true;
         config.tx_gas_limit_cap = Some(u64::MAX);
         let state = self.node.state_at(target.number)?;
-        Ok(Context { state, block: block_env(&header), config })
+        Ok(Context { state, overrides, block: block_env(&header), config })
     }
 }
 
 impl Context {
-    fn run(&self, tx: TxEnv) -> Result<ExecutionResult, EvmError> {
+    fn overlay(&self) -> Result<Overlay<StateAt>, StateError> {
         let mut overlay = Overlay::new(self.state.clone());
+        self.overrides.apply(&mut overlay)?;
+        Ok(overlay)
+    }
+
+    fn run(&self, tx: TxEnv) -> Result<ExecutionResult, EvmError> {
+        let mut overlay = self.overlay().map_err(EVMError::Database)?;
         evm(&mut overlay, self.config.clone(), self.block.clone()).transact_one(tx)
     }
 
@@ -166,7 +173,8 @@ impl Context {
         if price == 0 {
             return Ok(most);
         }
-        let account = self.state.account(request.from.unwrap_or_default())?.unwrap_or_default();
+        let sender = request.from.unwrap_or_default();
+        let account = self.overlay()?.account(sender)?.unwrap_or_default();
         let left = account.balance.checked_sub(request.value.unwrap_or_default());
         let left = left.ok_or_else(|| RpcError::server("insufficient funds for transfer"))?;
         let affordable = u64::try_from(left / U256::from(price)).unwrap_or(u64::MAX);

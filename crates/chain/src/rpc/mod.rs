@@ -7,6 +7,7 @@ mod error;
 mod fees;
 mod http;
 mod logs;
+mod overrides;
 mod params;
 mod proof;
 mod send;

@@ -19,7 +19,7 @@ use alloy_trie::EMPTY_ROOT_HASH;
 use revm::bytecode::Bytecode;
 
 pub(crate) use history::{HISTORY_ENTRIES, History};
-pub(crate) use overlay::Overlay;
+pub(crate) use overlay::{Overlay, Patch};
 pub(crate) use tries::Tries;
 
 /// An account as the state trie's leaf has it.

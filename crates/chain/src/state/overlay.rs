@@ -19,6 +19,18 @@ struct Written {
     slots: BTreeMap<U256, U256>,
 }
 
+/// Parts of an account that a call is to find changed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Patch {
+    pub(crate) balance: Option<U256>,
+    pub(crate) nonce: Option<u64>,
+    /// With its hash.
+    pub(crate) code: Option<(B256, Bytecode)>,
+    /// Whether `slots` is all that is stored.
+    pub(crate) replaces_storage: bool,
+    pub(crate) slots: BTreeMap<U256, U256>,
+}
+
 /// State plus writes. Each transaction is committed on its own, so `original_value` is always that
 /// transaction's, and what a block changed is found by comparing with the base at the end.
 #[derive(Debug)]
@@ -50,7 +62,26 @@ impl<R: StateRead> Overlay<R> {
         self.written.insert(address, Written { account, wiped: false, slots });
     }
 
-    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+    /// Changes parts of an account, for calls that ask what would be if.
+    pub(crate) fn patch(&mut self, address: Address, patch: &Patch) -> Result<(), StateError> {
+        let mut account = self.account(address)?.unwrap_or_default();
+        account.balance = patch.balance.unwrap_or(account.balance);
+        account.nonce = patch.nonce.unwrap_or(account.nonce);
+        if let Some((hash, code)) = &patch.code {
+            account.code_hash = *hash;
+            self.codes.insert(*hash, code.clone());
+        }
+        let written = self.written.entry(address).or_default();
+        written.account = Some(account);
+        if patch.replaces_storage {
+            written.wiped = true;
+            written.slots.clear();
+        }
+        written.slots.extend(&patch.slots);
+        Ok(())
+    }
+
+    pub(crate) fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
         match self.written.get(&address) {
             Some(written) => Ok(written.account),
             None => self.base.account(address),

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod durability;
+mod overrides;
 mod proof;
 mod support;
 mod time;

@@ -9,8 +9,11 @@ use vouch_agent::{
     run::Error,
 };
 
-use super::{Actor, outcome};
-use crate::{arguments::AgentDelegate, config::Config, output::Output, serve};
+use super::{
+    actor::{Actor, outcome},
+    arguments::AgentDelegate,
+};
+use crate::{config::Config, output::Output, serve};
 
 /// Between looks for proposals.
 const LOOK: Duration = Duration::from_secs(2);
@@ -23,14 +26,15 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     let policy = Policy::read(&arguments.policy)?;
     let (acting, file) = (&arguments.acting, &arguments.policy);
-    let actor = Actor::open(acting, file, Venues::default(), config, data_dir).await?;
+    let actor =
+        Actor::open(acting, file, (Venues::default(), policy.hash()), config, data_dir).await?;
     let Actor { chain, chain_id, account, executor, adviser, journal } = actor;
     let mut delegate = Delegate::open(
         policy,
         (chain_id, account),
         journal,
         chain,
-        &executor,
+        executor.as_ref(),
         Some(&adviser),
         arguments.from_block,
     )?;

@@ -1,35 +1,29 @@
-//! `vouch agent`: agents that trade and vote.
+//! `vouch agent`: mandates, the signer that acts inside them, and what trades and votes through it.
 
+mod actor;
 mod adviser;
+pub(crate) mod arguments;
 mod delegate;
+mod log;
+mod mandate;
 mod report;
 mod run;
+mod signer;
 mod simulation;
 
 use std::path::{Path, PathBuf};
 
-use alloy::{
-    primitives::Address,
-    providers::{DynProvider, Provider, ProviderBuilder},
-};
-use anyhow::{Context, bail};
-use vouch_agent::{
-    market::Chain,
-    portfolio::Venues,
-    run::{Direct, Journal, Order, Outcome},
-};
+use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
+use anyhow::{Context, ensure};
+use vouch_agent::mandate::Grant;
 use vouch_wallet::Wallet;
 
-use self::adviser::Connected;
-use crate::{
-    arguments::{Acting, Agent},
-    config::Config,
-    endpoint::Endpoint,
-    output::Output,
-};
+use self::arguments::{Agent, Which};
+use crate::{config::Config, output::Output};
 
 const DEFAULT_CHAIN: &str = "http://127.0.0.1:8545";
-const DEFAULT_CONNECT: &str = "http://127.0.0.1:4021";
+const MANDATE: &str = "mandate.json";
+const KEY: &str = "key.json";
 
 pub(crate) async fn run(
     arguments: Agent,
@@ -38,6 +32,8 @@ pub(crate) async fn run(
     output: Output,
 ) -> anyhow::Result<()> {
     match arguments {
+        Agent::Mandate(command) => mandate::run(command, config, data_dir, output).await,
+        Agent::Signer(arguments) => signer::run(arguments, config, data_dir, output).await,
         Agent::Run(run) if run.history.history.is_some() => simulation::run(&run, output),
         Agent::Run(run) => run::run(&run, config, data_dir, output).await,
         Agent::Report(report) => report::run(&report, data_dir, output),
@@ -45,68 +41,37 @@ pub(crate) async fn run(
     }
 }
 
-/// Where the run of a file is recorded.
-fn journal_dir(named: Option<&PathBuf>, file: &Path, data_dir: &Path) -> anyhow::Result<PathBuf> {
-    if let Some(dir) = named {
-        return Ok(dir.clone());
-    }
-    let stem = file.file_stem().with_context(|| format!("{} names no file", file.display()))?;
-    Ok(data_dir.join("agent").join(stem))
+/// `data_dir/agent/NAME`.
+fn home(data_dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    ensure!(
+        !name.is_empty() && name.len() <= 64 && name.bytes().all(plain),
+        "{name:?} is no name for an agent: use letters, digits, - and _"
+    );
+    Ok(data_dir.join("agent").join(name))
 }
 
-/// All that an acting agent needs.
-struct Actor {
-    chain: Chain,
-    chain_id: u64,
-    account: Address,
-    executor: Direct,
-    adviser: Connected,
-    journal: Journal,
+/// The chain that was named, on the command line or in the file, and its id.
+async fn chain(which: &Which, config: &Config) -> anyhow::Result<(DynProvider, u64)> {
+    let url = which.chain.as_ref().or(config.chain.url.as_ref());
+    let url = url.map_or(DEFAULT_CHAIN, String::as_str);
+    let endpoint = url.parse().with_context(|| format!("{url:?} is no URL: use --chain"))?;
+    let provider = ProviderBuilder::new().connect_http(endpoint).erased();
+    provider.client().set_poll_interval(std::time::Duration::from_millis(200));
+    let id = provider.get_chain_id().await;
+    let id = id.with_context(|| {
+        format!("the chain at {url} does not answer: start `vouch up`, or use --chain")
+    })?;
+    Ok((provider, id))
 }
 
-impl Actor {
-    async fn open(
-        acting: &Acting,
-        file: &Path,
-        venues: Venues,
-        config: &Config,
-        data_dir: &Path,
-    ) -> anyhow::Result<Self> {
-        if !acting.unguarded {
-            bail!(
-                "say --unguarded to sign with the agent's own key for its own account: no mandate \
-                 then holds it to anything, so give that account no more than it may lose"
-            );
-        }
-        let url = acting.chain.as_deref().or(config.chain.url.as_deref()).unwrap_or(DEFAULT_CHAIN);
-        let endpoint = url.parse().with_context(|| format!("{url} is no address of a chain"))?;
-        let provider: DynProvider = ProviderBuilder::new().connect_http(endpoint).erased();
-        let chain_id = provider.get_chain_id().await;
-        let chain_id = chain_id.with_context(|| format!("the chain at {url} does not answer"))?;
-        let wallet = Wallet::open_or_create(&data_dir.join("agent"), &crate::passphrase())?;
-        let journal = journal_dir(acting.journal.as_ref(), file, data_dir)?;
-        let connect = match &acting.connect {
-            Some(url) => url.clone(),
-            None => Endpoint::described(data_dir)
-                .map_or_else(|| DEFAULT_CONNECT.to_owned(), |endpoint| endpoint.url),
-        };
-        Ok(Self {
-            chain: Chain::new(provider.clone()),
-            chain_id,
-            account: wallet.address(),
-            executor: Direct::new(provider, &wallet, venues)?,
-            adviser: Connected::new(&connect)?,
-            journal: Journal::open(&journal)?,
-        })
-    }
+fn read_grant(path: &Path) -> anyhow::Result<Grant> {
+    let text = std::fs::read(path).with_context(|| {
+        format!("{} cannot be read: make one with `vouch agent mandate new`", path.display())
+    })?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is no mandate", path.display()))
 }
 
-/// What came of an order, for a person.
-fn outcome(order: &Order, outcome: &Outcome) -> String {
-    let came = match outcome {
-        Outcome::Settled(fill) => format!("settled in {}", fill.transaction),
-        Outcome::Failed { reason, .. } => format!("failed: {reason}"),
-        Outcome::Unknown => "unknown: it is looked for before anything else is done".into(),
-    };
-    format!("order {} ({})\n  {came}", order.id, order.reason)
+fn agent_key(home: &Path) -> anyhow::Result<Wallet> {
+    Ok(Wallet::open_or_create_file(&home.join(KEY), &crate::passphrase())?)
 }

@@ -9,12 +9,16 @@ use vouch_agent::{
     run::{Entry, Journal},
 };
 
-use super::journal_dir;
-use crate::{arguments::AgentReport, output::Output};
+use super::{actor::journal_dir, arguments::AgentReport, home};
+use crate::output::Output;
 
 pub(super) fn run(arguments: &AgentReport, data_dir: &Path, output: Output) -> anyhow::Result<()> {
     let portfolio = Portfolio::read(&arguments.portfolio)?;
-    let dir = journal_dir(arguments.journal.as_ref(), &arguments.portfolio, data_dir)?;
+    let dir = journal_dir(
+        arguments.journal.as_ref(),
+        &arguments.portfolio,
+        &home(data_dir, &arguments.name)?,
+    )?;
     ensure!(dir.is_dir(), "{} holds no run: name it with --journal", dir.display());
     let journal = Journal::open(&dir)?;
     if let Some(Entry::Begin(begin)) = journal.entries().first() {

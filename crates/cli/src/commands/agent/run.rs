@@ -9,8 +9,11 @@ use vouch_agent::{
     run::{Error, Live, Progress},
 };
 
-use super::{Actor, outcome};
-use crate::{arguments::AgentRun, config::Config, output::Output, serve};
+use super::{
+    actor::{Actor, outcome},
+    arguments::AgentRun,
+};
+use crate::{config::Config, output::Output, serve};
 
 /// Between looks for a new block, and after a chain did not answer.
 const LOOK: Duration = Duration::from_millis(250);
@@ -24,7 +27,14 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     let portfolio = Portfolio::read(&arguments.portfolio)?;
     let file = &arguments.portfolio;
-    let actor = Actor::open(&arguments.acting, file, portfolio.venues, config, data_dir).await?;
+    let actor = Actor::open(
+        &arguments.acting,
+        file,
+        (portfolio.venues, portfolio.hash()),
+        config,
+        data_dir,
+    )
+    .await?;
     ensure!(
         actor.chain_id == portfolio.chain_id,
         "the portfolio is for chain {}, and this is chain {}",
@@ -32,7 +42,8 @@ pub(super) async fn run(
         actor.chain_id
     );
     let Actor { chain, account, executor, adviser, journal, .. } = actor;
-    let mut live = Live::open(portfolio, account, journal, chain, &executor, Some(&adviser))?;
+    let mut live =
+        Live::open(portfolio, account, journal, chain, executor.as_ref(), Some(&adviser))?;
     let end = serve::interrupted();
     tokio::pin!(end);
     output.ready(&json!({ "account": account, "entries": live.entries().len() }), || {

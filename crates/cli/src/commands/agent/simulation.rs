@@ -10,8 +10,8 @@ use vouch_agent::{
     run::{Costs, History, Journal, Machine, simulate},
 };
 
-use super::report::show;
-use crate::{arguments::AgentRun, output::Output};
+use super::{arguments::AgentRun, report::show};
+use crate::output::Output;
 
 pub(super) fn run(arguments: &AgentRun, output: Output) -> anyhow::Result<()> {
     let portfolio = Portfolio::read(&arguments.portfolio)?;

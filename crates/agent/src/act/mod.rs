@@ -1,0 +1,158 @@
+//! Acts as receipts (kind 6): what was asked, under which mandate, and what came of it.
+//!
+//! Refused acts are receipts too: whoever reads the log sees what was attempted.
+
+use std::fmt::Debug;
+
+use alloy_primitives::{Address, B256, U256};
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use vouch_core::{
+    commitment::{self, canonical_json},
+    domain::Domain,
+    money::Usage,
+    receipt::{Kind, Receipt, Status, Tier, VERSION},
+};
+
+use crate::{intent::Intent, mandate::Permission, signer::Outcome};
+
+/// What a strategy hands to the signer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Request {
+    /// What is to be done.
+    pub intent: Intent,
+    /// Digests of the receipts of the answers that it relied on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relied_on: Vec<B256>,
+    /// Hash of the strategy that decided.
+    #[serde(default)]
+    pub strategy: B256,
+    /// Digest of the receipt that it was made under: an answer's, or the delegating act's.
+    #[serde(default)]
+    pub parent: B256,
+}
+
+/// The intent as its receipt commits to it. A delegation says whom and of what, so that a budget's
+/// tree can be checked without the mandate.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    #[serde(flatten)]
+    intent: &'a Intent,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Address>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asset: Option<Address>,
+    relied_on: &'a [B256],
+}
+
+/// A receipt with what opens its commitments.
+#[derive(Debug, Clone)]
+pub struct Act {
+    /// Of kind 6.
+    pub receipt: Receipt,
+    /// Of both commitments.
+    pub nonce: B256,
+    /// Such as `ACT swap`.
+    pub resource: String,
+    /// RFC 8785.
+    pub intent: Vec<u8>,
+    /// RFC 8785.
+    pub outcome: Vec<u8>,
+}
+
+/// That an act is in the agent's log, durably.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Acknowledged {
+    /// The receipt's digest.
+    pub digest: B256,
+    /// Its place in the log.
+    pub index: u64,
+}
+
+/// Why an act could not be logged or told.
+#[derive(Debug, thiserror::Error)]
+#[error("the act could not be logged: {0}")]
+pub struct ActError(pub String);
+
+/// The agent's own log.
+///
+/// Durable before it answers; acts come one at a time, and whoever calls does not retry: a signer
+/// whose log fails acts no more until it is started again.
+pub trait ActLog: Send + Sync + Debug {
+    /// Appends an act.
+    fn append(&self, act: Act) -> BoxFuture<'_, Result<Acknowledged, ActError>>;
+}
+
+/// Who acts for whom, the same in every act's receipt.
+#[derive(Debug, Clone, Copy)]
+pub struct Parties {
+    /// Where the receipts belong.
+    pub domain: Domain,
+    /// The key that acts.
+    pub agent: Address,
+    /// For whom.
+    pub owner: Address,
+    /// The mandate's hash.
+    pub terms: B256,
+}
+
+impl Act {
+    /// The receipt of what came of a request under a permission, if there is one. `charge`: what it
+    /// spent, and of which token; `time` in Unix milliseconds.
+    ///
+    /// # Errors
+    /// [`ActError`] if the system gives no random bytes.
+    pub fn new(
+        parties: &Parties,
+        permission: Option<&Permission>,
+        request: &Request,
+        outcome: &Outcome,
+        (charge, asset): (u128, Address),
+        time: u64,
+    ) -> Result<Self, ActError> {
+        let failed = |error: &dyn std::fmt::Display| ActError(error.to_string());
+        let (to, asset_of) = match (permission, &request.intent) {
+            (Some(Permission::Delegate { to, token, .. }), Intent::Delegate { .. }) => {
+                (Some(*to), Some(*token))
+            }
+            _ => (None, None),
+        };
+        let (intent, relied_on) = (&request.intent, request.relied_on.as_slice());
+        let body = Body { intent, to, asset: asset_of, relied_on };
+        let intent = canonical_json(&body).map_err(|e| failed(&e))?;
+        let outcome_json = canonical_json(outcome).map_err(|e| failed(&e))?;
+        let mut nonce = B256::ZERO;
+        getrandom::fill(nonce.as_mut_slice()).map_err(|e| failed(&e))?;
+        let resource = format!("ACT {}", request.intent.kind());
+        let receipt = Receipt {
+            version: VERSION,
+            domain: parties.domain,
+            kind: Kind::AgentAct,
+            status: if outcome.is_settled() { Status::Complete } else { Status::Failed },
+            tier: Tier::Signed,
+            flags: 0,
+            provider: parties.agent,
+            agent: U256::ZERO,
+            payer: parties.owner,
+            channel: B256::ZERO,
+            sequence: 0,
+            request: commitment::request(&nonce, &resource, &intent),
+            response: commitment::response(&nonce, &outcome_json),
+            tokens: B256::ZERO,
+            usage: Usage::default(),
+            model: request.strategy,
+            sampling: B256::ZERO,
+            seed: B256::ZERO,
+            commitment: B256::ZERO,
+            terms: parties.terms,
+            charge,
+            cumulative: 0,
+            asset,
+            parent: request.parent,
+            time,
+        };
+        Ok(Self { receipt, nonce, resource, intent, outcome: outcome_json })
+    }
+}

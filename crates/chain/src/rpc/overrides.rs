@@ -1,0 +1,58 @@
+//! State that a call is to find instead of the chain's: geth's third parameter of `eth_call`.
+
+use alloy::rpc::types::state::{AccountOverride, StateOverride};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use revm::bytecode::Bytecode;
+
+use super::RpcError;
+use crate::state::{Overlay, Patch, StateError, StateRead};
+
+/// Overrides that were checked, by address.
+#[derive(Debug, Default)]
+pub(super) struct Overrides(Vec<(Address, Patch)>);
+
+impl Overrides {
+    /// As geth: `state` replaces all storage, `stateDiff` single slots, and both together are an
+    /// error. Precompiles cannot be moved.
+    pub(super) fn new(overrides: Option<StateOverride>) -> Result<Self, RpcError> {
+        let mut accounts: Vec<_> = overrides.unwrap_or_default().into_iter().collect();
+        accounts.sort_unstable_by_key(|(address, _)| *address);
+        let patches =
+            accounts.into_iter().map(|(address, account)| Ok((address, patch(address, account)?)));
+        patches.collect::<Result<_, RpcError>>().map(Self)
+    }
+
+    /// Makes `overlay` show what is overridden.
+    pub(super) fn apply<R: StateRead>(&self, overlay: &mut Overlay<R>) -> Result<(), StateError> {
+        self.0.iter().try_for_each(|(address, patch)| overlay.patch(*address, patch))
+    }
+}
+
+fn patch(address: Address, account: AccountOverride) -> Result<Patch, RpcError> {
+    if account.move_precompile_to.is_some() {
+        return Err(RpcError::params("movePrecompileToAddress is not supported"));
+    }
+    if account.state.is_some() && account.state_diff.is_some() {
+        let message = format!("account {address} has both 'state' and 'stateDiff'");
+        return Err(RpcError::params(message));
+    }
+    let code = account.code.map(|code| checked_code(address, code)).transpose()?;
+    let word =
+        |(key, value): (B256, B256)| (U256::from_be_bytes(key.0), U256::from_be_bytes(value.0));
+    Ok(Patch {
+        balance: account.balance,
+        nonce: account.nonce,
+        code,
+        replaces_storage: account.state.is_some(),
+        slots: account.state.or(account.state_diff).into_iter().flatten().map(word).collect(),
+    })
+}
+
+/// With its hash, as accounts name it.
+fn checked_code(address: Address, code: Bytes) -> Result<(B256, Bytecode), RpcError> {
+    let hash = keccak256(&code);
+    let code = Bytecode::new_raw_checked(code).map_err(|error| {
+        RpcError::params(format!("the code given for account {address} is no code: {error}"))
+    })?;
+    Ok((hash, code))
+}

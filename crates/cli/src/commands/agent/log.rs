@@ -1,0 +1,116 @@
+//! An agent's own log: receipts in a store that the agent's key signs, bodies in a journal beside.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use alloy::providers::{DynProvider, Provider as _};
+use alloy_primitives::B256;
+use anyhow::Context;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use vouch_agent::act::{Acknowledged, Act, ActError, ActLog};
+use vouch_core::{domain::Domain, log::note};
+use vouch_journal::Journal;
+use vouch_store::{EmbeddedStore, Store};
+use vouch_wallet::{LogKey, Wallet};
+
+use crate::time::unix_milliseconds;
+
+/// What opens a receipt's commitments, one record for each act.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Opening {
+    /// The receipt's digest.
+    pub(crate) receipt: B256,
+    pub(crate) nonce: B256,
+    pub(crate) resource: String,
+    /// RFC 8785.
+    pub(crate) intent: String,
+    /// RFC 8785.
+    pub(crate) outcome: String,
+}
+
+/// The log in `data_dir/agent/NAME`.
+#[derive(Debug)]
+pub(crate) struct AgentLog {
+    store: EmbeddedStore,
+    openings: Mutex<Journal>,
+    provider: DynProvider,
+}
+
+impl AgentLog {
+    pub(crate) fn open(
+        home: &Path,
+        domain: Domain,
+        key: Arc<Wallet>,
+        provider: DynProvider,
+    ) -> anyhow::Result<Self> {
+        let log = LogKey::open_or_create(home, &crate::passphrase())?;
+        let origin = format!("agent.localhost/{:x}", key.address());
+        let (promises, checkpoints) = (key.clone(), key);
+        let config = vouch_store::Config::new(
+            domain,
+            origin,
+            Arc::new(unix_milliseconds),
+            Arc::new(move |promise| Ok(promises.sign(promise.digest(&domain)))),
+            Arc::new(move |checkpoint| {
+                let signature = checkpoints.sign(checkpoint.digest());
+                Ok(vec![
+                    log.sign(&checkpoint.origin, &checkpoint.text()),
+                    note::sign_eip712(&checkpoint.origin, checkpoints.address(), &signature),
+                ])
+            }),
+        );
+        let directory = home.join("log");
+        let (store, _) = EmbeddedStore::open(&directory, config)
+            .with_context(|| format!("the log in {} cannot be opened", directory.display()))?;
+        let (openings, _) = Journal::open(&home.join("acts"), vouch_journal::Options::default())?;
+        Ok(Self { store, openings: Mutex::new(openings), provider })
+    }
+
+    /// Publishes a checkpoint each second, for as long as it runs.
+    pub(crate) async fn publish(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if let Err(error) = self.checkpoint().await {
+                tracing::warn!(%error, "no checkpoint was published");
+            }
+        }
+    }
+
+    pub(crate) async fn checkpoint(&self) -> anyhow::Result<()> {
+        self.store.publish_checkpoint().await.context("no checkpoint could be published")?;
+        Ok(())
+    }
+
+    async fn take(&self, act: Act) -> anyhow::Result<Acknowledged> {
+        let opening = Opening {
+            receipt: act.receipt.digest(),
+            nonce: act.nonce,
+            resource: act.resource,
+            intent: String::from_utf8(act.intent)?,
+            outcome: String::from_utf8(act.outcome)?,
+        };
+        {
+            // First what opens it: a receipt that nobody can open proves nothing.
+            let mut openings = self.openings.lock().await;
+            openings.append(&serde_json::to_vec(&opening)?)?;
+            openings.sync()?;
+        }
+        // The promise names a recent block; an act without a chain to ask keeps the last one.
+        if let Ok(Some(block)) = self.provider.get_block(alloy::eips::BlockId::latest()).await {
+            self.store.set_recent_block(block.header.hash);
+        }
+        let acknowledged = self.store.append(act.receipt).await?;
+        let digest = acknowledged.receipt.digest();
+        Ok(Acknowledged { digest, index: acknowledged.promise.index })
+    }
+}
+
+impl ActLog for AgentLog {
+    fn append(&self, act: Act) -> BoxFuture<'_, Result<Acknowledged, ActError>> {
+        Box::pin(
+            async move { self.take(act).await.map_err(|error| ActError(format!("{error:#}"))) },
+        )
+    }
+}
