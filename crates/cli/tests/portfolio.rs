@@ -70,7 +70,7 @@ fn a_portfolio_is_tried_on_a_history() {
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let text = String::from_utf8(said.stdout).unwrap();
     assert!(text.contains("buy and hold") && text.contains("Sharpe"), "{text}");
-    assert!(std::fs::read_to_string(page).unwrap().contains("<svg"));
+    assert!(std::fs::read_to_string(&page).unwrap().contains("<svg"));
     let json = vouch(data, &[&arguments[..], &["--json"]].concat());
     let report: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert!(report["totalReturn"].as_f64() > report["holdReturn"].as_f64(), "{report}");
