@@ -73,7 +73,7 @@ fn a_portfolio_is_tried_on_a_history() {
     assert!(std::fs::read_to_string(&page).unwrap().contains("<svg"));
     let json = vouch(data, &[&arguments[..], &["--json"]].concat());
     let report: Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert!(report["totalReturn"].as_f64() > report["holdReturn"].as_f64(), "{report}");
+    assert!(report["totalReturn"].as_f64() > report["holdReturn"].as_f64(), "{}", report["trades"]);
     assert!(report["trades"]["settled"].as_u64() > Some(5));
 }
 

@@ -35,6 +35,8 @@ pub struct Costs {
 #[derive(Debug, Clone)]
 pub struct History {
     steps: Vec<Step>,
+    /// The lines of a file are samples: blocks came between, in which an order was mined in time.
+    sampled: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -83,7 +85,7 @@ impl History {
             let number = u64::try_from(steps.len()).unwrap_or(u64::MAX).saturating_add(1);
             steps.push(Step { snapshot: bare(number, time, costs.gas_price, vec![pool]), volume });
         }
-        Ok(Self { steps })
+        Ok(Self { steps, sampled: true })
     }
 
     /// From the blocks of a recorded run, pools as they were.
@@ -101,7 +103,7 @@ impl History {
             },
             volume: U256::ZERO,
         });
-        Self { steps: steps.collect() }
+        Self { steps: steps.collect(), sampled: false }
     }
 
     /// How many blocks it has.
@@ -225,7 +227,7 @@ pub fn simulate(mut machine: Machine, history: &History, costs: &Costs) -> Vec<E
     let mut entries = vec![Entry::Begin(Begin::new(&portfolio, Address::ZERO))];
     for step in &history.steps {
         if let Some(order) = machine.open_order().cloned() {
-            let outcome = account.fill(&order, &step.snapshot);
+            let outcome = account.fill(&order, &step.snapshot, history.sampled);
             tell(&mut machine, &mut entries, Event::Outcome { order: order.id, outcome });
         }
         account.earn(step, portfolio.quote);
@@ -250,10 +252,10 @@ fn tell(machine: &mut Machine, entries: &mut Vec<Entry>, event: Event) {
 }
 
 impl Account {
-    fn fill(&mut self, order: &Order, snapshot: &Snapshot) -> Outcome {
+    fn fill(&mut self, order: &Order, snapshot: &Snapshot, sampled: bool) -> Outcome {
         let gas_cost = gas(&order.action).saturating_mul(snapshot.gas_price);
         self.ether = self.ether.saturating_sub(U256::from(gas_cost));
-        let late = snapshot.time > order.deadline;
+        let late = !sampled && snapshot.time > order.deadline;
         let moved = match late {
             true => Err("its deadline passed before the next block".to_owned()),
             false => self.act(&order.action, snapshot),
