@@ -3,6 +3,12 @@
 
 pub mod act;
 mod decimal;
+pub mod govern;
 pub mod intent;
 pub mod mandate;
+pub mod market;
+pub mod portfolio;
+pub mod report;
+pub mod run;
 pub mod signer;
+pub mod strategy;

@@ -39,6 +39,11 @@ impl Endpoint {
         Ok(Announced(path))
     }
 
+    /// The `vouch connect` that described itself here; it may have ended since.
+    pub(crate) fn described(data_dir: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(path(data_dir)).ok()?).ok()
+    }
+
     /// Refuses what was asked for this one question and is set for all that pass through.
     pub(crate) fn accept(&self, purchase: &Purchase) -> anyhow::Result<()> {
         if purchase.budget.is_some() || purchase.max_per_call.is_some() {
@@ -69,7 +74,7 @@ pub(crate) fn holder(data_dir: &Path, error: &anyhow::Error) -> Option<Endpoint>
     if !matches!(cause, Some(Journal(vouch_journal::Error::Locked { .. }))) {
         return None;
     }
-    serde_json::from_slice(&fs::read(path(data_dir)).ok()?).ok()
+    Endpoint::described(data_dir)
 }
 
 fn path(data_dir: &Path) -> PathBuf {

@@ -27,7 +27,7 @@ pub(super) async fn run(
     match command {
         Command::New { file, which, owner, days, agent, gas } => {
             let (provider, chain_id) = chain(&which, config).await?;
-            let home = home(data_dir, &which)?;
+            let home = home(data_dir, &which.name)?;
             let path = home.join(MANDATE);
             if path.exists() {
                 bail!(
@@ -72,7 +72,7 @@ pub(super) async fn run(
         Command::Show { which } => show(&which, config, data_dir, output).await,
         Command::Revoke { which, owner } => {
             let (provider, _) = chain(&which, config).await?;
-            let path = home(data_dir, &which)?.join(MANDATE);
+            let path = home(data_dir, &which.name)?.join(MANDATE);
             let grant = read_grant(&path)?;
             let owner = owner_key(&owner, data_dir)?;
             let mined = revoke(&provider, &owner, &grant).await?;
@@ -141,7 +141,7 @@ async fn show(
     output: Output,
 ) -> anyhow::Result<()> {
     let (provider, _) = chain(which, config).await?;
-    let grant = read_grant(&home(data_dir, which)?.join(MANDATE))?;
+    let grant = read_grant(&home(data_dir, &which.name)?.join(MANDATE))?;
     let left = status(&provider, &grant).await?;
     let value = json!({ "mandate": grant.mandate, "left": left });
     output.answer(&value, || text(&grant.mandate, &left))

@@ -1,9 +1,15 @@
-//! `vouch agent`: mandates, and the signer that acts inside them.
+//! `vouch agent`: mandates, the signer that acts inside them, and what trades and votes through it.
 
+mod actor;
+mod adviser;
 pub(crate) mod arguments;
+mod delegate;
 mod log;
 mod mandate;
+mod report;
+mod run;
 mod signer;
+mod simulation;
 
 use std::path::{Path, PathBuf};
 
@@ -28,12 +34,15 @@ pub(crate) async fn run(
     match arguments {
         Agent::Mandate(command) => mandate::run(command, config, data_dir, output).await,
         Agent::Signer(arguments) => signer::run(arguments, config, data_dir, output).await,
+        Agent::Run(run) if run.history.history.is_some() => simulation::run(&run, output),
+        Agent::Run(run) => run::run(&run, config, data_dir, output).await,
+        Agent::Report(report) => report::run(&report, data_dir, output),
+        Agent::Delegate(delegate) => delegate::run(&delegate, config, data_dir, output).await,
     }
 }
 
 /// `data_dir/agent/NAME`.
-fn home(data_dir: &Path, which: &Which) -> anyhow::Result<PathBuf> {
-    let name = &which.name;
+fn home(data_dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     ensure!(
         !name.is_empty() && name.len() <= 64 && name.bytes().all(plain),

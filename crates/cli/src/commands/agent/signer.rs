@@ -17,7 +17,7 @@ pub(super) async fn run(
     data_dir: &Path,
     output: Output,
 ) -> anyhow::Result<()> {
-    let home = home(data_dir, &arguments.which)?;
+    let home = home(data_dir, &arguments.which.name)?;
     let path = arguments.mandate.unwrap_or_else(|| home.join(MANDATE));
     let grant = read_grant(&path)?;
     let (provider, chain_id) = chain(&arguments.which, config).await?;

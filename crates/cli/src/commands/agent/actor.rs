@@ -1,0 +1,95 @@
+//! What an agent that trades or votes needs: a chain, an account, who signs, whom to ask, a journal.
+
+use std::path::{Path, PathBuf};
+
+use alloy::primitives::{Address, B256};
+use anyhow::{Context, ensure};
+use vouch_agent::{
+    market::Chain,
+    portfolio::Venues,
+    run::{Direct, Executor, Journal, Order, Outcome, Signed},
+};
+use vouch_wallet::Wallet;
+
+use super::{MANDATE, adviser::Connected, arguments::Acting, chain, home, read_grant};
+use crate::{config::Config, endpoint::Endpoint};
+
+const DEFAULT_CONNECT: &str = "http://127.0.0.1:4021";
+/// The key of an agent without a mandate: never the one that a mandate names.
+const UNGUARDED_KEY: &str = "unguarded.json";
+
+pub(super) struct Actor {
+    pub(super) chain: Chain,
+    pub(super) chain_id: u64,
+    /// Whose money.
+    pub(super) account: Address,
+    pub(super) executor: Box<dyn Executor>,
+    pub(super) adviser: Connected,
+    pub(super) journal: Journal,
+}
+
+impl Actor {
+    /// `file` names the run, `strategy` is what its acts' receipts say.
+    pub(super) async fn open(
+        acting: &Acting,
+        file: &Path,
+        (venues, strategy): (Venues, B256),
+        config: &Config,
+        data_dir: &Path,
+    ) -> anyhow::Result<Self> {
+        let home = home(data_dir, &acting.which.name)?;
+        let (provider, chain_id) = chain(&acting.which, config).await?;
+        let (account, executor): (_, Box<dyn Executor>) = if acting.unguarded {
+            let wallet =
+                Wallet::open_or_create_file(&home.join(UNGUARDED_KEY), &crate::passphrase())?;
+            (wallet.address(), Box::new(Direct::new(provider.clone(), &wallet, venues)?))
+        } else {
+            let mandate = read_grant(&home.join(MANDATE))?.mandate;
+            ensure!(
+                mandate.chain == chain_id,
+                "the mandate is for chain {}, and this is chain {chain_id}: use --chain",
+                mandate.chain
+            );
+            let socket = acting.signer.clone();
+            let socket = socket.unwrap_or_else(|| home.join("run").join("signer.sock"));
+            let account = mandate.owner;
+            (account, Box::new(Signed::new(socket, mandate, strategy, provider.clone())))
+        };
+        let connect = match &acting.connect {
+            Some(url) => url.clone(),
+            None => Endpoint::described(data_dir)
+                .map_or_else(|| DEFAULT_CONNECT.to_owned(), |endpoint| endpoint.url),
+        };
+        Ok(Self {
+            chain: Chain::new(provider),
+            chain_id,
+            account,
+            executor,
+            adviser: Connected::new(&connect)?,
+            journal: Journal::open(&journal_dir(acting.journal.as_ref(), file, &home)?)?,
+        })
+    }
+}
+
+/// Where the run of a file is recorded.
+pub(super) fn journal_dir(
+    named: Option<&PathBuf>,
+    file: &Path,
+    home: &Path,
+) -> anyhow::Result<PathBuf> {
+    if let Some(dir) = named {
+        return Ok(dir.clone());
+    }
+    let stem = file.file_stem().with_context(|| format!("{} names no file", file.display()))?;
+    Ok(home.join("runs").join(stem))
+}
+
+/// What came of an order, for a person.
+pub(super) fn outcome(order: &Order, outcome: &Outcome) -> String {
+    let came = match outcome {
+        Outcome::Settled(fill) => format!("settled in {}", fill.transaction),
+        Outcome::Failed { reason, .. } => format!("failed: {reason}"),
+        Outcome::Unknown => "unknown: it is looked for before anything else is done".into(),
+    };
+    format!("order {} ({})\n  {came}", order.id, order.reason)
+}
