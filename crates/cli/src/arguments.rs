@@ -1,5 +1,6 @@
 //! The command line: names, defaults and help.
 
+pub(crate) mod agent;
 pub(crate) mod data;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -7,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use alloy_primitives::{Address, B256};
 use clap::{Args, Parser, Subcommand};
 
-use crate::{commands::agent::arguments::Agent, money::Dollars};
+use crate::money::Dollars;
 
 /// Sell, buy and prove AI answers: paid token by token, with receipts that anyone can check.
 #[derive(Debug, Parser)]
@@ -72,7 +73,7 @@ Exit code 0 if every link holds, 1 at the first broken one.")]
     Data(data::Data),
     /// Let an agent act for an account, inside a mandate that the chain enforces
     #[command(subcommand, after_help = "Example: vouch agent mandate new mandate.toml")]
-    Agent(Agent),
+    Agent(agent::Agent),
 }
 
 /// What is sold.

@@ -11,8 +11,8 @@ use vouch_agent::{
 };
 use vouch_wallet::Wallet;
 
-use super::{MANDATE, adviser::Connected, arguments::Acting, chain, home, read_grant};
-use crate::{config::Config, endpoint::Endpoint};
+use super::{MANDATE, adviser::Connected, chain, home, read_grant};
+use crate::{arguments::agent::Acting, config::Config, endpoint::Endpoint};
 
 const DEFAULT_CONNECT: &str = "http://127.0.0.1:4021";
 /// The key of an agent without a mandate: never the one that a mandate names.

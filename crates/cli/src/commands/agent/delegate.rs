@@ -9,11 +9,8 @@ use vouch_agent::{
     run::Error,
 };
 
-use super::{
-    actor::{Actor, outcome},
-    arguments::AgentDelegate,
-};
-use crate::{config::Config, output::Output, serve};
+use super::actor::{Actor, outcome};
+use crate::{arguments::agent::AgentDelegate, config::Config, output::Output, serve};
 
 /// Between looks for proposals.
 const LOOK: Duration = Duration::from_secs(2);

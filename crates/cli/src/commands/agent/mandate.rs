@@ -11,12 +11,13 @@ use vouch_agent::mandate::{
 use vouch_contracts::{economy, economy::Governance};
 use vouch_wallet::Wallet;
 
-use super::{
-    MANDATE, agent_key,
-    arguments::{Mandate as Command, Owner, Which},
-    chain, home, read_grant,
+use super::{MANDATE, agent_key, chain, home, read_grant};
+use crate::{
+    arguments::agent::{Mandate as Command, Owner, Which},
+    config::Config,
+    output::Output,
+    time::unix_seconds,
 };
-use crate::{config::Config, output::Output, time::unix_seconds};
 
 pub(super) async fn run(
     command: Command,

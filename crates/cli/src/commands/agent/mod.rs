@@ -2,7 +2,6 @@
 
 mod actor;
 mod adviser;
-pub(crate) mod arguments;
 mod delegate;
 mod log;
 mod mandate;
@@ -18,7 +17,7 @@ use anyhow::{Context, ensure};
 use vouch_agent::mandate::Grant;
 use vouch_wallet::Wallet;
 
-use self::arguments::{Agent, Which};
+use crate::arguments::agent::{Agent, Which};
 use crate::{config::Config, output::Output};
 
 const DEFAULT_CHAIN: &str = "http://127.0.0.1:8545";

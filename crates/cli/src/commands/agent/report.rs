@@ -9,7 +9,8 @@ use vouch_agent::{
     run::{Entry, Journal},
 };
 
-use super::{actor::journal_dir, arguments::AgentReport, home};
+use super::{actor::journal_dir, home};
+use crate::arguments::agent::AgentReport;
 use crate::output::Output;
 
 pub(super) fn run(arguments: &AgentReport, data_dir: &Path, output: Output) -> anyhow::Result<()> {

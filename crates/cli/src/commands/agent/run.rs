@@ -9,11 +9,8 @@ use vouch_agent::{
     run::{Error, Live, Progress},
 };
 
-use super::{
-    actor::{Actor, outcome},
-    arguments::AgentRun,
-};
-use crate::{config::Config, output::Output, serve};
+use super::actor::{Actor, outcome};
+use crate::{arguments::agent::AgentRun, config::Config, output::Output, serve};
 
 /// Between looks for a new block, and after a chain did not answer.
 const LOOK: Duration = Duration::from_millis(250);

@@ -8,11 +8,13 @@ use vouch_agent::signer::{Signer, Surroundings, serve, serve_lines};
 use vouch_contracts::Deployment;
 use vouch_core::domain::Domain;
 
-use super::{MANDATE, agent_key, arguments, chain, home, log::AgentLog, read_grant};
-use crate::{config::Config, output::Output, serve::interrupted, time::unix_milliseconds};
+use super::{MANDATE, agent_key, chain, home, log::AgentLog, read_grant};
+use crate::{
+    arguments::agent, config::Config, output::Output, serve::interrupted, time::unix_milliseconds,
+};
 
 pub(super) async fn run(
-    arguments: arguments::Signer,
+    arguments: agent::Signer,
     config: &Config,
     data_dir: &Path,
     output: Output,

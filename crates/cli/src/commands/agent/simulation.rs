@@ -10,7 +10,8 @@ use vouch_agent::{
     run::{Costs, History, Journal, Machine, simulate},
 };
 
-use super::{arguments::AgentRun, report::show};
+use super::report::show;
+use crate::arguments::agent::AgentRun;
 use crate::output::Output;
 
 pub(super) fn run(arguments: &AgentRun, output: Output) -> anyhow::Result<()> {
