@@ -60,7 +60,9 @@ pub(super) async fn run(
     // What was revoked or has ended since is taken out.
     let gone: Vec<_> =
         index.datasets().into_iter().filter(|id| consents.find(*id, &usage).is_err()).collect();
-    gone.iter().for_each(|id| drop(index.remove(*id)));
+    for id in &gone {
+        index.remove(*id);
+    }
     index.save(&path, &key)?;
     let value = json!({
         "dataset": id, "grant": grant, "documents": fetched.len(), "passages": passages,
