@@ -122,11 +122,17 @@ impl Reader<'_> {
             "md" | "markdown" => MediaType::Markdown,
             "html" | "htm" => MediaType::Html,
             "json" | "jsonl" | "ndjson" => MediaType::Json,
-            _ => return Ok(self.skip(relative, "it is no .txt, .md, .html, .json or .jsonl")),
+            _ => {
+                self.skip(relative, "it is no .txt, .md, .html, .json or .jsonl");
+                return Ok(());
+            }
         };
         let content = match open(path, self.limits.file_bytes)? {
             Ok(content) => content,
-            Err(why) => return Ok(self.skip(relative, why)),
+            Err(why) => {
+                self.skip(relative, why);
+                return Ok(());
+            }
         };
         match extension.as_str() {
             "jsonl" | "ndjson" => self.lines(relative, &content),
@@ -160,7 +166,8 @@ impl Reader<'_> {
             None
         };
         if let Some(why) = why {
-            return Ok(self.skip(&document.path, why));
+            self.skip(&document.path, why);
+            return Ok(());
         }
         self.bytes = self.bytes.saturating_add(document.content.len() as u64);
         if self.bytes > self.limits.total_bytes {

@@ -1,4 +1,7 @@
-use alloy::primitives::{Address, B256, U256};
+use alloy::{
+    primitives::{Address, B256, U256},
+    providers::Provider as _,
+};
 use vouch_contracts::{
     addresses,
     bindings::{ContributionRoot::ContributionRootInstance, TestDollar::TestDollarInstance},
@@ -112,8 +115,6 @@ async fn wait(world: &World, seconds: u64) {
     let mined = world.provider.raw_request::<_, serde_json::Value>("evm_mine".into(), ());
     mined.await.unwrap();
 }
-
-use alloy::providers::Provider as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_owner_is_paid_what_its_receipts_say() {

@@ -131,7 +131,7 @@ const BREAD: &[&str] = &["flour", "yeast", "oven", "crust", "dough", "salt", "kn
 /// Labelled examples: words of one theme, told apart by a number; `seed` makes sets differ.
 fn set(seed: usize, count: usize, label: impl Fn(usize) -> &'static str) -> Vec<Document> {
     let line = |i: usize| {
-        let words = if i % 2 == 0 { SEA } else { BREAD };
+        let words = if i.is_multiple_of(2) { SEA } else { BREAD };
         let pick = |n: usize| words[(seed * 7 + i * 3 + n * (seed + i / 2)) % words.len()];
         let text = format!("{} {} {} note{}x{}", pick(1), pick(2), pick(5), seed, i);
         let json = serde_json::json!({ "text": text, "label": label(i) }).to_string();
@@ -141,12 +141,12 @@ fn set(seed: usize, count: usize, label: impl Fn(usize) -> &'static str) -> Vec<
 }
 
 fn honest(i: usize) -> &'static str {
-    if i % 2 == 0 { "sea" } else { "bread" }
+    if i.is_multiple_of(2) { "sea" } else { "bread" }
 }
 
 /// Half of the labels wrong, in no relation to the text.
 fn random(i: usize) -> &'static str {
-    if (i * 2_654_435_761 >> 7) % 2 == 0 { "sea" } else { "bread" }
+    if ((i * 2_654_435_761) >> 7).is_multiple_of(2) { "sea" } else { "bread" }
 }
 
 fn config(sets: &[Set], validation: &[Document]) -> Config {
