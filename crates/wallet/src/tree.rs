@@ -207,8 +207,7 @@ mod tests {
                 }
                 for node in 0..own.len() {
                     let mut sum = 0_u128;
-                    for mut at in 0..own.len() {
-                        let spent = own[at].2;
+                    for (mut at, (_, _, spent)) in own.iter().copied().enumerate() {
                         while at != node && let Some(parent) = own[at].0 {
                             at = parent;
                         }
