@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { StandardMerkleTree } from "@openzeppelin/merkle-tree";
 import {
-  concat, createPublicClient, encodePacked, getAddress, http, keccak256, pad, parseAbi,
+  concat, createPublicClient, encodePacked, getAddress, hexToString, http, keccak256, pad, parseAbi,
   recoverTypedDataAddress, sha256, toHex,
 } from "viem";
 
@@ -171,6 +171,27 @@ async function held(owner) {
   return receipts;
 }
 
+/** Which accounts a root's leaves, as they came with it, have wrong. */
+function faulty(evidence, leaves) {
+  let given;
+  try {
+    given = new Map(JSON.parse(hexToString(evidence)).map((leaf) => [getAddress(leaf.account), leaf]));
+  } catch {
+    return ["the leaves that came with the root cannot be read"];
+  }
+  const wrong = [];
+  for (const [account, cumulative, sequence] of leaves) {
+    const leaf = given.get(account);
+    if (!leaf || BigInt(leaf.cumulative) !== cumulative || BigInt(leaf.sequence) !== sequence) {
+      const says = leaf ? `${leaf.cumulative} by ${leaf.sequence} receipts` : "nothing";
+      wrong.push(`${account}: the root has ${says}, the receipts say ${cumulative} by ${sequence}`);
+    }
+    given.delete(account);
+  }
+  for (const account of given.keys()) wrong.push(`${account}: the root pays it, no receipt was given`);
+  return wrong;
+}
+
 async function citations() {
   const owners = Object.keys(given.receipts);
   const receipts = new Map();
@@ -192,6 +213,7 @@ async function citations() {
       const agrees = root === proposed.root;
       if (!agrees) {
         differs.push(`series ${series.series}: the root ${proposed.root} is not what the receipts make, ${root}`);
+        differs.push(...faulty(proposed.evidence, leaves));
       }
       lines.push({
         series: `${series.series}`, until: `${proposed.until}`, root: proposed.root, agrees,
