@@ -225,6 +225,7 @@ fn owners_are_paid_what_their_receipts_say_and_a_left_out_one_proves_it() {
     let quoted = |owner| uses_of(&uses, owner).len();
     assert!(quoted(&ada) > 0 && quoted(&ben) > 0, "{uses:?}");
     assert_eq!(quoted(&ada) + quoted(&ben), uses.len());
+    assert_eq!(uses.len(), LAMPS.len() + LOGS.len(), "the poisoned document is among them");
     let first = [house.receipts(&ada), house.receipts(&ben)].map(|held| credited(&held));
     let sum = |owner: &Owner| -> u128 {
         uses_of(&uses, owner).iter().map(|used| units(&used["receipt"]["charge"])).sum()
@@ -249,6 +250,19 @@ fn owners_are_paid_what_their_receipts_say_and_a_left_out_one_proves_it() {
     assert_eq!(house.dollars(THIEF), 0);
     let (code, agreed) = house.recompute(&[&ada, &ben]);
     assert_eq!((code, &agreed["differs"]), (Some(0), &json!([])), "{agreed}");
+
+    // A receipt that is another than before is named, and does not pass for one.
+    let name = format!("{}.json", house.up.field("provider"));
+    let file = ada.home.join("owner").join("receipts").join(name);
+    let honest = std::fs::read_to_string(&file).expect("kept receipts");
+    let mut held: Value = serde_json::from_str(&honest).expect("JSON");
+    held[0]["receipt"]["charge"] = json!((units(&held[0]["receipt"]["charge"]) - 1).to_string());
+    std::fs::write(&file, held.to_string()).expect("a file");
+    let books = house.data(&ada.home, &["earnings", "--provider", &gateway]);
+    let fault = books["faults"][0].as_str().expect("a fault");
+    assert!(fault.contains("another one now"), "{books}");
+    assert_eq!(books["series"][0]["faults"][0]["fault"], "not-promised", "{books}");
+    std::fs::write(&file, honest).expect("a file");
 
     // A second question; the provider leaves out what Ben earned by it.
     let uses = house.ask("When was the lighthouse at Corrigan Point dark for a night in a storm?");
@@ -280,6 +294,10 @@ fn owners_are_paid_what_their_receipts_say_and_a_left_out_one_proves_it() {
     let _claimed = house.data(&ben.home, &["earnings", "--claim"]);
     let held = house.receipts(&ben);
     assert_eq!(house.dollars(&ben.account) - before, credited(&held) - first[1]);
+    assert_eq!(settle(&[])["root"], Value::Null, "nothing new is owed");
+    let (code, agreed) = house.recompute(&[&ada, &ben]);
+    assert_eq!(code, Some(0), "a void root is nobody's debt: {agreed}");
+    assert_eq!(agreed["citations"].as_array().map(Vec::len), Some(3), "{agreed}");
 
     // What is revoked is not quoted again.
     house.data(&ada.home, &["revoke", &ada.grant]);
