@@ -83,22 +83,25 @@ pub(super) async fn run(
             })
         })
         .collect();
+    let acted = arguments.challenge || arguments.enforce;
     let value = json!({
         "account": account, "receipts": held.len(), "fetched": found.uses.len(),
         "faults": found.faults, "series": value,
         "done": done.iter().map(|done| &done.value).collect::<Vec<_>>(),
     });
     output.answer(&value, || {
+        let mut text = format!("{account} holds {} receipts", held.len());
+        if rows.is_empty() {
+            text.push_str("\nno payout names this account yet");
+        }
         let mut lines: Vec<String> =
             rows.iter().map(|(history, books)| lines(history, books)).collect();
-        let none = if lines.is_empty() { "\nno payout names this account yet" } else { "" };
         lines.extend(done.iter().map(|done| done.text.clone()));
         lines.extend(found.faults.iter().map(|fault| format!("FAULT    {}", printable(fault))));
-        if (arguments.challenge || arguments.enforce) && done.is_empty() {
-            let what = if arguments.challenge { "challenge" } else { "enforce" };
-            lines.push(format!("there is nothing to {what}"));
+        if acted && done.is_empty() {
+            lines.push("nothing is left out that could be proven now".into());
         }
-        format!("{account} holds {} receipts{none}\n{}", held.len(), lines.join("\n"))
+        format!("{text}\n{}", lines.join("\n"))
     })
 }
 

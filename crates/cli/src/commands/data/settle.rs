@@ -66,9 +66,43 @@ pub(super) async fn run(arguments: Settle, data_dir: &Path, output: Output) -> a
         return output.answer(&value, || format!("series {series} owes nothing new"));
     }
     let tree = Tree::new(leaves)?;
+    afford(&place, &gateway, (series, &pending), tree.total()?).await?;
+    let sent = contributions.propose(series, &tree, until).await?;
+    let pending = reader.proposals(series).call().await.context("the chain does not answer")?;
+    let value = json!({
+        "series": series, "root": tree.root(), "total": tree.total()?.to_string(), "until": until,
+        "finalAt": pending.finalAt, "accounts": tree.leaves(), "transaction": sent.transaction_hash,
+    });
+    output.answer(&value, || describe(series, &tree, pending.finalAt))
+}
+
+fn describe(series: U256, tree: &Tree, final_at: u64) -> String {
+    let lines = tree.leaves().iter().map(|leaf| {
+        let (account, earned) = (leaf.account, Dollars(leaf.cumulative));
+        format!("\n  {account}  {earned} by {} receipts", leaf.sequence)
+    });
+    format!(
+        "series {series}\n  root     {}\n  total    {}\n  final at Unix time {final_at}, if nobody \
+         shows a receipt that it leaves out{}",
+        tree.root(),
+        Dollars(tree.total().unwrap_or_default()),
+        lines.collect::<String>(),
+    )
+}
+
+/// The provider's account must hold what the next root adds, and the bond.
+async fn afford(
+    place: &Place,
+    gateway: &Gateway,
+    (series, pending): (U256, &proposalsReturn),
+    total: u128,
+) -> anyhow::Result<()> {
+    let reader = ContributionRootInstance::new(place.economy.contributions, place.provider.clone());
     let opened = reader.seriesOf(series).call().await.context("the chain does not answer")?;
+    // A root whose window has passed becomes final with the next proposal.
     let paid_in = if pending.root.is_zero() { opened.total } else { pending.total };
-    let needed = tree.total()?.saturating_sub(paid_in).saturating_add(opened.bond);
+    let needed = total.saturating_sub(paid_in).saturating_add(opened.bond);
+    let (token, account) = (gateway.document.asset.address, gateway.document.provider);
     let dollar = TestDollarInstance::new(token, place.provider.clone());
     let balance = dollar.balanceOf(account).call().await.context("the chain does not answer")?;
     ensure!(
@@ -78,26 +112,7 @@ pub(super) async fn run(arguments: Settle, data_dir: &Path, output: Output) -> a
         Dollars(needed),
         Dollars(balance.saturating_to())
     );
-    let sent = contributions.propose(series, &tree, until).await?;
-    let pending = reader.proposals(series).call().await.context("the chain does not answer")?;
-    let value = json!({
-        "series": series, "root": tree.root(), "total": tree.total()?.to_string(), "until": until,
-        "finalAt": pending.finalAt, "accounts": tree.leaves(), "transaction": sent.transaction_hash,
-    });
-    output.answer(&value, || {
-        let lines = tree.leaves().iter().map(|leaf| {
-            let (account, earned) = (leaf.account, Dollars(leaf.cumulative));
-            format!("\n  {account}  {earned} by {} receipts", leaf.sequence)
-        });
-        format!(
-            "series {series}\n  root     {}\n  total    {}\n  final at Unix time {}, if nobody \
-             shows a receipt that it leaves out{}",
-            tree.root(),
-            Dollars(tree.leaves().iter().map(|leaf| leaf.cumulative).sum()),
-            pending.finalAt,
-            lines.collect::<String>(),
-        )
-    })
+    Ok(())
 }
 
 fn sorted(leaves: &[Leaf]) -> Vec<Leaf> {
