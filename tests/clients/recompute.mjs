@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { StandardMerkleTree } from "@openzeppelin/merkle-tree";
 import {
-  concat, createPublicClient, encodePacked, getAddress, http, keccak256, pad, parseAbi,
+  concat, createPublicClient, encodePacked, getAddress, hexToString, http, keccak256, pad, parseAbi,
   recoverTypedDataAddress, sha256, toHex,
 } from "viem";
 
@@ -19,6 +19,7 @@ const abi = parseAbi([
   "event Opened(uint256 indexed series, address indexed publisher, address indexed token, address settlement, address arbiter, uint64 window, uint128 bond)",
   "event Claimed(uint256 indexed series, address indexed account, uint256 amount, uint256 cumulative)",
   "event Finalised(uint256 indexed series, bytes32 indexed root, uint128 total)",
+  "event Voided(uint256 indexed series, bytes32 indexed root, bool proven)",
   "function receiverOf(bytes32 node) view returns (address)",
   "function parameters() view returns (address)",
   "function feeShareBps() view returns (uint16)",
@@ -171,6 +172,27 @@ async function held(owner) {
   return receipts;
 }
 
+/** Which accounts a root's leaves, as they came with it, have wrong. */
+function faulty(evidence, leaves) {
+  let given;
+  try {
+    given = new Map(JSON.parse(hexToString(evidence)).map((leaf) => [getAddress(leaf.account), leaf]));
+  } catch {
+    return ["the leaves that came with the root cannot be read"];
+  }
+  const wrong = [];
+  for (const [account, cumulative, sequence] of leaves) {
+    const leaf = given.get(account);
+    if (!leaf || BigInt(leaf.cumulative) !== cumulative || BigInt(leaf.sequence) !== sequence) {
+      const says = leaf ? `${leaf.cumulative} by ${leaf.sequence} receipts` : "nothing";
+      wrong.push(`${account}: the root has ${says}, the receipts say ${cumulative} by ${sequence}`);
+    }
+    given.delete(account);
+  }
+  for (const account of given.keys()) wrong.push(`${account}: the root pays it, no receipt was given`);
+  return wrong;
+}
+
 async function citations() {
   const owners = Object.keys(given.receipts);
   const receipts = new Map();
@@ -178,7 +200,12 @@ async function citations() {
   const opened = await logs(given.contributions, "Opened", { publisher: given.provider, token: given.token });
   const lines = [];
   for (const { args: series } of opened) {
-    for (const { args: proposed } of await logs(given.contributions, "Proposed", { series: series.series })) {
+    const proposals = await logs(given.contributions, "Proposed", { series: series.series });
+    const voids = await logs(given.contributions, "Voided", { series: series.series });
+    for (const [at, { args: proposed, blockNumber }] of proposals.entries()) {
+      // One root is open at a time, so a void between two proposals is the first one's.
+      const next = proposals[at + 1]?.blockNumber;
+      const voided = voids.some((v) => v.blockNumber > blockNumber && (next === undefined || v.blockNumber <= next));
       const leaves = [];
       for (const owner of owners) {
         const due = receipts.get(owner).filter(({ receipt }) => BigInt(receipt.time) < proposed.until);
@@ -190,11 +217,12 @@ async function citations() {
         ? StandardMerkleTree.of(leaves, ["address", "uint128", "uint64"]).root
         : undefined;
       const agrees = root === proposed.root;
-      if (!agrees) {
+      if (!agrees && !voided) {
         differs.push(`series ${series.series}: the root ${proposed.root} is not what the receipts make, ${root}`);
+        differs.push(...faulty(proposed.evidence, leaves));
       }
       lines.push({
-        series: `${series.series}`, until: `${proposed.until}`, root: proposed.root, agrees,
+        series: `${series.series}`, until: `${proposed.until}`, root: proposed.root, agrees, voided,
         total: `${proposed.total}`, expected: `${total}`,
         accounts: leaves.map(([account, cumulative, sequence]) => ({ account, cumulative: `${cumulative}`, sequence: `${sequence}` })),
       });

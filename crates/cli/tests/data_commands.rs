@@ -18,8 +18,18 @@ use vouch_wallet::Wallet;
 
 #[test]
 fn every_data_command_has_help_with_an_example() {
-    let commands =
-        ["publish", "serve", "grant", "revoke", "list", "earnings", "royalties", "index", "train"];
+    let commands = [
+        "publish",
+        "serve",
+        "grant",
+        "revoke",
+        "list",
+        "earnings",
+        "settle",
+        "royalties",
+        "index",
+        "train",
+    ];
     for command in commands {
         let output =
             Command::new(env!("CARGO_BIN_EXE_vouch")).args(["data", command, "--help"]).output();

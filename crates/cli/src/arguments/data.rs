@@ -32,9 +32,15 @@ before, and cannot take back what was read.")]
     #[command(after_help = "Example: vouch data list")]
     List(List),
     /// Show what is owed and paid for uses of your data, by the receipts that you hold
-    #[command(after_help = "Example: vouch data earnings --claim
-A receipt that a provider promised and left out of its payout is named, with its proof.")]
+    #[command(after_help = "Example: vouch data earnings --provider http://127.0.0.1:4020 --claim
+A receipt that a provider promised and left out of its payout is named, with its proof; --challenge \
+sends that proof to the chain.")]
     Earnings(Earnings),
+    /// Pay the owners of what this machine's provider used: propose the root of all that is owed
+    #[command(after_help = "Example: vouch data settle
+Totals come from the provider's own data-use receipts. A root is final after the series' window; \
+then each owner claims.")]
+    Settle(Settle),
     /// Show how income splits up the lineage, recomputed from the chain
     #[command(after_help = "Example: vouch data royalties --explain")]
     Royalties(Royalties),
@@ -148,9 +154,37 @@ pub(crate) struct Earnings {
     /// Receipts that were handed over, as JSON files [default: DATA_DIR/owner/receipts]
     #[arg(long, value_name = "DIR")]
     pub(crate) receipts: Option<PathBuf>,
+    /// Fetch the newest receipts from this provider's gateway first, and keep them
+    #[arg(long, value_name = "URL", conflicts_with = "receipts")]
+    pub(crate) provider: Option<String>,
     /// Claim what is final
     #[arg(long)]
     pub(crate) claim: bool,
+    /// Prove on the chain that a root leaves out a receipt of this owner's; the series' bond is risked
+    #[arg(long, conflicts_with = "claim")]
+    pub(crate) challenge: bool,
+    /// End a challenge of this owner's that had no answer in time: the root is void
+    #[arg(long, conflicts_with_all = ["claim", "challenge"])]
+    pub(crate) enforce: bool,
+    #[command(flatten)]
+    pub(crate) on: OnChain,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Settle {
+    /// The gateway of this machine's provider
+    #[arg(long, default_value = "http://127.0.0.1:4020", value_name = "URL")]
+    pub(crate) gateway: String,
+    /// Seconds in which a root can be challenged, where a series is opened
+    #[arg(long, default_value_t = 86_400, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(60..=2_592_000))]
+    pub(crate) window: u64,
+    /// Dollars that each root risks, and each challenge, where a series is opened
+    #[arg(long, default_value = "0", value_name = "DOLLARS")]
+    pub(crate) bond: Dollars,
+    /// For demonstrations and tests of a cheating provider: leave out what this owner earned
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    pub(crate) leave_out: Option<Address>,
     #[command(flatten)]
     pub(crate) on: OnChain,
 }

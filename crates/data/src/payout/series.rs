@@ -129,6 +129,35 @@ impl Contributions {
     pub async fn enforce(&self, series: U256) -> Result<TransactionReceipt> {
         sent("the end of the challenge", self.from, self.contract.enforce(series)).await
     }
+
+    /// Answers a challenge with an account's leaf in the root that was challenged.
+    ///
+    /// # Errors
+    /// As [`Contributions::claim`].
+    pub async fn answer(
+        &self,
+        series: U256,
+        tree: &Tree,
+        account: Address,
+    ) -> Result<TransactionReceipt> {
+        let missing = || Error::NotFound { what: "account", id: account.to_string() };
+        let (leaf, proof) = tree.proof(account).ok_or_else(missing)?;
+        let call = self.contract.answer(series, leaf.cumulative, leaf.sequence, proof);
+        sent("the answer", self.from, call).await
+    }
+
+    /// Takes the bonds and refunds that wait for this account; nothing is sent where none do.
+    ///
+    /// # Errors
+    /// As [`Contributions::open`].
+    pub async fn withdraw(&self, token: Address) -> Result<U256> {
+        let waiting = self.contract.credits(token, self.from).call().await;
+        let waiting = waiting.map_err(Error::rpc("for what waits"))?;
+        if !waiting.is_zero() {
+            sent("the withdrawal", self.from, self.contract.withdraw(token)).await?;
+        }
+        Ok(waiting)
+    }
 }
 
 fn evidence(receipt: &Receipt, promise: &SignedPromise) -> ContributionRoot::Evidence {

@@ -8,8 +8,16 @@ use serde_json::{Value, json};
 use vouch_contracts::bindings::ContributionRoot::ContributionRootInstance;
 use vouch_data::payout::{Contributions, Explanation, Held, History, Tree, explain, history};
 
-use super::owner::{Owner, fund};
-use crate::{arguments::data::Earnings, money::Dollars, output::Output};
+use super::{
+    challenge::{challenge, enforce},
+    owner::{Owner, fund},
+    uses::{Found, Gateway},
+};
+use crate::{
+    arguments::data::Earnings,
+    money::Dollars,
+    output::{Output, printable},
+};
 
 const MAX_SERIES: u64 = 1_000;
 const MAX_FILES: usize = 100_000;
@@ -23,6 +31,12 @@ pub(super) async fn run(
     let owner = Owner::open(&arguments.on, data_dir).await?;
     let account = owner.wallet.address();
     let receipts = arguments.receipts.unwrap_or_else(|| data_dir.join("owner").join("receipts"));
+    let mut found = Found::default();
+    if let Some(url) = &arguments.provider {
+        let gateway = Gateway::open(url, &owner.place).await?;
+        found = gateway.uses(account).await?;
+        gateway.keep(&receipts, &mut found)?;
+    }
     let held = receipts_in(&receipts)?;
     let contract = owner.place.economy.contributions;
     let provider = &owner.place.provider;
@@ -34,7 +48,7 @@ pub(super) async fn run(
             (1..=count.saturating_to::<u64>().min(MAX_SERIES)).map(U256::from).collect()
         }
     };
-    let mut rows = Vec::new();
+    let (mut rows, mut done) = (Vec::new(), Vec::new());
     for series in series {
         let mut history = history(provider, contract, series).await?;
         let own: Vec<Held> = held
@@ -45,6 +59,13 @@ pub(super) async fn run(
         if arguments.claim {
             fund(&owner.place, account, data_dir).await?;
             claim(&owner, &history, &own).await?;
+            history = vouch_data::payout::history(provider, contract, series).await?;
+        }
+        if arguments.challenge {
+            done.extend(challenge(&owner, &history, &own, data_dir).await?);
+        }
+        if arguments.enforce {
+            done.extend(enforce(&owner, &history, data_dir).await?);
             history = vouch_data::payout::history(provider, contract, series).await?;
         }
         let mut explanation = explain(&history, &own);
@@ -62,12 +83,25 @@ pub(super) async fn run(
             })
         })
         .collect();
-    let value = json!({ "account": account, "receipts": held.len(), "series": value });
+    let acted = arguments.challenge || arguments.enforce;
+    let value = json!({
+        "account": account, "receipts": held.len(), "fetched": found.uses.len(),
+        "faults": found.faults, "series": value,
+        "done": done.iter().map(|done| &done.value).collect::<Vec<_>>(),
+    });
     output.answer(&value, || {
-        let lines: Vec<String> =
+        let mut text = format!("{account} holds {} receipts", held.len());
+        if rows.is_empty() {
+            text.push_str("\nno payout names this account yet");
+        }
+        let mut lines: Vec<String> =
             rows.iter().map(|(history, books)| lines(history, books)).collect();
-        let none = if lines.is_empty() { "\nno payout names this account yet" } else { "" };
-        format!("{account} holds {} receipts{none}\n{}", held.len(), lines.join("\n"))
+        lines.extend(done.iter().map(|done| done.text.clone()));
+        lines.extend(found.faults.iter().map(|fault| format!("FAULT    {}", printable(fault))));
+        if acted && done.is_empty() {
+            lines.push("nothing is left out that could be proven now".into());
+        }
+        format!("{text}\n{}", lines.join("\n"))
     })
 }
 
@@ -84,7 +118,7 @@ fn lines(history: &History, explanation: &Explanation) -> String {
         if let Some(omission) = &books.omission {
             text.push_str(&format!(
                 "\n  OMITTED  root {} leaves out receipt {}, which says {} and which the publisher \
-                 promised: its proof is in the JSON output, for challengeWithReceipt",
+                 promised: its proof is in the JSON output, and --challenge sends it to the chain",
                 omission.root,
                 omission.proof.receipt.digest(),
                 Dollars(omission.proof.receipt.cumulative),

@@ -1,5 +1,7 @@
-//! `vouch data`: publish, serve, grant, revoke, list, earnings, royalties, index, train.
+//! `vouch data`: publish, serve, grant, revoke, list, earnings, settle, royalties,
+//! index, train.
 
+mod challenge;
 mod earnings;
 mod fetch;
 mod grant;
@@ -9,7 +11,9 @@ mod owner;
 mod publish;
 mod royalties;
 mod serve;
+mod settle;
 mod train;
+mod uses;
 
 use std::path::Path;
 
@@ -23,6 +27,7 @@ pub(crate) async fn run(arguments: Data, data_dir: &Path, output: Output) -> any
         Data::Revoke(revoke) => grant::revoke(revoke, data_dir, output).await,
         Data::List(list) => list::run(list, data_dir, output).await,
         Data::Earnings(earnings) => earnings::run(earnings, data_dir, output).await,
+        Data::Settle(settle) => settle::run(settle, data_dir, output).await,
         Data::Royalties(royalties) => royalties::run(royalties, data_dir, output).await,
         Data::Index(index) => index::run(index, data_dir, output).await,
         Data::Train(train) => train::run(train, data_dir, output).await,
