@@ -98,6 +98,7 @@ fn call(nonce: u64, channel: B256, max_charge: u128, allowance: u128) -> Call {
         url: "http://a".into(),
         provider: Address::repeat_byte(3),
         chat: true,
+        embeddings: false,
         body: "{}".into(),
         stream: true,
         terms: Terms {
