@@ -4,6 +4,8 @@
 //! payees, tokens, pools and contracts are the mandate's. So nothing that an agent reads in the
 //! world can become an address.
 
+use std::fmt;
+
 use alloy_primitives::{B256, U256};
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +144,16 @@ pub enum Support {
     For = 1,
     /// Counted for the quorum alone.
     Abstain = 2,
+}
+
+impl fmt::Display for Support {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Against => "against",
+            Self::For => "for",
+            Self::Abstain => "abstain",
+        })
+    }
 }
 
 impl Intent {

@@ -53,8 +53,7 @@ pub(crate) fn connect_signing(
     wallet: &Wallet,
 ) -> Result<DynProvider, Error> {
     let signer = wallet.signer().map_err(|error| Error::State(error.to_string()))?;
-    let signing = ProviderBuilder::new().wallet(EthereumWallet::from(signer));
-    Ok(signing.connect_reqwest(http.clone(), url(rpc)?).erased())
+    Ok(vouch_contracts::signing(&connect(http, rpc)?, EthereumWallet::from(signer)))
 }
 
 /// What an address has of a token.

@@ -18,6 +18,5 @@ pub(crate) fn reader(url: &str) -> anyhow::Result<DynProvider> {
 
 /// The same, signing what `wallet` sends.
 pub(crate) fn signer(reader: &DynProvider, wallet: &Wallet) -> anyhow::Result<DynProvider> {
-    let wallet = EthereumWallet::from(wallet.signer()?);
-    Ok(ProviderBuilder::new().wallet(wallet).connect_provider(reader.clone()).erased())
+    Ok(vouch_contracts::signing(reader, EthereumWallet::from(wallet.signer()?)))
 }

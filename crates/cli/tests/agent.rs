@@ -9,8 +9,7 @@ use std::{
 
 use alloy::{
     network::EthereumWallet,
-    primitives::{Address, U256},
-    providers::{Provider, ProviderBuilder},
+    primitives::{Address, B256, U256},
 };
 use serde_json::{Value, json};
 use vouch_chain::{Chain, Genesis, GenesisAccount, Options, SystemClock, random_chain_id};
@@ -23,6 +22,8 @@ use vouch_wallet::Wallet;
 
 const DOLLAR: u128 = 1_000_000;
 const PAYEE: Address = Address::repeat_byte(0xa1);
+/// An answer that was bought on another machine.
+const RELIED_ON: B256 = B256::repeat_byte(0x0a);
 
 fn vouch(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vouch"));
@@ -76,7 +77,7 @@ async fn a_mandate_from_its_file_to_its_end() {
     assert!(early.contains("vouch contracts deploy"), "{early}");
 
     let wallet = EthereumWallet::from(owner.signer().unwrap());
-    let rich = ProviderBuilder::new().wallet(wallet).connect_provider(chain.provider()).erased();
+    let rich = vouch_contracts::signing(&chain.provider(), wallet);
     let governance = Governance::development(owner.address());
     deploy_economy(&rich, owner.address(), &governance).await.unwrap();
     let mint = TestDollar::new(TOKEN, &rich);
@@ -99,7 +100,8 @@ async fn a_mandate_from_its_file_to_its_end() {
     let mut replies = BufReader::new(process.stdout.take().unwrap()).lines();
     let mut ask = |amount: &str| -> Value {
         let intent = json!({ "act": "transfer", "permission": 0, "payee": 0, "amount": amount });
-        writeln!(requests, "{}", json!({ "intent": intent })).unwrap();
+        let request = json!({ "intent": intent, "reliedOn": [RELIED_ON] });
+        writeln!(requests, "{request}").unwrap();
         serde_json::from_str(&replies.next().unwrap().unwrap()).unwrap()
     };
     let paid = ask("3000000");
@@ -123,4 +125,41 @@ async fn a_mandate_from_its_file_to_its_end() {
     assert!(process.wait().unwrap().success());
     let balance = Erc20::new(TOKEN, &rich).balanceOf(PAYEE).call().await.unwrap();
     assert_eq!(balance, U256::from(3 * DOLLAR));
+    the_log_says_and_proves(data, [&paid, &over, &revoked]);
+}
+
+/// Also of what was refused, and also once the mandate has ended.
+fn the_log_says_and_proves(data: &Path, replies: [&Value; 3]) {
+    let acts = json_of(data, &["agent", "log"]);
+    let acts = acts.as_array().unwrap();
+    assert_eq!(acts.len(), 3, "{acts:?}");
+    for ((act, reply), status) in acts.iter().zip(replies).zip(["complete", "failed", "failed"]) {
+        assert_eq!((&act["receipt"], &act["outcome"]), (&reply["receipt"], &reply["outcome"]));
+        assert_eq!((&act["kind"], &act["status"]), (&json!("transfer"), &json!(status)));
+        assert_eq!(act["reliedOn"], json!([RELIED_ON]));
+    }
+    assert_eq!((&acts[0]["charge"], &acts[0]["asset"]), (&json!("3000000"), &json!(TOKEN)));
+    let text = vouch(data, &["agent", "log"]).output().unwrap();
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("over-cap: ") && text.contains("relied on 0x0a0a"), "{text}");
+
+    let out = data.join("act.json");
+    let file = out.to_str().unwrap();
+    let proven = |receipt: &Value| {
+        let receipt = receipt["receipt"].as_str().unwrap();
+        let said = json_of(data, &["agent", "log", "--bundle", receipt, "--out", file]);
+        assert_eq!((&said["nodes"], &said["absent"]), (&json!(1), &json!([RELIED_ON])));
+        vouch(data, &["verify", file]).output().unwrap()
+    };
+    for act in acts {
+        let verified = proven(act);
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
+    }
+    let forged = std::fs::read_to_string(&out).unwrap().replace("\"revoked\"", "\"over-cap\"");
+    std::fs::write(&out, forged).unwrap();
+    assert!(refused(data, &["verify", file]).is_empty(), "the verdict says it");
+    let unknown = RELIED_ON.to_string();
+    let unknown = refused(data, &["agent", "log", "--bundle", &unknown, "--out", file]);
+    assert!(unknown.contains("is no act of this agent"), "{unknown}");
+    assert!(refused(data, &["agent", "log", "--name", "other"]).contains("has no log yet"));
 }

@@ -30,6 +30,7 @@ mod create2;
 mod deployment;
 pub mod economy;
 mod error;
+mod signing;
 pub mod uniswap;
 
 pub use artefacts::{Artefacts, Code, EconomyCode, artefacts, economy_code};
@@ -37,3 +38,4 @@ pub use convert::{collector_data, deposit_nonce, voucher_claim};
 pub use deployment::{Deployment, GenesisContract, deploy, genesis_code};
 pub use economy::{Economy, Enforcers, Governance, deploy_economy, economy};
 pub use error::Error;
+pub use signing::signing;

@@ -7,10 +7,12 @@ use std::fmt::Debug;
 use alloy_primitives::{Address, B256, U256};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use vouch_core::{
-    commitment::{self, canonical_json},
+    act::{self, Act},
     domain::Domain,
     money::Usage,
+    promise::SignedPromise,
     receipt::{Kind, Receipt, Status, Tier, VERSION},
 };
 
@@ -47,19 +49,36 @@ struct Body<'a> {
     relied_on: &'a [B256],
 }
 
-/// A receipt with what opens its commitments.
-#[derive(Debug, Clone)]
-pub struct Act {
-    /// Of kind 6.
-    pub receipt: Receipt,
+/// What opens an act's receipt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Opening {
     /// Of both commitments.
     pub nonce: B256,
-    /// Such as `ACT swap`.
-    pub resource: String,
-    /// RFC 8785.
-    pub intent: Vec<u8>,
-    /// RFC 8785.
-    pub outcome: Vec<u8>,
+    /// Such as `swap`.
+    pub kind: String,
+    /// What was to be done, and what it relied on.
+    pub intent: Value,
+    /// What came of it.
+    pub outcome: Value,
+}
+
+/// An act that is about to be logged: an [`Act`] without the log's promise.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Of kind 6.
+    pub receipt: Receipt,
+    /// What opens it.
+    pub opening: Opening,
+}
+
+impl Opening {
+    /// The act, once its receipt is promised.
+    #[must_use]
+    pub fn act(self, receipt: Receipt, promise: SignedPromise) -> Act {
+        let Self { nonce, kind, intent, outcome } = self;
+        Act { receipt, promise, nonce, kind, intent, outcome }
+    }
 }
 
 /// That an act is in the agent's log, durably.
@@ -82,7 +101,7 @@ pub struct ActError(pub String);
 /// whose log fails acts no more until it is started again.
 pub trait ActLog: Send + Sync + Debug {
     /// Appends an act.
-    fn append(&self, act: Act) -> BoxFuture<'_, Result<Acknowledged, ActError>>;
+    fn append(&self, act: Draft) -> BoxFuture<'_, Result<Acknowledged, ActError>>;
 }
 
 /// Who acts for whom, the same in every act's receipt.
@@ -98,7 +117,7 @@ pub struct Parties {
     pub terms: B256,
 }
 
-impl Act {
+impl Draft {
     /// The receipt of what came of a request under a permission, if there is one. `charge`: what it
     /// spent, and of which token; `time` in Unix milliseconds.
     ///
@@ -112,25 +131,14 @@ impl Act {
         (charge, asset): (u128, Address),
         time: u64,
     ) -> Result<Self, ActError> {
-        let failed = |error: &dyn std::fmt::Display| ActError(error.to_string());
-        let (to, asset_of) = match (permission, &request.intent) {
-            (Some(Permission::Delegate { to, token, .. }), Intent::Delegate { .. }) => {
-                (Some(*to), Some(*token))
-            }
-            _ => (None, None),
-        };
-        let (intent, relied_on) = (&request.intent, request.relied_on.as_slice());
-        let body = Body { intent, to, asset: asset_of, relied_on };
-        let intent = canonical_json(&body).map_err(|e| failed(&e))?;
-        let outcome_json = canonical_json(outcome).map_err(|e| failed(&e))?;
-        let mut nonce = B256::ZERO;
-        getrandom::fill(nonce.as_mut_slice()).map_err(|e| failed(&e))?;
-        let resource = format!("ACT {}", request.intent.kind());
+        let status = if outcome.is_settled() { Status::Complete } else { Status::Failed };
+        let opening = Opening::new(permission, request, outcome)?;
+        let Opening { nonce, kind, intent, outcome } = &opening;
         let receipt = Receipt {
             version: VERSION,
             domain: parties.domain,
             kind: Kind::AgentAct,
-            status: if outcome.is_settled() { Status::Complete } else { Status::Failed },
+            status,
             tier: Tier::Signed,
             flags: 0,
             provider: parties.agent,
@@ -138,8 +146,8 @@ impl Act {
             payer: parties.owner,
             channel: B256::ZERO,
             sequence: 0,
-            request: commitment::request(&nonce, &resource, &intent),
-            response: commitment::response(&nonce, &outcome_json),
+            request: act::intent(nonce, kind, intent).map_err(failed)?,
+            response: act::outcome(nonce, outcome).map_err(failed)?,
             tokens: B256::ZERO,
             usage: Usage::default(),
             model: request.strategy,
@@ -153,6 +161,35 @@ impl Act {
             parent: request.parent,
             time,
         };
-        Ok(Self { receipt, nonce, resource, intent, outcome: outcome_json })
+        Ok(Self { receipt, opening })
     }
+}
+
+impl Opening {
+    fn new(
+        permission: Option<&Permission>,
+        request: &Request,
+        outcome: &Outcome,
+    ) -> Result<Self, ActError> {
+        let (to, asset) = match (permission, &request.intent) {
+            (Some(Permission::Delegate { to, token, .. }), Intent::Delegate { .. }) => {
+                (Some(*to), Some(*token))
+            }
+            _ => (None, None),
+        };
+        let (intent, relied_on) = (&request.intent, request.relied_on.as_slice());
+        let body = Body { intent, to, asset, relied_on };
+        let mut nonce = B256::ZERO;
+        getrandom::fill(nonce.as_mut_slice()).map_err(failed)?;
+        Ok(Self {
+            nonce,
+            kind: intent.kind().to_owned(),
+            intent: serde_json::to_value(body).map_err(failed)?,
+            outcome: serde_json::to_value(outcome).map_err(failed)?,
+        })
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> ActError {
+    ActError(error.to_string())
 }

@@ -1,40 +1,19 @@
 //! From a proposal to a vote: pure.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
 use alloy_primitives::B256;
-use serde::Serialize;
 
 use super::{Change, Policy, Proposal, Unknown};
-use crate::strategy::{Advice, Question};
+use crate::{
+    intent::Support,
+    strategy::{Advice, Question},
+};
 
 /// The most of a reason that goes on the chain.
 const MAX_REASON_BYTES: usize = 1_000;
 /// The options of a question, in the order of its letters; the first is the default.
 const OPTIONS: [Support; 3] = [Support::For, Support::Against, Support::Abstain];
-
-/// A vote (OpenZeppelin `GovernorCountingSimple.VoteType`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[repr(u8)]
-pub enum Support {
-    /// No.
-    Against = 0,
-    /// Yes.
-    For = 1,
-    /// Counted for the quorum alone.
-    Abstain = 2,
-}
-
-impl fmt::Display for Support {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Against => "against",
-            Self::For => "for",
-            Self::Abstain => "abstain",
-        })
-    }
-}
 
 /// How to vote, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]

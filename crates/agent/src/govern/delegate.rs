@@ -166,7 +166,7 @@ impl<'a> Delegate<'a> {
             action: Action::Vote {
                 governor: self.policy.governor,
                 proposal: proposal.id,
-                support: support as u8,
+                support,
                 reason: reason.clone(),
             },
             reason,

@@ -16,7 +16,7 @@ mod delegate;
 mod policy;
 mod proposal;
 
-pub use decide::{Decision, Support, decide, question};
+pub use decide::{Decision, decide, question};
 pub use delegate::{Delegate, Voted};
 pub use policy::{Policy, PolicyError, Rule, Unknown};
 pub use proposal::{Change, Parameter, Proposal};

@@ -13,6 +13,8 @@ sol! {
         function execute(bytes32 mode, bytes executionCalldata) external payable;
     }
 
+    /// Multicall3.
+    #[sol(rpc)]
     interface Multicall {
         struct Call3 { address target; bool allowFailure; bytes callData; }
         struct Result { bool success; bytes returnData; }

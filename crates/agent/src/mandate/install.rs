@@ -3,13 +3,16 @@
 use alloy::{
     eips::eip7702::Authorization,
     network::{EthereumWallet, TransactionBuilder7702},
-    providers::{DynProvider, Provider, ProviderBuilder},
+    providers::{DynProvider, Provider},
     rpc::types::{TransactionReceipt, TransactionRequest},
     signers::SignerSync,
     sol_types::SolCall,
 };
 use alloy_primitives::{Address, Bytes, U256};
-use vouch_contracts::bindings::{DelegationManager, Erc20, UniswapV2Factory, UniswapV2Router02};
+use vouch_contracts::{
+    bindings::{DelegationManager, Erc20, UniswapV2Factory, UniswapV2Router02},
+    signing,
+};
 use vouch_wallet::Wallet;
 
 use super::{
@@ -158,9 +161,7 @@ async fn send(
             .map_err(MandateError::rpc("a signature"))?;
         request.set_authorization_list(vec![authorization.into_signed(signature)]);
     }
-    let provider = ProviderBuilder::new()
-        .wallet(EthereumWallet::from(signer))
-        .connect_provider(provider.clone());
+    let provider = signing(provider, EthereumWallet::from(signer));
     let pending = provider.send_transaction(request).await;
     let pending = pending.map_err(MandateError::rpc("the owner's transaction"))?;
     let receipt = pending.get_receipt().await;

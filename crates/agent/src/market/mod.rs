@@ -11,7 +11,6 @@
 //! It does not know tokens that keep a part of a transfer: a quote is then too high, and the
 //! order's `min_out` makes such a swap fail rather than cost.
 
-mod bindings;
 mod error;
 pub(crate) mod math;
 mod pool;
@@ -21,7 +20,6 @@ pub mod tick;
 pub mod v2;
 pub mod v3;
 
-pub use bindings::{Erc20, V2Pair, V2Router, V3Pool, V3Positions, V3Router};
 pub use error::{Error, Result};
 pub use pool::{Pool, Quote};
 pub use read::{Chain, Watch};

@@ -7,13 +7,16 @@ use alloy::{
     sol_types::SolCall,
 };
 use alloy_primitives::{Address, Bytes, U256, aliases::I24};
+use vouch_contracts::bindings::{
+    Erc20, NonfungiblePositionManager as Positions, UniswapV2Pair, UniswapV3Pool,
+};
 
 use super::{
     Error, Pool, Position, Result, Snapshot,
-    bindings::{Erc20, Multicall3, V2Pair, V3Pool, V3Positions},
     tick::{MAX_TICK, MIN_TICK},
     v2, v3,
 };
+use crate::mandate::abi::Multicall;
 
 /// Bitmap words that are read at each side of a v3 price: 256 spacings each.
 const WORDS_EACH_SIDE: i32 = 4;
@@ -46,12 +49,12 @@ pub struct Chain {
 
 /// Calls for one batch and where they go.
 #[derive(Default)]
-struct Calls(Vec<Multicall3::Call>);
+struct Calls(Vec<Multicall::Call3>);
 
 impl Calls {
     fn push<C: SolCall>(&mut self, target: Address, call: &C) {
         let call_data = call.abi_encode().into();
-        self.0.push(Multicall3::Call { target, allowFailure: true, callData: call_data });
+        self.0.push(Multicall::Call3 { target, allowFailure: true, callData: call_data });
     }
 }
 
@@ -143,7 +146,7 @@ impl Chain {
     }
 
     async fn batch(&self, calls: Calls, at: BlockId) -> Result<Answers> {
-        let contract = Multicall3::new(self.multicall, &self.provider);
+        let contract = Multicall::new(self.multicall, &self.provider);
         let mut answers = Vec::with_capacity(calls.0.len());
         for part in calls.0.chunks(BATCH) {
             let results = contract.aggregate3(part.to_vec()).block(at).call().await;
@@ -167,12 +170,12 @@ impl Chain {
         for word in first..=last {
             let word =
                 i16::try_from(word).map_err(|_| Error::NotA { address: pool.address, expected })?;
-            calls.push(pool.address, &V3Pool::tickBitmapCall { word });
+            calls.push(pool.address, &UniswapV3Pool::tickBitmapCall(word));
         }
         let mut answers = self.batch(calls, at).await?;
         let mut indices = Vec::new();
         for word in first..=last {
-            let bits: U256 = answers.take::<V3Pool::tickBitmapCall>(expected)?;
+            let bits: U256 = answers.take::<UniswapV3Pool::tickBitmapCall>(expected)?;
             let set = (0..256usize).filter(|bit| bits.bit(*bit));
             indices.extend(set.map(|bit| ((word << 8) + bit as i32) * pool.spacing));
         }
@@ -180,11 +183,11 @@ impl Chain {
         for index in &indices {
             let tick = I24::try_from(*index)
                 .map_err(|_| Error::NotA { address: pool.address, expected })?;
-            calls.push(pool.address, &V3Pool::ticksCall { tick });
+            calls.push(pool.address, &UniswapV3Pool::ticksCall(tick));
         }
         let mut answers = self.batch(calls, at).await?;
         for index in indices {
-            let tick = answers.take::<V3Pool::ticksCall>(expected)?;
+            let tick = answers.take::<UniswapV3Pool::ticksCall>(expected)?;
             pool.ticks.push(v3::Tick { index, net: tick.liquidityNet });
         }
         pool.words = (first, last);
@@ -200,28 +203,28 @@ impl Chain {
         at: BlockId,
     ) -> Result<Vec<Position>> {
         let expected = "a Uniswap v3 position manager";
-        let contract = V3Positions::new(manager, &self.provider);
+        let contract = Positions::new(manager, &self.provider);
         let count = contract.balanceOf(account).block(at).call().await;
         let count = count.map_err(|_| Error::NotA { address: manager, expected })?;
         let count = u64::try_from(count).unwrap_or(u64::MAX).min(MAX_POSITIONS);
         let mut calls = Calls::default();
         for index in 0..count {
             let call =
-                V3Positions::tokenOfOwnerByIndexCall { owner: account, index: U256::from(index) };
+                Positions::tokenOfOwnerByIndexCall { owner: account, index: U256::from(index) };
             calls.push(manager, &call);
         }
         let mut answers = self.batch(calls, at).await?;
         let mut ids = Vec::new();
         let mut calls = Calls::default();
         for _ in 0..count {
-            let id = answers.take::<V3Positions::tokenOfOwnerByIndexCall>(expected)?;
-            calls.push(manager, &V3Positions::positionsCall { tokenId: id });
+            let id = answers.take::<Positions::tokenOfOwnerByIndexCall>(expected)?;
+            calls.push(manager, &Positions::positionsCall { tokenId: id });
             ids.push(id);
         }
         let mut answers = self.batch(calls, at).await?;
         let mut found = Vec::new();
         for id in ids {
-            let position = answers.take::<V3Positions::positionsCall>(expected)?;
+            let position = answers.take::<Positions::positionsCall>(expected)?;
             let pool = pools.iter().find(|pool| {
                 matches!(pool, Pool::V3(pool) if pool.fee == position.fee.to::<u32>())
                     && pool.tokens() == (position.token0, position.token1)
@@ -254,8 +257,8 @@ impl Chain {
         id: U256,
         at: BlockId,
     ) -> Result<Option<(U256, U256)>> {
-        let call = V3Positions::collectCall {
-            params: V3Positions::CollectParams {
+        let call = Positions::collectCall {
+            params: Positions::CollectParams {
                 tokenId: id,
                 recipient: account,
                 amount0Max: u128::MAX,
@@ -268,7 +271,7 @@ impl Chain {
             .input(alloy::primitives::Bytes::from(call.abi_encode()).into());
         match self.provider.call(request).block(at).await {
             Ok(bytes) => {
-                let owed = V3Positions::collectCall::abi_decode_returns(&bytes).ok();
+                let owed = Positions::collectCall::abi_decode_returns(&bytes).ok();
                 Ok(owed.map(|owed| (owed.amount0, owed.amount1)))
             }
             // A node that answers with a revert has nothing to collect.
@@ -279,20 +282,20 @@ impl Chain {
 }
 
 fn ask_pair(calls: &mut Calls, pair: Address, account: Address) {
-    calls.push(pair, &V2Pair::token0Call {});
-    calls.push(pair, &V2Pair::token1Call {});
-    calls.push(pair, &V2Pair::getReservesCall {});
-    calls.push(pair, &V2Pair::totalSupplyCall {});
-    calls.push(pair, &V2Pair::balanceOfCall { account });
+    calls.push(pair, &UniswapV2Pair::token0Call {});
+    calls.push(pair, &UniswapV2Pair::token1Call {});
+    calls.push(pair, &UniswapV2Pair::getReservesCall {});
+    calls.push(pair, &UniswapV2Pair::totalSupplyCall {});
+    calls.push(pair, &UniswapV2Pair::balanceOfCall(account));
 }
 
 fn take_pair(answers: &mut Answers, address: Address) -> Result<(v2::Pair, U256)> {
     let expected = "a Uniswap v2 pair";
-    let token0 = answers.take::<V2Pair::token0Call>(expected)?;
-    let token1 = answers.take::<V2Pair::token1Call>(expected)?;
-    let reserves = answers.take::<V2Pair::getReservesCall>(expected)?;
-    let supply = answers.take::<V2Pair::totalSupplyCall>(expected)?;
-    let shares = answers.take::<V2Pair::balanceOfCall>(expected)?;
+    let token0 = answers.take::<UniswapV2Pair::token0Call>(expected)?;
+    let token1 = answers.take::<UniswapV2Pair::token1Call>(expected)?;
+    let reserves = answers.take::<UniswapV2Pair::getReservesCall>(expected)?;
+    let supply = answers.take::<UniswapV2Pair::totalSupplyCall>(expected)?;
+    let shares = answers.take::<UniswapV2Pair::balanceOfCall>(expected)?;
     let (reserve0, reserve1) = (U256::from(reserves.reserve0), U256::from(reserves.reserve1));
     Ok((v2::Pair { address, token0, token1, reserve0, reserve1, supply }, shares))
 }
@@ -311,22 +314,22 @@ fn shares_of(pair: &v2::Pair, shares: U256) -> Result<Position> {
 }
 
 fn ask_pool(calls: &mut Calls, pool: Address) {
-    calls.push(pool, &V3Pool::token0Call {});
-    calls.push(pool, &V3Pool::token1Call {});
-    calls.push(pool, &V3Pool::feeCall {});
-    calls.push(pool, &V3Pool::tickSpacingCall {});
-    calls.push(pool, &V3Pool::slot0Call {});
-    calls.push(pool, &V3Pool::liquidityCall {});
+    calls.push(pool, &UniswapV3Pool::token0Call {});
+    calls.push(pool, &UniswapV3Pool::token1Call {});
+    calls.push(pool, &UniswapV3Pool::feeCall {});
+    calls.push(pool, &UniswapV3Pool::tickSpacingCall {});
+    calls.push(pool, &UniswapV3Pool::slot0Call {});
+    calls.push(pool, &UniswapV3Pool::liquidityCall {});
 }
 
 fn take_pool(answers: &mut Answers, address: Address) -> Result<v3::Pool> {
     let expected = "a Uniswap v3 pool";
-    let token0 = answers.take::<V3Pool::token0Call>(expected)?;
-    let token1 = answers.take::<V3Pool::token1Call>(expected)?;
-    let fee = answers.take::<V3Pool::feeCall>(expected)?.to::<u32>();
-    let spacing = answers.take::<V3Pool::tickSpacingCall>(expected)?.as_i32();
-    let slot = answers.take::<V3Pool::slot0Call>(expected)?;
-    let liquidity = answers.take::<V3Pool::liquidityCall>(expected)?;
+    let token0 = answers.take::<UniswapV3Pool::token0Call>(expected)?;
+    let token1 = answers.take::<UniswapV3Pool::token1Call>(expected)?;
+    let fee = answers.take::<UniswapV3Pool::feeCall>(expected)?.to::<u32>();
+    let spacing = answers.take::<UniswapV3Pool::tickSpacingCall>(expected)?.as_i32();
+    let slot = answers.take::<UniswapV3Pool::slot0Call>(expected)?;
+    let liquidity = answers.take::<UniswapV3Pool::liquidityCall>(expected)?;
     let tick = slot.tick.as_i32();
     // What a stranger's contract says must not reach arithmetic that trusts it.
     let sane = spacing > 0 && fee < v3::PIPS && (MIN_TICK..=MAX_TICK).contains(&tick);

@@ -6,7 +6,7 @@ use super::Point;
 
 const DAY_S: u64 = 86_400;
 const YEAR_S: u64 = 365 * DAY_S;
-/// Fewer returns say nothing about risk.
+/// Fewer returns say nothing about risk; those of periods without a block are not counted.
 const MIN_RETURNS: usize = 20;
 
 /// The distance of the returns that a ratio is made of.
@@ -99,7 +99,9 @@ pub(super) fn ratios(curve: &[Point]) -> Option<Ratios> {
     let values = resampled(curve, period.seconds());
     let returns: Vec<f64> =
         values.windows(2).filter_map(|pair| Some(change(*pair.first()?, *pair.last()?))).collect();
-    if returns.len() < MIN_RETURNS {
+    let same =
+        |one: &Point, next: &Point| one.time / period.seconds() == next.time / period.seconds();
+    if curve.chunk_by(same).count() <= MIN_RETURNS {
         return None;
     }
     let count = returns.len() as f64;

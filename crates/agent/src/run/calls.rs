@@ -6,13 +6,12 @@ use alloy_primitives::{
     aliases::{I24, U24},
 };
 
-use vouch_contracts::bindings::VouchGovernor;
+use vouch_contracts::bindings::{
+    NonfungiblePositionManager as Positions, SwapRouter02, UniswapV2Router02, VouchGovernor,
+};
 
 use super::{Action, Order, Venue};
-use crate::{
-    market::{V2Router, V3Positions, V3Router},
-    portfolio::Venues,
-};
+use crate::portfolio::Venues;
 
 /// One call, and what the called contract must be allowed to take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +38,7 @@ pub fn calls(order: &Order, venues: &Venues, account: Address) -> Result<Call, S
             add(*venue, venues, *tokens, *range, *amounts, *minima, account, deadline)
         }
         Action::RemoveLiquidity { venue: Venue::V2, pool, tokens, liquidity, minima, .. } => {
-            let call = V2Router::removeLiquidityCall {
+            let call = UniswapV2Router02::removeLiquidityCall {
                 tokenA: tokens.0,
                 tokenB: tokens.1,
                 liquidity: U256::from(*liquidity),
@@ -54,23 +53,23 @@ pub fn calls(order: &Order, venues: &Venues, account: Address) -> Result<Call, S
         Action::RemoveLiquidity { id, liquidity, minima, .. } => {
             let mut data = Vec::new();
             if *liquidity > 0 {
-                let params = V3Positions::DecreaseLiquidityParams {
+                let params = Positions::DecreaseLiquidityParams {
                     tokenId: *id,
                     liquidity: *liquidity,
                     amount0Min: minima.0,
                     amount1Min: minima.1,
                     deadline,
                 };
-                data.push(encode(&V3Positions::decreaseLiquidityCall { params }));
+                data.push(encode(&Positions::decreaseLiquidityCall { params }));
             }
             data.push(collect(*id, account));
-            positions(venues, encode(&V3Positions::multicallCall { data }), Vec::new())
+            positions(venues, encode(&Positions::multicallCall { data }), Vec::new())
         }
         Action::Collect { id, .. } => positions(venues, collect(*id, account), Vec::new()),
         Action::Vote { governor, proposal, support, reason } => {
             let call = VouchGovernor::castVoteWithReasonCall {
                 proposalId: *proposal,
-                support: *support,
+                support: *support as u8,
                 reason: reason.clone(),
             };
             Ok(Call { to: *governor, data: encode(&call), takes: Vec::new() })
@@ -93,7 +92,7 @@ fn swap(
     let takes = vec![(sell, amount_in)];
     match venue {
         Venue::V2 => {
-            let call = V2Router::swapExactTokensForTokensCall {
+            let call = UniswapV2Router02::swapExactTokensForTokensCall {
                 amountIn: amount_in,
                 amountOutMin: min_out,
                 path: vec![sell, buy],
@@ -104,7 +103,7 @@ fn swap(
             Ok(Call { to, data: encode(&call), takes })
         }
         Venue::V3 { fee } => {
-            let params = V3Router::ExactInputSingleParams {
+            let params = SwapRouter02::ExactInputSingleParams {
                 tokenIn: sell,
                 tokenOut: buy,
                 fee: U24::from(fee),
@@ -113,8 +112,8 @@ fn swap(
                 amountOutMinimum: min_out,
                 sqrtPriceLimitX96: Default::default(),
             };
-            let data = vec![encode(&V3Router::exactInputSingleCall { params })];
-            let call = V3Router::multicallCall { deadline, data };
+            let data = vec![encode(&SwapRouter02::exactInputSingleCall { params })];
+            let call = SwapRouter02::multicallCall { deadline, data };
             let to = venues.v3_router.ok_or("the portfolio names no v3 router")?;
             Ok(Call { to, data: encode(&call), takes })
         }
@@ -134,7 +133,7 @@ fn add(
 ) -> Result<Call, String> {
     let takes = vec![(tokens.0, amounts.0), (tokens.1, amounts.1)];
     let Venue::V3 { fee } = venue else {
-        let call = V2Router::addLiquidityCall {
+        let call = UniswapV2Router02::addLiquidityCall {
             tokenA: tokens.0,
             tokenB: tokens.1,
             amountADesired: amounts.0,
@@ -148,7 +147,7 @@ fn add(
         return Ok(Call { to, data: encode(&call), takes });
     };
     let tick = |tick| I24::try_from(tick).map_err(|_| "a tick does not fit".to_owned());
-    let params = V3Positions::MintParams {
+    let params = Positions::MintParams {
         token0: tokens.0,
         token1: tokens.1,
         fee: U24::from(fee),
@@ -161,17 +160,17 @@ fn add(
         recipient: account,
         deadline,
     };
-    positions(venues, encode(&V3Positions::mintCall { params }), takes)
+    positions(venues, encode(&Positions::mintCall { params }), takes)
 }
 
 fn collect(id: U256, account: Address) -> Bytes {
-    let params = V3Positions::CollectParams {
+    let params = Positions::CollectParams {
         tokenId: id,
         recipient: account,
         amount0Max: u128::MAX,
         amount1Max: u128::MAX,
     };
-    encode(&V3Positions::collectCall { params })
+    encode(&Positions::collectCall { params })
 }
 
 fn positions(venues: &Venues, data: Bytes, takes: Vec<(Address, U256)>) -> Result<Call, String> {

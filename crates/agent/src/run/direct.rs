@@ -14,13 +14,11 @@ use alloy::{
 };
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use futures_util::future::{BoxFuture, FutureExt};
+use vouch_contracts::bindings::Erc20;
 use vouch_wallet::Wallet;
 
 use super::{Call, Executor, Fill, Note, Order, Outcome, Result, Sent, calls};
-use crate::{
-    market::{Erc20, Error},
-    portfolio::Venues,
-};
+use crate::{market::Error, portfolio::Venues};
 
 /// How long a transaction is waited for before its outcome is called unknown.
 const PATIENCE: Duration = Duration::from_secs(60);

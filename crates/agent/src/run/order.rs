@@ -4,6 +4,7 @@ use alloy_primitives::{Address, B256, U256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    intent::Support,
     market::{Snapshot, math::decimal},
     strategy::{Advice, Question, Want},
 };
@@ -89,8 +90,8 @@ pub enum Action {
         governor: Address,
         /// The proposal's id.
         proposal: U256,
-        /// 0 against, 1 for, 2 abstain (OpenZeppelin `GovernorCountingSimple`).
-        support: u8,
+        /// How.
+        support: Support,
         /// Said with the vote, on the chain.
         reason: String,
     },

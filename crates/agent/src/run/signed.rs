@@ -17,7 +17,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
 };
-use vouch_contracts::bindings::VouchGovernor;
+use vouch_contracts::bindings::{Erc20, VouchGovernor};
 
 use super::{
     Action, Executor, Fill, Note, Order, Outcome, Result, Sent, Venue,
@@ -25,9 +25,9 @@ use super::{
 };
 use crate::{
     act::Request,
-    intent::{Intent, Range, Support},
+    intent::{Intent, Range},
     mandate::{self, Mandate, Permission},
-    market::{Erc20, Error, v2},
+    market::{Error, v2},
     signer::{self, Reply},
 };
 
@@ -301,12 +301,7 @@ fn intents(mandate: &Mandate, order: &Order) -> std::result::Result<Vec<Intent>,
                 matches!(permission, Permission::Vote { governor: at } if at == governor)
             });
             let permission = permission.ok_or("the mandate has no permission to vote there")?;
-            let support = match support {
-                0 => Support::Against,
-                1 => Support::For,
-                _ => Support::Abstain,
-            };
-            let (proposal, reason) = (*proposal, reason.clone());
+            let (proposal, support, reason) = (*proposal, *support, reason.clone());
             Ok(vec![Intent::Vote { permission, proposal, support, reason }])
         }
     }

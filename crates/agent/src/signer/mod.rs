@@ -38,7 +38,7 @@ pub use serve::{Reply, serve, serve_lines};
 pub use simulate::Change;
 
 use crate::{
-    act::{Act, ActLog, Parties, Request},
+    act::{ActLog, Draft, Parties, Request},
     mandate::{Delegation, Grant, MandateError, Permission, Use, hash_of, redeem},
 };
 use record::{Book, Sent};
@@ -193,7 +193,7 @@ impl Signer {
     ) -> Option<B256> {
         let time = (self.surroundings.clock)();
         let permission = self.grant.mandate.permissions.get(request.intent.permission());
-        let act = Act::new(&self.parties, permission, request, outcome, charge, time);
+        let act = Draft::new(&self.parties, permission, request, outcome, charge, time);
         let logged = match act {
             Ok(act) => self.surroundings.log.append(act).await,
             Err(error) => Err(error),

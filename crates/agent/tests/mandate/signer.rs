@@ -9,14 +9,14 @@ use alloy::{
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use vouch_agent::{
-    act::{Acknowledged, Act, ActError, ActLog, Request},
+    act::{Acknowledged, ActError, ActLog, Draft, Opening, Request},
     intent::{Intent, Range},
     mandate::{Cap, Grant, Mandate, Permission, revoke},
     signer::{Outcome, Reply, Signer, SignerError, Surroundings, serve},
 };
 use vouch_contracts::bindings::UniswapV2Router02;
 use vouch_core::{
-    commitment,
+    act,
     domain::Domain,
     receipt::{Kind, Status},
 };
@@ -26,10 +26,10 @@ use crate::world::{CAP, CHAIN, CONSTANT_TOKEN, DOLLAR, HALVING_TOKEN, PERIOD_S, 
 
 /// Keeps acts in memory; fails when told.
 #[derive(Debug, Default)]
-pub(crate) struct Acts(pub(crate) Mutex<Vec<Act>>, std::sync::atomic::AtomicBool);
+pub(crate) struct Acts(pub(crate) Mutex<Vec<Draft>>, std::sync::atomic::AtomicBool);
 
 impl ActLog for Acts {
-    fn append(&self, act: Act) -> BoxFuture<'_, Result<Acknowledged, ActError>> {
+    fn append(&self, act: Draft) -> BoxFuture<'_, Result<Acknowledged, ActError>> {
         let mut acts = self.0.lock();
         if self.1.load(std::sync::atomic::Ordering::Relaxed) {
             return Box::pin(async { Err(ActError("the disk is full".into())) });
@@ -126,13 +126,15 @@ async fn acts_are_done_counted_and_receipted() {
     assert_eq!(receipts[0].status, Status::Complete);
     assert_eq!((receipts[1].status, receipts[1].charge), (Status::Failed, 0));
     assert_eq!((receipts[0].charge, receipts[0].asset), (CAP / 2, bench.world.dollar));
-    for act in acts.iter() {
-        let receipt = &act.receipt;
+    for draft in acts.iter() {
+        let receipt = &draft.receipt;
         receipt.check().unwrap();
         assert_eq!(receipt.kind, Kind::AgentAct);
         assert_eq!(receipt.terms, bench.grant.mandate.hash().unwrap());
-        assert_eq!(receipt.request, commitment::request(&act.nonce, "ACT transfer", &act.intent));
-        assert_eq!(receipt.response, commitment::response(&act.nonce, &act.outcome));
+        let Opening { nonce, kind, intent, outcome } = &draft.opening;
+        assert_eq!(kind, "transfer");
+        assert_eq!(receipt.request, act::intent(nonce, kind, intent).unwrap());
+        assert_eq!(receipt.response, act::outcome(nonce, outcome).unwrap());
     }
     assert_eq!(reply.receipt, Some(receipts[0].digest()));
 }

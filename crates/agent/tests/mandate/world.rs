@@ -7,7 +7,7 @@ use alloy::{
     eips::eip2718::Encodable2718,
     network::{EthereumWallet, TransactionBuilder, TxSignerSync},
     primitives::{Address, Bytes, TxKind, U256, aliases::U24, hex},
-    providers::{DynProvider, Provider, ProviderBuilder},
+    providers::{DynProvider, Provider},
     rpc::types::{TransactionReceipt, TransactionRequest},
     signers::local::PrivateKeySigner,
     sol_types::SolValue,
@@ -91,10 +91,7 @@ impl World {
         let miner = (mining == Mining::Manual).then(|| tokio::spawn(mine_always(provider.clone())));
         provider.client().set_poll_interval(std::time::Duration::from_millis(5));
         let deployer_address = deployer.address();
-        let rich = ProviderBuilder::new()
-            .wallet(EthereumWallet::from(deployer))
-            .connect_provider(provider.clone())
-            .erased();
+        let rich = vouch_contracts::signing(&provider, EthereumWallet::from(deployer));
         let governance = Governance::development(deployer_address);
         let economy = deploy_economy(&rich, deployer_address, &governance).await.unwrap();
         let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/node_modules");

@@ -7,6 +7,7 @@ use alloy::{
 };
 use vouch_agent::{
     govern::{Delegate, Policy, Voted},
+    intent::Support,
     market::Chain,
     run::{Action, Effect, Entry, Journal, Outcome},
 };
@@ -93,7 +94,7 @@ fn fee(value: u16) -> Vec<u8> {
     ProtocolParameters::setFeeShareBpsCall { value }.abi_encode()
 }
 
-fn support(voted: &[Voted]) -> u8 {
+fn support(voted: &[Voted]) -> Support {
     let [Voted { order, outcome: Outcome::Settled(_) }] = voted else { panic!("{voted:?}") };
     let Action::Vote { support, .. } = order.action else { panic!("{order:?}") };
     support
@@ -117,7 +118,7 @@ async fn votes_by_policy_is_overruled_and_what_passes_is_executed() {
     let parameters = dao.economy.parameters;
     let small = dao.propose(parameters, fee(250), "a small fee").await;
     let voted = delegate.step().await.unwrap();
-    assert_eq!(support(&voted), 1);
+    assert_eq!(support(&voted), Support::For);
     assert!(voted[0].order.reason.contains("fee_share_bps from 0 to 250"), "{voted:?}");
     assert!(delegate.step().await.unwrap().is_empty(), "one vote a proposal");
     drop(delegate);
@@ -157,17 +158,17 @@ async fn votes_by_policy_is_overruled_and_what_passes_is_executed() {
 
     // A step too far, from what it is now, and calls that are not understood, however described.
     dao.propose(parameters, fee(600), "URGENT: all delegates must vote for this").await;
-    assert_eq!(support(&delegate.step().await.unwrap()), 0);
+    assert_eq!(support(&delegate.step().await.unwrap()), Support::Against);
     let takeover = ProtocolParameters::transferOwnershipCall { newOwner: dao.world.whale_address };
     dao.propose(parameters, takeover.abi_encode(), "a small fee, again").await;
-    assert_eq!(support(&delegate.step().await.unwrap()), 0);
+    assert_eq!(support(&delegate.step().await.unwrap()), Support::Against);
     let elsewhere = dao.world.tokens[0];
     dao.propose(elsewhere, fee(300), "another contract").await;
-    assert_eq!(support(&delegate.step().await.unwrap()), 0);
+    assert_eq!(support(&delegate.step().await.unwrap()), Support::Against);
 
     // The owner overrules the delegate while the vote is open.
     let contested = dao.propose(parameters, fee(400), "a larger fee").await;
-    assert_eq!(support(&delegate.step().await.unwrap()), 1);
+    assert_eq!(support(&delegate.step().await.unwrap()), Support::For);
     let owner = signing(&dao.world.chain, &dao.owner);
     let governor = VouchGovernor::new(dao.economy.governor, owner);
     let overrule = governor.castOverrideVote(contested, 0, "not this year".into());

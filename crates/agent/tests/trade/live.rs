@@ -56,18 +56,18 @@ cool_down_s = 60
         world.tokens[1],
         world.pair,
         world.pool,
-        world.v2_router,
-        world.v3_router,
-        world.positions
+        world.uniswap.v2_router,
+        world.uniswap.router,
+        world.uniswap.positions
     );
     Portfolio::parse(&text).unwrap()
 }
 
 pub(crate) fn direct(world: &World) -> Direct {
     let venues = Venues {
-        v2_router: Some(world.v2_router),
-        v3_router: Some(world.v3_router),
-        v3_positions: Some(world.positions),
+        v2_router: Some(world.uniswap.v2_router),
+        v3_router: Some(world.uniswap.router),
+        v3_positions: Some(world.uniswap.positions),
     };
     Direct::new(world.chain.provider(), &world.agent, venues).unwrap()
 }

@@ -1,9 +1,10 @@
 //! Quotes are what the contracts answer, to the last unit.
 
 use alloy::primitives::{U160, U256, aliases::U24};
-use vouch_agent::market::{Chain, Pool, V2Router};
+use vouch_agent::market::{Chain, Pool};
+use vouch_contracts::bindings::{QuoterV2, UniswapV2Router02};
 
-use crate::world::{FEE, Quoter, UNIT, World, units};
+use crate::world::{FEE, UNIT, World, units};
 
 /// Amounts from dust to what crosses several ranges.
 fn amounts() -> Vec<U256> {
@@ -22,14 +23,14 @@ async fn compare(world: &World) {
     let [Pool::V2(_), Pool::V3(state)] = snapshot.pools.as_slice() else {
         panic!("{:?}", snapshot.pools)
     };
-    let quoter = Quoter::new(world.quoter, &world.whale);
-    let router = V2Router::new(world.v2_router, &world.whale);
+    let quoter = QuoterV2::new(world.uniswap.quoter, &world.whale);
+    let router = UniswapV2Router02::new(world.uniswap.v2_router, &world.whale);
     let mut impacts = 0;
     for amount in amounts() {
         for (at, sell) in world.tokens.into_iter().enumerate() {
             let buy = world.tokens[1 - at];
             let theirs = quoter
-                .quoteExactInputSingle(Quoter::QuoteExactInputSingleParams {
+                .quoteExactInputSingle(QuoterV2::QuoteExactInputSingleParams {
                     tokenIn: sell,
                     tokenOut: buy,
                     amountIn: amount,

@@ -13,7 +13,7 @@ use tokio::{
     net::UnixListener,
 };
 use vouch_agent::{
-    act::{Acknowledged, Act, ActError, ActLog},
+    act::{Acknowledged, ActError, ActLog, Draft},
     mandate::revoke,
     market::Chain,
     portfolio::Portfolio,
@@ -28,10 +28,10 @@ use crate::guarded::{CHAIN, DOLLAR, START, World};
 
 /// Counts acts.
 #[derive(Debug, Default)]
-struct Acts(parking_lot::Mutex<Vec<Act>>);
+struct Acts(parking_lot::Mutex<Vec<Draft>>);
 
 impl ActLog for Acts {
-    fn append(&self, act: Act) -> BoxFuture<'_, Result<Acknowledged, ActError>> {
+    fn append(&self, act: Draft) -> BoxFuture<'_, Result<Acknowledged, ActError>> {
         let mut acts = self.0.lock();
         let (digest, index) = (act.receipt.digest(), acts.len() as u64);
         acts.push(act);
@@ -47,8 +47,9 @@ async fn portfolio(world: &World) -> Portfolio {
         let call = TestDollar::transferCall { to: world.deployer, value };
         assert!(world.send(&world.owner, token, call.abi_encode().into()).await.status());
     }
-    let factory = crate::world::Factory::new(world.uniswap.v2_factory, &world.provider);
-    let pair = factory.getPair(world.dollar, world.other).call().await.unwrap();
+    let tokens = [world.dollar, world.other];
+    let created = world.uniswap.create_v2_pool(&world.rich, world.deployer, tokens);
+    let pair = created.await.unwrap();
     Portfolio::parse(&format!(
         "name = \"guarded\"\nchain_id = {CHAIN}\nquote = \"USD\"\n\
          [[asset]]\nname = \"USD\"\naddress = \"{}\"\ndecimals = 6\nweight_bps = 5000\n\

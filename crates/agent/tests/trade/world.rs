@@ -8,36 +8,26 @@ use alloy::{
         Address, U256,
         aliases::{I24, U24, U160},
     },
-    providers::{DynProvider, Provider, ProviderBuilder},
+    providers::{DynProvider, Provider},
     rpc::types::{TransactionReceipt, TransactionRequest},
-    sol,
     sol_types::{SolCall, SolValue},
 };
-use vouch_agent::market::{Erc20, V2Router, V3Positions, V3Router, Watch, tick};
+use vouch_agent::market::Watch;
 use vouch_chain::{Chain, Genesis, GenesisAccount, ManualClock, Options, random_chain_id};
-use vouch_contracts::{artefacts, genesis_code};
+use vouch_contracts::{
+    artefacts,
+    bindings::{
+        NonfungiblePositionManager as Positions, SwapRouter02, TestDollar, UniswapV2Router02,
+    },
+    genesis_code,
+    uniswap::{self, Uniswap},
+};
 use vouch_wallet::Wallet;
 
 pub(crate) const START: u64 = 1_700_000_000;
 /// A token, in its atomic units: the test dollar has six decimals.
 pub(crate) const UNIT: u64 = 1_000_000;
 pub(crate) const FEE: u32 = 3000;
-
-sol! {
-    #[sol(rpc)]
-    interface Token { function mint(address to, uint256 amount) external; }
-    #[sol(rpc)]
-    interface Factory {
-        function createPair(address a, address b) external returns (address pair);
-        function getPair(address a, address b) external view returns (address pair);
-        function getPool(address a, address b, uint24 fee) external view returns (address pool);
-    }
-    #[sol(rpc)]
-    interface Quoter {
-        struct QuoteExactInputSingleParams { address tokenIn; address tokenOut; uint256 amountIn; uint24 fee; uint160 sqrtPriceLimitX96; }
-        function quoteExactInputSingle(QuoteExactInputSingleParams params) external returns (uint256 amountOut, uint160 sqrtPriceX96After, uint32 initializedTicksCrossed, uint256 gasEstimate);
-    }
-}
 
 /// Everything stands; the whale has moved nothing yet.
 pub(crate) struct World {
@@ -51,26 +41,13 @@ pub(crate) struct World {
     pub(crate) tokens: [Address; 2],
     pub(crate) pair: Address,
     pub(crate) pool: Address,
-    pub(crate) v2_router: Address,
-    pub(crate) v3_router: Address,
-    pub(crate) positions: Address,
-    pub(crate) quoter: Address,
+    pub(crate) uniswap: Uniswap,
     _directory: tempfile::TempDir,
 }
 
 pub(crate) fn signing(chain: &Chain, wallet: &Wallet) -> DynProvider {
     let wallet = EthereumWallet::from(wallet.signer().unwrap());
-    ProviderBuilder::new().wallet(wallet).connect_provider(chain.provider()).erased()
-}
-
-fn bytecode(path: &str) -> Vec<u8> {
-    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/node_modules");
-    let path = modules.join("@uniswap").join(path);
-    let text = std::fs::read(&path)
-        .unwrap_or_else(|_| panic!("{} is missing: run `cargo xtask setup`", path.display()));
-    let json: serde_json::Value = serde_json::from_slice(&text).unwrap();
-    let code = json["bytecode"].as_str().unwrap();
-    alloy::hex::decode(code).unwrap()
+    vouch_contracts::signing(&chain.provider(), wallet)
 }
 
 pub(crate) fn units(amount: u64) -> U256 {
@@ -109,55 +86,27 @@ impl World {
             deploy(token_code, from.abi_encode()).await,
         ];
         tokens.sort();
-        let weth = deploy(bytecode("v2-periphery/build/WETH9.json"), vec![]).await;
-        let v2_factory =
-            deploy(bytecode("v2-core/build/UniswapV2Factory.json"), from.abi_encode()).await;
-        let v2_router = deploy(
-            bytecode("v2-periphery/build/UniswapV2Router02.json"),
-            (v2_factory, weth).abi_encode(),
-        )
-        .await;
-        let v3_factory = deploy(
-            bytecode("v3-core/artifacts/contracts/UniswapV3Factory.sol/UniswapV3Factory.json"),
-            vec![],
-        )
-        .await;
-        let positions = deploy(
-            bytecode("v3-periphery/artifacts/contracts/NonfungiblePositionManager.sol/NonfungiblePositionManager.json"),
-            (v3_factory, weth, Address::ZERO).abi_encode(),
-        )
-        .await;
-        let quoter = deploy(
-            bytecode("swap-router-contracts/artifacts/contracts/lens/QuoterV2.sol/QuoterV2.json"),
-            (v3_factory, weth).abi_encode(),
-        )
-        .await;
-        let v3_router = deploy(
-            bytecode(
-                "swap-router-contracts/artifacts/contracts/SwapRouter02.sol/SwapRouter02.json",
-            ),
-            (v2_factory, v3_factory, positions, weth).abi_encode(),
-        )
-        .await;
-        let mut world = Self {
+        let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/node_modules");
+        let artefacts = uniswap::Artefacts::read(&modules).unwrap();
+        let uniswap = uniswap::deploy(&whale, from, &artefacts).await.unwrap();
+        let pair = uniswap.create_v2_pool(&whale, from, tokens).await.unwrap();
+        let pool = uniswap.create_v3_pool(&whale, from, tokens, FEE, [1, 1]).await.unwrap();
+        let world = Self {
             whale: whale.clone(),
             whale_address: from,
             agent,
             tokens,
-            pair: Address::ZERO,
-            pool: Address::ZERO,
-            v2_router,
-            v3_router,
-            positions,
-            quoter,
+            pair,
+            pool,
+            uniswap,
             clock,
             chain,
             _directory: directory,
         };
         for token in tokens {
             world.mint(token, from, units(1_000_000_000)).await;
-            for spender in [v2_router, v3_router, positions] {
-                Erc20::new(token, &whale)
+            for spender in [uniswap.v2_router, uniswap.router, uniswap.positions] {
+                TestDollar::new(token, &whale)
                     .approve(spender, U256::MAX)
                     .send()
                     .await
@@ -167,7 +116,7 @@ impl World {
                     .unwrap();
             }
         }
-        let call = V2Router::addLiquidityCall {
+        let call = UniswapV2Router02::addLiquidityCall {
             tokenA: tokens[0],
             tokenB: tokens[1],
             amountADesired: units(1_000_000),
@@ -177,18 +126,7 @@ impl World {
             to: from,
             deadline: U256::MAX,
         };
-        world.call(v2_router, call).await;
-        let factory = Factory::new(v2_factory, &whale);
-        world.pair = factory.getPair(tokens[0], tokens[1]).call().await.unwrap();
-        let call = V3Positions::createAndInitializePoolIfNecessaryCall {
-            token0: tokens[0],
-            token1: tokens[1],
-            fee: U24::from(FEE),
-            sqrtPriceX96: U160::from(tick::sqrt_price_at(0).unwrap()),
-        };
-        world.call(positions, call).await;
-        let factory = Factory::new(v3_factory, &whale);
-        world.pool = factory.getPool(tokens[0], tokens[1], U24::from(FEE)).call().await.unwrap();
+        world.call(uniswap.v2_router, call).await;
         for (lower, upper, amount) in
             [(-60_000, 60_000, 300_000), (-6_000, 6_000, 200_000), (-600, 1_200, 50_000)]
         {
@@ -198,14 +136,14 @@ impl World {
     }
 
     pub(crate) async fn mint(&self, token: Address, to: Address, amount: U256) {
-        let token = Token::new(token, &self.whale);
+        let token = TestDollar::new(token, &self.whale);
         token.mint(to, amount).send().await.unwrap().get_receipt().await.unwrap();
     }
 
     /// The whale adds liquidity to the v3 pool.
     pub(crate) async fn provide(&self, lower: i32, upper: i32, amount: U256) {
-        let call = V3Positions::mintCall {
-            params: V3Positions::MintParams {
+        let call = Positions::mintCall {
+            params: Positions::MintParams {
                 token0: self.tokens[0],
                 token1: self.tokens[1],
                 fee: U24::from(FEE),
@@ -219,7 +157,7 @@ impl World {
                 deadline: U256::MAX,
             },
         };
-        self.call(self.positions, call).await;
+        self.call(self.uniswap.positions, call).await;
     }
 
     /// The whale calls a contract.
@@ -233,8 +171,8 @@ impl World {
 
     /// The whale sells on v3.
     pub(crate) async fn sell_v3(&self, token: usize, amount: U256) {
-        let call = V3Router::exactInputSingleCall {
-            params: V3Router::ExactInputSingleParams {
+        let call = SwapRouter02::exactInputSingleCall {
+            params: SwapRouter02::ExactInputSingleParams {
                 tokenIn: self.tokens[token],
                 tokenOut: self.tokens[1 - token],
                 fee: U24::from(FEE),
@@ -244,19 +182,19 @@ impl World {
                 sqrtPriceLimitX96: U160::ZERO,
             },
         };
-        self.call(self.v3_router, call).await;
+        self.call(self.uniswap.router, call).await;
     }
 
     /// The whale sells on v2.
     pub(crate) async fn sell_v2(&self, token: usize, amount: U256) {
-        let call = V2Router::swapExactTokensForTokensCall {
+        let call = UniswapV2Router02::swapExactTokensForTokensCall {
             amountIn: amount,
             amountOutMin: U256::ZERO,
             path: vec![self.tokens[token], self.tokens[1 - token]],
             to: self.whale_address,
             deadline: U256::MAX,
         };
-        self.call(self.v2_router, call).await;
+        self.call(self.uniswap.v2_router, call).await;
     }
 
     pub(crate) fn watch(&self) -> Watch {
@@ -265,7 +203,7 @@ impl World {
             tokens: self.tokens.to_vec(),
             pairs: vec![self.pair],
             pools: vec![self.pool],
-            positions: Some(self.positions),
+            positions: Some(self.uniswap.positions),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
@@ -22,6 +22,11 @@ On a history:  vouch agent run portfolio.toml --history prices.csv --hold USD=10
     /// Say what a run earned, against buying and holding
     #[command(after_help = "Example: vouch agent report portfolio.toml --html report.html")]
     Report(AgentReport),
+    /// List what an agent did and was refused, or export the proof of one act
+    #[command(after_help = "Example: vouch agent log
+A proof for others:  vouch agent log --bundle RECEIPT --out act.json && vouch verify act.json
+The agent's signer holds its log: end it first.")]
+    Log(AgentLog),
     /// Vote on the protocol's parameters by a written policy
     #[command(after_help = "Example: vouch agent delegate policy.toml")]
     Delegate(AgentDelegate),
@@ -171,6 +176,22 @@ pub(crate) struct AgentReport {
     /// Write everything that the run saw and did, as JSON lines
     #[arg(long, value_name = "FILE")]
     pub(crate) entries: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentLog {
+    /// The agent's name on this machine
+    #[arg(long, default_value = "agent", value_name = "NAME")]
+    pub(crate) name: String,
+    /// The mandate that the log is under [default: the one that `mandate new` made]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mandate: Option<PathBuf>,
+    /// Export this act, with what it relied on and what was done under it
+    #[arg(long, value_name = "RECEIPT", requires = "out")]
+    pub(crate) bundle: Option<B256>,
+    /// Where the exported proof is written
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use alloy::{
-    network::EthereumWallet,
-    providers::{DynProvider, Provider as _, ProviderBuilder},
-};
+use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
 use anyhow::{Context, bail};
 use vouch_contracts::{Deployment, deploy};
 use vouch_settle::Schedule;
@@ -79,9 +76,7 @@ async fn deployment(
                 "the provider's account {address} has no ether on chain {chain}: send it some to deploy the contracts"
             );
         }
-        let wallet = EthereumWallet::from(keys.wallet.signer()?);
-        let signing =
-            ProviderBuilder::new().wallet(wallet).connect_provider(provider.clone()).erased();
+        let signing = crate::onchain::signer(provider, &keys.wallet)?;
         deploy(&signing, address, address).await?
     } else {
         genesis

@@ -98,6 +98,7 @@ sol! {
         function token1() external view returns (address);
         function fee() external view returns (uint24);
         function tickSpacing() external view returns (int24);
+        function tickBitmap(int16) external view returns (uint256);
         function liquidity() external view returns (uint128);
         function slot0() external view returns (uint160 sqrtPriceX96, int24 tick, uint16 observationIndex, uint16 observationCardinality, uint16 observationCardinalityNext, uint8 feeProtocol, bool unlocked);
         function initialize(uint160 sqrtPriceX96) external;
@@ -159,6 +160,7 @@ sol! {
         function increaseLiquidity(IncreaseLiquidityParams calldata params) external payable returns (uint128 liquidity, uint256 amount0, uint256 amount1);
         function decreaseLiquidity(DecreaseLiquidityParams calldata params) external payable returns (uint256 amount0, uint256 amount1);
         function collect(CollectParams calldata params) external payable returns (uint256 amount0, uint256 amount1);
+        function multicall(bytes[] calldata data) external payable returns (bytes[] memory results);
         function burn(uint256 tokenId) external payable;
         function positions(uint256 tokenId) external view returns (uint96 nonce, address operator, address token0, address token1, uint24 fee, int24 tickLower, int24 tickUpper, uint128 liquidity, uint256 feeGrowthInside0LastX128, uint256 feeGrowthInside1LastX128, uint128 tokensOwed0, uint128 tokensOwed1);
         function ownerOf(uint256 tokenId) external view returns (address);
@@ -235,6 +237,7 @@ sol! {
         function exactInputSingle(ExactInputSingleParams calldata params) external payable returns (uint256 amountOut);
         function exactInput(ExactInputParams calldata params) external payable returns (uint256 amountOut);
         function exactOutputSingle(ExactOutputSingleParams calldata params) external payable returns (uint256 amountIn);
+        function multicall(uint256 deadline, bytes[] calldata data) external payable returns (bytes[] memory);
         function exactOutput(ExactOutputParams calldata params) external payable returns (uint256 amountIn);
         function factory() external view returns (address);
         function factoryV2() external view returns (address);

@@ -1,10 +1,6 @@
 //! The registry on the chain, written to.
 
-use alloy::{
-    network::EthereumWallet,
-    providers::{DynProvider, Provider, ProviderBuilder},
-    rpc::types::TransactionReceipt,
-};
+use alloy::{network::EthereumWallet, providers::DynProvider, rpc::types::TransactionReceipt};
 use alloy_primitives::{Address, B256, Bytes};
 use vouch_contracts::bindings::ConsentRegistry::ConsentRegistryInstance;
 use vouch_core::signature::Signature;
@@ -83,12 +79,5 @@ impl Registry {
 
 /// A provider that signs as `wallet`.
 pub(crate) fn signing(provider: &DynProvider, wallet: &Wallet) -> Result<DynProvider> {
-    let signer = EthereumWallet::from(wallet.signer()?);
-    // The node's word on the nonce: another process may send from the same account.
-    let filled = ProviderBuilder::default()
-        .with_simple_nonce_management()
-        .with_gas_estimation()
-        .fetch_chain_id()
-        .wallet(signer);
-    Ok(filled.connect_provider(provider.clone()).erased())
+    Ok(vouch_contracts::signing(provider, EthereumWallet::from(wallet.signer()?)))
 }

@@ -8,26 +8,21 @@ use anyhow::Context;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
-use vouch_agent::act::{Acknowledged, Act, ActError, ActLog};
-use vouch_core::{domain::Domain, log::note};
+use vouch_agent::act::{Acknowledged, ActError, ActLog, Draft, Opening};
+use vouch_core::{act::Act, domain::Domain, log::note};
 use vouch_journal::Journal;
 use vouch_store::{EmbeddedStore, Store};
 use vouch_wallet::{LogKey, Wallet};
 
 use crate::time::unix_milliseconds;
 
-/// What opens a receipt's commitments, one record for each act.
+/// One record of the journal of openings.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Opening {
+#[serde(deny_unknown_fields)]
+struct Opened {
     /// The receipt's digest.
-    pub(crate) receipt: B256,
-    pub(crate) nonce: B256,
-    pub(crate) resource: String,
-    /// RFC 8785.
-    pub(crate) intent: String,
-    /// RFC 8785.
-    pub(crate) outcome: String,
+    receipt: B256,
+    opening: Opening,
 }
 
 /// The log in `data_dir/agent/NAME`.
@@ -35,7 +30,8 @@ pub(crate) struct Opening {
 pub(crate) struct AgentLog {
     store: EmbeddedStore,
     openings: Mutex<Journal>,
-    provider: DynProvider,
+    /// The chain whose blocks promises name; none where it is only read.
+    provider: Option<DynProvider>,
 }
 
 impl AgentLog {
@@ -43,7 +39,7 @@ impl AgentLog {
         home: &Path,
         domain: Domain,
         key: Arc<Wallet>,
-        provider: DynProvider,
+        provider: Option<DynProvider>,
     ) -> anyhow::Result<Self> {
         let log = LogKey::open_or_create(home, &crate::passphrase())?;
         let origin = format!("agent.localhost/{:x}", key.address());
@@ -83,32 +79,43 @@ impl AgentLog {
         Ok(())
     }
 
-    async fn take(&self, act: Act) -> anyhow::Result<Acknowledged> {
-        let opening = Opening {
-            receipt: act.receipt.digest(),
-            nonce: act.nonce,
-            resource: act.resource,
-            intent: String::from_utf8(act.intent)?,
-            outcome: String::from_utf8(act.outcome)?,
-        };
+    /// All acts, oldest first.
+    pub(crate) async fn acts(&self) -> anyhow::Result<Vec<Act>> {
+        let openings = self.openings.lock().await;
+        let mut acts = Vec::new();
+        for record in openings.iter() {
+            let Opened { receipt, opening } = serde_json::from_slice(&record?.1)
+                .context("the journal of openings holds something else")?;
+            // An opening alone is of an act whose signer ended before it was logged.
+            let Some(logged) = self.store.receipt_by_digest(&receipt)? else { continue };
+            acts.push(opening.act(logged.receipt, logged.promise));
+        }
+        Ok(acts)
+    }
+
+    async fn take(&self, act: Draft) -> anyhow::Result<Acknowledged> {
+        let Draft { receipt, opening } = act;
+        let opened = Opened { receipt: receipt.digest(), opening };
         {
             // First what opens it: a receipt that nobody can open proves nothing.
             let mut openings = self.openings.lock().await;
-            openings.append(&serde_json::to_vec(&opening)?)?;
+            openings.append(&serde_json::to_vec(&opened)?)?;
             openings.sync()?;
         }
         // The promise names a recent block; an act without a chain to ask keeps the last one.
-        if let Ok(Some(block)) = self.provider.get_block(alloy::eips::BlockId::latest()).await {
+        if let Some(provider) = &self.provider
+            && let Ok(Some(block)) = provider.get_block(alloy::eips::BlockId::latest()).await
+        {
             self.store.set_recent_block(block.header.hash);
         }
-        let acknowledged = self.store.append(act.receipt).await?;
+        let acknowledged = self.store.append(receipt).await?;
         let digest = acknowledged.receipt.digest();
         Ok(Acknowledged { digest, index: acknowledged.promise.index })
     }
 }
 
 impl ActLog for AgentLog {
-    fn append(&self, act: Act) -> BoxFuture<'_, Result<Acknowledged, ActError>> {
+    fn append(&self, act: Draft) -> BoxFuture<'_, Result<Acknowledged, ActError>> {
         Box::pin(
             async move { self.take(act).await.map_err(|error| ActError(format!("{error:#}"))) },
         )

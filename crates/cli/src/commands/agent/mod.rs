@@ -1,6 +1,7 @@
 //! `vouch agent`: mandates, the signer that acts inside them, and what trades and votes through it.
 
 mod actor;
+mod acts;
 mod adviser;
 mod delegate;
 mod log;
@@ -36,6 +37,7 @@ pub(crate) async fn run(
         Agent::Run(run) if run.history.history.is_some() => simulation::run(&run, output),
         Agent::Run(run) => run::run(&run, config, data_dir, output).await,
         Agent::Report(report) => report::run(&report, data_dir, output),
+        Agent::Log(log) => acts::run(&log, data_dir, output).await,
         Agent::Delegate(delegate) => delegate::run(&delegate, config, data_dir, output).await,
     }
 }

@@ -30,7 +30,7 @@ pub(super) async fn run(
     );
     let key = Arc::new(agent_key(&home)?);
     let domain = Domain { chain: chain_id, settlement: Deployment::genesis(chain_id).settlement };
-    let log = Arc::new(AgentLog::open(&home, domain, key, provider.clone())?);
+    let log = Arc::new(AgentLog::open(&home, domain, key, Some(provider.clone()))?);
     let surroundings =
         Surroundings { provider, clock: Arc::new(unix_milliseconds), log: log.clone(), domain };
     let hash = grant.mandate.hash()?;

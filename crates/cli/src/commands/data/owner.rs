@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use alloy::{
-    network::{EthereumWallet, TransactionBuilder},
+    network::TransactionBuilder,
     providers::{DynProvider, Provider, ProviderBuilder},
     rpc::types::TransactionRequest,
 };
@@ -126,12 +126,7 @@ pub(crate) async fn fund(place: &Place, account: Address, data_dir: &Path) -> an
         Some(wallet) if balance(wallet.address()).await? > gift + gift => wallet,
         _ => bail!("the account {account} has no ether on chain {}: send it some", place.chain),
     };
-    let signing = ProviderBuilder::default()
-        .with_simple_nonce_management()
-        .with_gas_estimation()
-        .fetch_chain_id()
-        .wallet(EthereumWallet::from(rich.signer()?))
-        .connect_provider(place.provider.clone());
+    let signing = crate::onchain::signer(&place.provider, &rich)?;
     let request =
         TransactionRequest::default().with_from(rich.address()).with_to(account).with_value(gift);
     let sent = signing.send_transaction(request).await.context("the gift of ether was refused")?;
