@@ -3,9 +3,9 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
 use anyhow::{Context, bail};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{Demo, Running, http, title};
 use crate::steps::{quiet, root};
 
-const QUESTION: &str = "Who may revoke a grant, and what does revoking not undo?";
+const QUESTION: &str = "What does revoking a grant stop, and what does it not undo?";
 /// Seconds in which a payout can be challenged; the least that the contract takes.
 const WINDOW_S: &str = "60";
 
@@ -59,7 +59,7 @@ impl Demo {
         let carol = self.data.join("carol");
         let tree = self.data.join("answer.json");
         let tree = tree.to_str().context("the data directory is not UTF-8")?;
-        let ask = ["ask", question, "--sources", "--provider", &town.gateway];
+        let ask = ["ask", question, "--sources", "--temperature", "0", "--provider", &town.gateway];
         self.show(&carol, &[&ask[..], &["--max-tokens", "96", "--bundle", tree]].concat())?;
         title("A stranger checks the whole tree: the answer, and each use of data under it");
         self.show(&self.data.join("stranger"), &["verify", tree])?;
@@ -151,35 +151,61 @@ impl Demo {
         let file = file.to_str().context("the data directory is not UTF-8")?;
         self.show(carol, &["agent", "mandate", "new", file, "--chain", &town.chain])?;
         title("Its signer carries out what the mandate allows, and says why it refuses the rest");
-        let transfer = |amount: &str| {
-            format!(
-                r#"{{"intent":{{"act":"transfer","permission":0,"payee":0,"amount":"{amount}"}}}}"#
-            )
-        };
-        self.act(town, carol, &transfer("1500000"), "settled")?;
-        self.act(town, carol, &transfer("1500000"), "refused")?;
-        title("Carol revokes; the agent stops at once");
+        println!("$ vouch agent signer --stdio\n");
+        let signer = ["agent", "signer", "--stdio", "--chain", &town.chain];
+        let mut signer = Signer::start(&mut self.command(carol, &signer))?;
+        signer.act("1500000", "settled")?;
+        signer.act("1500000", "refused")?;
+        title("Carol revokes; the signer, still running, can do nothing more");
         self.show(carol, &["agent", "mandate", "revoke", "--chain", &town.chain])?;
-        self.act(town, carol, &transfer("100000"), "refused")
+        signer.act("100000", "refused")?;
+        signer.end()?;
+        title("The agent's own log has all it did and all it was refused");
+        self.show(carol, &["agent", "log"])
+    }
+}
+
+/// The process that holds the agent's key, asked over its standard streams.
+struct Signer {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Signer {
+    fn start(command: &mut Command) -> anyhow::Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let stdin = child.stdin.take().context("standard input is a pipe")?;
+        let stdout = child.stdout.take().context("standard output is a pipe")?;
+        Ok(Self { child, stdin, stdout: BufReader::new(stdout) })
     }
 
-    /// Hands the signer one intent, and shows what comes of it.
-    fn act(&self, town: &Town, home: &Path, intent: &str, expected: &str) -> anyhow::Result<()> {
-        println!("$ echo '{intent}' | vouch agent signer --stdio\n");
-        let mut command =
-            self.command(home, &["agent", "signer", "--stdio", "--chain", &town.chain]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let mut stdin = child.stdin.take().context("standard input is a pipe")?;
-        writeln!(stdin, "{intent}")?;
-        drop(stdin);
-        let output = child.wait_with_output()?;
-        let text = String::from_utf8(output.stdout)?;
-        println!("{}", text.trim_end());
-        let last = text.lines().last().unwrap_or_default();
-        let reply: Value = serde_json::from_str(last).unwrap_or_default();
-        if !reply["outcome"].to_string().contains(expected) {
-            bail!("the signer was to say {expected}, and said {last:?}");
+    /// Hands it one transfer, and shows what comes of it.
+    fn act(&mut self, amount: &str, expected: &str) -> anyhow::Result<()> {
+        let intent = format!(
+            r#"{{"intent":{{"act":"transfer","permission":0,"payee":0,"amount":"{amount}"}}}}"#
+        );
+        println!("> {intent}");
+        writeln!(self.stdin, "{intent}")?;
+        let mut line = String::new();
+        self.stdout.read_line(&mut line)?;
+        let reply: Value = serde_json::from_str(&line).context("the signer does not answer")?;
+        let outcome = &reply["outcome"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let how = match outcome["reason"].as_str() {
+            Some(reason) => reason.to_owned(),
+            None => format!("in transaction {}", text(&outcome["mined"]["transaction"])),
+        };
+        println!("  {}: {how}\n  receipt {}\n", text(&outcome["status"]), text(&reply["receipt"]));
+        if outcome["status"] != expected {
+            bail!("the signer was to say {expected}, and said {line}");
         }
+        Ok(())
+    }
+
+    fn end(mut self) -> anyhow::Result<()> {
+        drop(self.stdin);
+        self.child.wait()?;
         Ok(())
     }
 }
