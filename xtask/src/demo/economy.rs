@@ -4,8 +4,10 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    process::Stdio,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -122,7 +124,7 @@ impl Demo {
         title("The provider takes what the channel paid, and settles with the owners");
         self.show(carol, &["channel", "close"])?;
         // The cut-off is a whole second of the chain's.
-        std::thread::sleep(std::time::Duration::from_millis(1_100));
+        std::thread::sleep(Duration::from_millis(1_100));
         let settle = ["data", "settle", "--gateway", &town.gateway, "--window", WINDOW_S];
         let more = ["--bond", "0.0001", "--chain", &town.chain];
         self.show(&town.provider, &[&settle[..], &more[..]].concat())?;
@@ -135,49 +137,192 @@ impl Demo {
         Ok(())
     }
 
-    /// An agent pays within its mandate, is refused beyond it, and stops when it is revoked.
+    /// An agent pays, trades and votes within its mandate, is refused beyond it, and stops when it
+    /// is revoked.
     fn mandate(&self, town: &Town, carol: &Path, payee: &Owner) -> anyhow::Result<()> {
-        title("Carol gives an agent a mandate: two dollars a day, to Ada alone");
-        let file = self.data.join("mandate.toml");
-        let token = town.up.field("asset")?;
-        let account = &payee.account;
-        fs::write(
-            &file,
-            format!(
-                "calls = 100\n\n[[caps]]\ntoken = \"{token}\"\namount = \"2000000\"\nperiodS = 86400\n\n\
-                 [[permissions]]\nkind = \"transfer\"\ntoken = \"{token}\"\npayees = [\"{account}\"]\n"
-            ),
-        )?;
-        let file = file.to_str().context("the data directory is not UTF-8")?;
-        self.show(carol, &["agent", "mandate", "new", file, "--chain", &town.chain])?;
-        title("Its signer carries out what the mandate allows, and says why it refuses the rest");
-        println!("$ vouch agent signer --stdio\n");
-        let signer = ["agent", "signer", "--stdio", "--chain", &town.chain];
-        let mut signer = Signer::start(&mut self.command(carol, &signer))?;
-        signer.act("1500000", "settled")?;
-        signer.act("1500000", "refused")?;
+        let chain = ["--chain", town.chain.as_str()];
+        title("Real Uniswap contracts, from npm, make a market on the test chain");
+        let artefacts = root().join("contracts/node_modules");
+        let artefacts = artefacts.to_str().context("the workspace's path is not UTF-8")?;
+        let market = ["contracts", "market", "--artefacts", artefacts];
+        let market = self.json(&town.provider, &[&market[..], &chain[..]].concat())?;
+        let economy = self.json(&town.provider, &[&["contracts", "show"], &chain[..]].concat())?;
+        println!("  pair  {}", market["pair"].as_str().unwrap_or_default());
+
+        title(
+            "Carol gives an agent a mandate: eight dollars a day, to Ada, to one pool, and a vote",
+        );
+        let terms = Terms { market: &market, economy: &economy["economy"], payee: &payee.account };
+        let mandate = self.file("mandate.toml", &terms.mandate())?;
+        self.show(carol, &[&["agent", "mandate", "new", &mandate], &chain[..]].concat())?;
+        println!("$ vouch agent signer\n");
+        let signer = [&["agent", "signer", "--json"], &chain[..]].concat();
+        let signer = Running::start(&mut self.command(carol, &signer))?;
+        let mut line = Signer::connect(Path::new(&signer.field("socket")?))?;
+
+        title("It pays what the mandate allows");
+        line.act("1500000", "settled")?;
+        title("It keeps half of what Carol has in the other token");
+        let portfolio = self.file("portfolio.toml", &terms.portfolio(town)?)?;
+        let run = ["agent", "run", &portfolio, "--blocks", "1"];
+        self.show(carol, &[&run[..], &chain[..]].concat())?;
+        title("It votes on the protocol's fee by a written policy, with votes that it was lent");
+        self.vote(town, carol, &terms)?;
+        title("What is above the cap is refused, with a reason and a receipt");
+        line.act("5000000", "refused")?;
+
         title("Carol revokes; the signer, still running, can do nothing more");
-        self.show(carol, &["agent", "mandate", "revoke", "--chain", &town.chain])?;
-        signer.act("100000", "refused")?;
-        signer.end()?;
+        self.show(carol, &[&["agent", "mandate", "revoke"], &chain[..]].concat())?;
+        line.act("100000", "refused")?;
+        drop(signer);
         title("The agent's own log has all it did and all it was refused");
         self.show(carol, &["agent", "log"])
     }
+
+    fn vote(&self, town: &Town, carol: &Path, terms: &Terms<'_>) -> anyhow::Result<()> {
+        let chain = ["--chain", town.chain.as_str()];
+        let govern = |words: &[&str]| {
+            let words = [&["govern"], words, &chain[..]].concat();
+            self.show(&town.provider, &words)
+        };
+        let voter = self.json(carol, &["wallet", "--provider", &town.gateway])?;
+        let voter = voter["address"].as_str().context("the wallet has no address")?.to_owned();
+        let proposer = town.up.field("provider")?;
+        govern(&["delegate", &proposer])?;
+        http::pass(&town.chain, 2)?;
+        let propose =
+            ["govern", "propose", "fee-share-bps", "50", "--why", "A fee of half a percent"];
+        let proposed = self.json(&town.provider, &[&propose[..], &chain[..]].concat())?;
+        let id = proposed["proposal"].as_str().context("the proposal has no id")?.to_owned();
+        govern(&["delegate", &voter])?;
+        http::pass(&town.chain, 2)?;
+        let policy = self.file("policy.toml", &terms.policy())?;
+        let delegate = ["agent", "delegate", &policy, "--once"];
+        self.show(carol, &[&delegate[..], &chain[..]].concat())?;
+        println!("(the vote ends, then the timelock; the test chain's clock is moved)");
+        http::pass(&town.chain, 21)?;
+        govern(&["enact", &id])?;
+        http::pass(&town.chain, 3)?;
+        govern(&["enact", &id])?;
+        govern(&["show"])
+    }
+
+    fn file(&self, name: &str, text: &str) -> anyhow::Result<String> {
+        let path = self.data.join(name);
+        fs::write(&path, text)?;
+        Ok(path.to_str().context("the data directory is not UTF-8")?.to_owned())
+    }
 }
 
-/// The process that holds the agent's key, asked over its standard streams.
+/// What the files say.
+struct Terms<'a> {
+    market: &'a Value,
+    economy: &'a Value,
+    payee: &'a str,
+}
+
+impl Terms<'_> {
+    fn mandate(&self) -> String {
+        let (dollar, other) = (&self.market["tokens"][0], &self.market["tokens"][1]);
+        let router = &self.market["uniswap"]["v2Router"];
+        let (payee, governor) = (self.payee, &self.economy["governor"]);
+        format!(
+            r#"calls = 100
+
+[[caps]]
+token = {dollar}
+amount = "8000000"
+periodS = 86400
+
+[[permissions]]
+kind = "transfer"
+token = {dollar}
+payees = ["{payee}"]
+
+[[permissions]]
+kind = "swap"
+venue = "uniswap-v2"
+router = {router}
+sell = {dollar}
+buy = {other}
+fee = 3000
+maxSlippageBps = 100
+maxImpactBps = 100
+
+[[permissions]]
+kind = "vote"
+governor = {governor}
+"#
+        )
+    }
+
+    fn portfolio(&self, town: &Town) -> anyhow::Result<String> {
+        let (dollar, other) = (&self.market["tokens"][0], &self.market["tokens"][1]);
+        let (router, pair) = (&self.market["uniswap"]["v2Router"], &self.market["pair"]);
+        let chain = town.up.number("chainId")?;
+        Ok(format!(
+            r#"name = "half and half"
+chain_id = {chain}
+quote = "USD"
+
+[[asset]]
+name = "USD"
+address = {dollar}
+decimals = 6
+weight_bps = 5000
+
+[[asset]]
+name = "OTHER"
+address = {other}
+decimals = 6
+weight_bps = 5000
+
+[[pool]]
+kind = "v2"
+address = {pair}
+
+[venues]
+v2_router = {router}
+
+[limits]
+min_trade = "0.1"
+
+[strategy]
+kind = "rebalance"
+band_bps = 200
+"#
+        ))
+    }
+
+    fn policy(&self) -> String {
+        // JSON's strings are TOML's.
+        let (governor, parameters) = (&self.economy["governor"], &self.economy["parameters"]);
+        format!(
+            "governor = {governor}\nparameters = {parameters}\nunknown = \"against\"\n\n\
+             [fee_share_bps]\nmax = 100\nstep = 100\n"
+        )
+    }
+}
+
+/// A line to the process that holds the agent's key.
 struct Signer {
-    child: Child,
-    stdin: ChildStdin,
-    stdout: BufReader<ChildStdout>,
+    to: UnixStream,
+    from: BufReader<UnixStream>,
 }
 
 impl Signer {
-    fn start(command: &mut Command) -> anyhow::Result<Self> {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let stdin = child.stdin.take().context("standard input is a pipe")?;
-        let stdout = child.stdout.take().context("standard output is a pipe")?;
-        Ok(Self { child, stdin, stdout: BufReader::new(stdout) })
+    fn connect(socket: &Path) -> anyhow::Result<Self> {
+        let mut connected = UnixStream::connect(socket);
+        for _ in 0..100 {
+            if connected.is_ok() {
+                break;
+            }
+            // It says where it listens a moment before it does.
+            std::thread::sleep(Duration::from_millis(20));
+            connected = UnixStream::connect(socket);
+        }
+        let to = connected.context("the signer does not listen")?;
+        Ok(Self { from: BufReader::new(to.try_clone()?), to })
     }
 
     /// Hands it one transfer, and shows what comes of it.
@@ -186,9 +331,9 @@ impl Signer {
             r#"{{"intent":{{"act":"transfer","permission":0,"payee":0,"amount":"{amount}"}}}}"#
         );
         println!("> {intent}");
-        writeln!(self.stdin, "{intent}")?;
+        writeln!(self.to, "{intent}")?;
         let mut line = String::new();
-        self.stdout.read_line(&mut line)?;
+        self.from.read_line(&mut line)?;
         let reply: Value = serde_json::from_str(&line).context("the signer does not answer")?;
         let outcome = &reply["outcome"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -200,12 +345,6 @@ impl Signer {
         if outcome["status"] != expected {
             bail!("the signer was to say {expected}, and said {line}");
         }
-        Ok(())
-    }
-
-    fn end(mut self) -> anyhow::Result<()> {
-        drop(self.stdin);
-        self.child.wait()?;
         Ok(())
     }
 }

@@ -135,6 +135,10 @@ impl Running {
         Ok(Self { child, ready, _stdout: stdout })
     }
 
+    fn number(&self, name: &str) -> anyhow::Result<u64> {
+        self.ready[name].as_u64().with_context(|| format!("no {name} in {}", self.ready))
+    }
+
     fn field(&self, name: &str) -> anyhow::Result<String> {
         let field = self.ready[name].as_str().map(str::to_owned);
         field.with_context(|| format!("no {name} in {}", self.ready))

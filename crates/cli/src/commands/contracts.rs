@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use serde_json::json;
 use vouch_contracts::{Economy, Governance, deploy_economy, economy};
 
+use super::market;
 use crate::{
     arguments::{Contracts, Economics},
     onchain,
@@ -20,14 +21,18 @@ pub(crate) async fn run(
     data_dir: &Path,
     output: Output,
 ) -> anyhow::Result<()> {
+    let (economics, deploys) = match &arguments {
+        Contracts::Deploy(economics) => (economics, true),
+        Contracts::Show(economics) => (economics, false),
+        Contracts::Market(market) => return market::run(market, data_dir, output).await,
+    };
     let keys = Keys::open(data_dir)?;
-    let (Contracts::Deploy(economics) | Contracts::Show(economics)) = &arguments;
     let url = economics.chain.as_deref().unwrap_or(onchain::DEFAULT_CHAIN);
     let reader = onchain::reader(url)?;
     let governance = governance(economics, keys.wallet.address());
-    let economy = match &arguments {
-        Contracts::Show(_) => economy(&governance)?,
-        Contracts::Deploy(_) => {
+    let economy = match deploys {
+        false => economy(&governance)?,
+        true => {
             let from = keys.wallet.address();
             let balance = reader.get_balance(from).await;
             if balance.with_context(|| format!("the chain at {url} does not answer"))?.is_zero() {
@@ -40,7 +45,7 @@ pub(crate) async fn run(
 }
 
 /// Votes of days with a holder that is named, else of seconds for the machine's own provider.
-fn governance(economics: &Economics, provider: Address) -> Governance {
+pub(super) fn governance(economics: &Economics, provider: Address) -> Governance {
     match (economics.holder, economics.development) {
         (Some(holder), false) => Governance::public(holder),
         (holder, _) => Governance::development(holder.unwrap_or(provider)),
