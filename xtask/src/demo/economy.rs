@@ -45,7 +45,8 @@ impl Demo {
 
         title("A provider sells answers from data that it is granted");
         let ports = ["--listen", "127.0.0.1:0", "--chain-listen", "127.0.0.1:0", "--json"];
-        let up = Running::start(self.command(&provider, &["up", "--sources"]).args(ports))?;
+        let up = ["up", "--sources", "--source-price", "0.004"];
+        let up = Running::start(self.command(&provider, &up).args(ports))?;
         let (gateway, chain) = (up.field("gateway")?, up.field("chain")?);
         println!(
             "  gateway  {gateway}\n  chain    {chain}\n  sells    {}+sources",
@@ -176,7 +177,15 @@ impl Demo {
         line.act("100000", "refused")?;
         drop(signer);
         title("The agent's own log has all it did and all it was refused");
-        self.show(carol, &["agent", "log"])
+        self.show(carol, &["agent", "log"])?;
+        let log = self.json(carol, &["agent", "log"])?;
+        let swap = log.as_array().into_iter().flatten().find(|act| act["kind"] == "swap");
+        let swap = swap.and_then(|act| act["receipt"].as_str()).context("the log has no swap")?;
+        let act = self.data.join("act.json");
+        let act = act.to_str().context("the data directory is not UTF-8")?;
+        title("Whoever is handed an act's receipt checks it");
+        self.show(carol, &["agent", "log", "--bundle", swap, "--out", act])?;
+        self.show(&self.data.join("stranger"), &["verify", act])
     }
 
     fn vote(&self, town: &Town, carol: &Path, terms: &Terms<'_>) -> anyhow::Result<()> {

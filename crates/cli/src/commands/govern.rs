@@ -55,8 +55,7 @@ pub(crate) async fn run(arguments: Govern, data_dir: &Path, output: Output) -> a
             let governor = seat.governor();
             let call = governor.castOverrideVote(vote.proposal, vote.support as u8, reason);
             let receipt = mined("the vote", call.send().await).await?;
-            let value =
-                json!({ "proposal": vote.proposal, "transaction": receipt.transaction_hash });
+            let value = json!({ "proposal": vote.proposal.to_string(), "transaction": receipt.transaction_hash });
             output.answer(&value, || format!("overruled: {:?}", vote.support).to_lowercase())
         }
         Govern::Enact { proposal, on } => Seat::open(&on, data_dir)?.enact(proposal, output).await,
@@ -100,7 +99,7 @@ impl Seat {
         }
         let listed: Vec<_> = proposals
             .iter()
-            .map(|(id, state, why)| json!({ "proposal": id, "state": state, "why": why }))
+            .map(|(id, state, why)| json!({ "proposal": id.to_string(), "state": state, "why": why }))
             .collect();
         let value = json!({
             "feeShareBps": fee, "slashingShareBps": slashing,
@@ -132,7 +131,7 @@ impl Seat {
         let mut logs = receipt.logs().iter();
         let created = logs.find_map(|log| ProposalCreated::decode_log(&log.inner).ok());
         let id = created.context("the proposal's transaction has no event")?.proposalId;
-        let value = json!({ "proposal": id, "transaction": receipt.transaction_hash });
+        let value = json!({ "proposal": id.to_string(), "transaction": receipt.transaction_hash });
         output.answer(&value, || format!("proposed {id}"))
     }
 
