@@ -250,3 +250,26 @@ pub fn http(method: &str, url: &str, body: &str) -> (u16, Vec<u8>) {
     let reply = try_http(method, url, body).expect("the server answers");
     (reply.status, reply.body)
 }
+
+/// Calls a chain's JSON-RPC; returns the result.
+///
+/// # Panics
+/// If the chain does not answer, or with an error.
+#[must_use]
+pub fn rpc(chain: &str, method: &str, parameters: &Value) -> Value {
+    let call =
+        serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });
+    let (status, body) = http("POST", chain, &call.to_string());
+    let answer: Value = serde_json::from_slice(&body).expect("JSON");
+    assert!(status == 200 && answer.get("error").is_none(), "{answer}");
+    answer["result"].clone()
+}
+
+/// Moves a test chain's time, which then has a block of that time.
+///
+/// # Panics
+/// As [`rpc`].
+pub fn later(chain: &str, seconds: u64) {
+    let _shift = rpc(chain, "evm_increaseTime", &serde_json::json!([seconds]));
+    let _block = rpc(chain, "evm_mine", &serde_json::json!([]));
+}

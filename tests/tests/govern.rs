@@ -2,17 +2,8 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
-use vouch_tests::{Running, http, json, text, vouch};
-
-fn later(chain: &str, seconds: u64) {
-    for (method, parameters) in [("evm_increaseTime", json!([seconds])), ("evm_mine", json!([]))] {
-        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });
-        let (status, body) = http("POST", chain, &call.to_string());
-        let answer: Value = serde_json::from_slice(&body).expect("JSON");
-        assert!(status == 200 && answer.get("error").is_none(), "{answer}");
-    }
-}
+use serde_json::json;
+use vouch_tests::{Running, json, later, text, vouch};
 
 #[test]
 fn what_a_vote_passes_is_carried_out_and_an_owner_overrules_its_delegate() {

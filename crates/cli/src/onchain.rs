@@ -1,14 +1,23 @@
 //! A hand on a chain: to read it, and to send with one of this machine's keys.
 
+use std::{sync::Arc, time::Duration};
+
 use alloy::{
     network::EthereumWallet,
     providers::{DynProvider, Provider as _, ProviderBuilder},
 };
+use alloy_primitives::Address;
 use anyhow::Context;
+use vouch_data::consent::Consents;
 use vouch_wallet::Wallet;
+
+use crate::time::unix_milliseconds;
 
 /// The chain of `vouch up` on the same machine.
 pub(crate) const DEFAULT_CHAIN: &str = "http://127.0.0.1:8545";
+
+/// Answers about consent are given for this long after the chain was last seen.
+const MAX_AGE: Duration = Duration::from_secs(30);
 
 /// Reads the chain at a JSON-RPC address.
 pub(crate) fn reader(url: &str) -> anyhow::Result<DynProvider> {
@@ -19,4 +28,11 @@ pub(crate) fn reader(url: &str) -> anyhow::Result<DynProvider> {
 /// The same, signing what `wallet` sends.
 pub(crate) fn signer(reader: &DynProvider, wallet: &Wallet) -> anyhow::Result<DynProvider> {
     Ok(vouch_contracts::signing(reader, EthereumWallet::from(wallet.signer()?)))
+}
+
+/// The grants of a consent registry, as the chain has them now.
+pub(crate) async fn consents(chain: DynProvider, registry: Address) -> anyhow::Result<Consents> {
+    let consents = Consents::new(chain, registry, Arc::new(unix_milliseconds), MAX_AGE);
+    consents.catch_up().await.context("the consent registry cannot be read")?;
+    Ok(consents)
 }

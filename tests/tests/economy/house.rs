@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use vouch_tests::{Running, http, json, text, vouch};
+use vouch_tests::{Running, http, json, later, rpc, text, vouch};
 
 /// An owner of one directory of documents, who serves it.
 pub(crate) struct Owner {
@@ -53,23 +53,14 @@ impl House {
         text(&output)
     }
 
-    pub(crate) fn rpc(&self, method: &str, parameters: &Value) -> Value {
-        let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": parameters });
-        let (status, body) = http("POST", &self.up.field("chain"), &call.to_string());
-        let answer: Value = serde_json::from_slice(&body).expect("JSON");
-        assert!(status == 200 && answer.get("error").is_none(), "{answer}");
-        answer["result"].clone()
-    }
-
     pub(crate) fn later(&self, seconds: u64) {
-        self.rpc("evm_increaseTime", &json!([seconds]));
-        self.rpc("evm_mine", &json!([]));
+        later(&self.up.field("chain"), seconds);
     }
 
     pub(crate) fn dollars(&self, account: &str) -> u128 {
         let data = format!("0x70a08231{:0>64}", account.trim_start_matches("0x"));
         let call = json!([{ "to": self.up.field("asset"), "data": data }, "latest"]);
-        let word = self.rpc("eth_call", &call);
+        let word = rpc(&self.up.field("chain"), "eth_call", &call);
         let digits = word.as_str().expect("a word").trim_start_matches("0x");
         u128::from_str_radix(digits, 16).expect("a number")
     }

@@ -62,6 +62,17 @@ async fn portfolio(world: &World) -> Portfolio {
     .unwrap()
 }
 
+/// The deployer gives the owner some of a token.
+async fn give(world: &World, token: Address, amount: u128) {
+    let call = TestDollar::transferCall { to: world.owner.address(), value: U256::from(amount) };
+    let request = alloy::rpc::types::TransactionRequest::default()
+        .from(world.deployer)
+        .to(token)
+        .input(alloy::primitives::Bytes::from(call.abi_encode()).into());
+    let sent = world.rich.send_transaction(request).await.unwrap();
+    sent.get_receipt().await.unwrap();
+}
+
 async fn pass(world: &World, live: &mut Live<'_>, time: &mut u64) -> Progress {
     *time += 100;
     world.clock.set(*time);
@@ -150,20 +161,7 @@ async fn a_run_trades_for_its_owner_under_a_mandate_until_that_ends() {
 
         if answers {
             // The mandate has no permission for the way back.
-            let call = TestDollar::transferCall { to: owner, value: U256::from(200 * DOLLAR) };
-            world
-                .rich
-                .send_transaction(
-                    alloy::rpc::types::TransactionRequest::default()
-                        .from(world.deployer)
-                        .to(world.other)
-                        .input(alloy::primitives::Bytes::from(call.abi_encode()).into()),
-                )
-                .await
-                .unwrap()
-                .get_receipt()
-                .await
-                .unwrap();
+            give(&world, world.other, 200 * DOLLAR).await;
             let next = pass(&world, &mut live, &mut time).await;
             let Progress::Ordered(_, Outcome::Failed { reason, .. }) = &next else {
                 panic!("{next:?}")
@@ -171,20 +169,7 @@ async fn a_run_trades_for_its_owner_under_a_mandate_until_that_ends() {
             assert!(reason.contains("no permission for this swap"), "{reason}");
 
             // Ended by the owner: the next order is refused, and nothing moves.
-            let call = TestDollar::transferCall { to: owner, value: U256::from(900 * DOLLAR) };
-            world
-                .rich
-                .send_transaction(
-                    alloy::rpc::types::TransactionRequest::default()
-                        .from(world.deployer)
-                        .to(world.dollar)
-                        .input(alloy::primitives::Bytes::from(call.abi_encode()).into()),
-                )
-                .await
-                .unwrap()
-                .get_receipt()
-                .await
-                .unwrap();
+            give(&world, world.dollar, 900 * DOLLAR).await;
             revoke(&world.provider, &world.owner, &grant).await.unwrap();
             let before = world.balance(world.dollar, owner).await;
             let next = pass(&world, &mut live, &mut time).await;

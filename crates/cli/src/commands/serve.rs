@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
+use alloy::providers::{DynProvider, Provider as _};
 use anyhow::{Context, bail};
 use vouch_contracts::{Deployment, deploy};
 use vouch_settle::Schedule;
@@ -10,6 +10,7 @@ use vouch_settle::Schedule;
 use crate::{
     arguments,
     config::Config,
+    onchain,
     output::Output,
     provider::{Keys, Provider, Settling},
     serve,
@@ -28,8 +29,7 @@ pub(crate) async fn run(
     let url = arguments.chain.as_ref().or(config.chain.url.as_ref());
     let url = url.context("--chain is missing: the JSON-RPC address of the chain that settles")?;
     let keys = Keys::open(data_dir)?;
-    let endpoint = url.parse().with_context(|| format!("{url:?} is no URL"))?;
-    let provider = ProviderBuilder::new().connect_http(endpoint).erased();
+    let provider = onchain::reader(url)?;
     let deployment = deployment(&provider, &keys, data_dir).await?;
     let second = Duration::from_secs(1);
     let schedule = Schedule {
@@ -76,7 +76,7 @@ async fn deployment(
                 "the provider's account {address} has no ether on chain {chain}: send it some to deploy the contracts"
             );
         }
-        let signing = crate::onchain::signer(provider, &keys.wallet)?;
+        let signing = onchain::signer(provider, &keys.wallet)?;
         deploy(&signing, address, address).await?
     } else {
         genesis

@@ -4,7 +4,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use alloy::providers::DynProvider;
@@ -20,16 +20,11 @@ use vouch_data::{
 };
 use vouch_gateway::{Passage, Retrieval, Sources, SourcesError};
 
-use crate::{
-    embedder::Embedder,
-    time::{unix_milliseconds, unix_seconds},
-};
+use crate::{embedder::Embedder, onchain, time::unix_seconds};
 
 /// The index and its key, below the provider's directory.
 const INDEX: &str = "search.index";
 const KEY: &str = "search-key.json";
-/// Answers about consent are given for this long after the chain was last seen.
-const MAX_AGE: Duration = Duration::from_secs(30);
 /// Passages are looked for in this multiple of what an answer may quote, since some may not fit.
 const SPARE: usize = 2;
 
@@ -68,14 +63,12 @@ impl GrantedData {
         registry: Address,
         provider: Address,
     ) -> anyhow::Result<Self> {
-        let consents = Consents::new(chain, registry, Arc::new(unix_milliseconds), MAX_AGE);
-        consents.catch_up().await.context("the consent registry cannot be read")?;
         Ok(Self {
             path: index_path(data_dir),
             key: index_key(data_dir)?,
             index: Mutex::default(),
             embedder: Embedder::open().await?,
-            consents,
+            consents: onchain::consents(chain, registry).await?,
             provider,
         })
     }

@@ -13,15 +13,14 @@ mod simulation;
 
 use std::path::{Path, PathBuf};
 
-use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
+use alloy::providers::{DynProvider, Provider as _};
 use anyhow::{Context, ensure};
 use vouch_agent::mandate::Grant;
 use vouch_wallet::Wallet;
 
 use crate::arguments::agent::{Agent, Which};
-use crate::{config::Config, output::Output};
+use crate::{config::Config, onchain, output::Output};
 
-const DEFAULT_CHAIN: &str = "http://127.0.0.1:8545";
 const MANDATE: &str = "mandate.json";
 const KEY: &str = "key.json";
 
@@ -55,9 +54,8 @@ fn home(data_dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
 /// The chain that was named, on the command line or in the file, and its id.
 async fn chain(which: &Which, config: &Config) -> anyhow::Result<(DynProvider, u64)> {
     let url = which.chain.as_ref().or(config.chain.url.as_ref());
-    let url = url.map_or(DEFAULT_CHAIN, String::as_str);
-    let endpoint = url.parse().with_context(|| format!("{url:?} is no URL: use --chain"))?;
-    let provider = ProviderBuilder::new().connect_http(endpoint).erased();
+    let url = url.map_or(onchain::DEFAULT_CHAIN, String::as_str);
+    let provider = onchain::reader(url)?;
     provider.client().set_poll_interval(std::time::Duration::from_millis(200));
     let id = provider.get_chain_id().await;
     let id = id.with_context(|| {

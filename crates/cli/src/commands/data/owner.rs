@@ -1,10 +1,10 @@
 //! An owner put together: key, library, chain, contracts.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use alloy::{
     network::TransactionBuilder,
-    providers::{DynProvider, Provider, ProviderBuilder},
+    providers::{DynProvider, Provider},
     rpc::types::TransactionRequest,
 };
 use alloy_primitives::{Address, B256, U256};
@@ -16,10 +16,8 @@ use vouch_data::{
 };
 use vouch_wallet::Wallet;
 
-use crate::{arguments::data::OnChain, time::unix_milliseconds};
+use crate::{arguments::data::OnChain, onchain, time::unix_milliseconds};
 
-/// Answers about consent are given for this long after the chain was last seen.
-const MAX_AGE: Duration = Duration::from_secs(30);
 /// What the provider on the same machine gives an owner without ether: 0.1, of a test chain's 1,000.
 const GIFT_WEI: u128 = 100_000_000_000_000_000;
 
@@ -33,8 +31,7 @@ pub(crate) struct Place {
 impl Place {
     /// Reaches the chain; the registry must be on it.
     pub(crate) async fn open(on: &OnChain, data_dir: &Path) -> anyhow::Result<Self> {
-        let url = on.chain.parse().with_context(|| format!("{:?} is no URL", on.chain))?;
-        let provider = ProviderBuilder::default().connect_http(url).erased();
+        let provider = onchain::reader(&on.chain)?;
         let chain = provider.get_chain_id().await.with_context(|| {
             format!(
                 "the chain at {} does not answer: start `vouch up`, or name it by --chain",
@@ -56,10 +53,8 @@ impl Place {
 
     /// A view of all grants, up to date.
     pub(crate) async fn consents(&self) -> anyhow::Result<Arc<Consents>> {
-        let (provider, registry) = (self.provider.clone(), self.economy.consent);
-        let consents = Consents::new(provider, registry, clock(), MAX_AGE);
-        consents.catch_up().await?;
-        Ok(Arc::new(consents))
+        let consents = onchain::consents(self.provider.clone(), self.economy.consent);
+        Ok(Arc::new(consents.await?))
     }
 }
 
@@ -126,7 +121,7 @@ pub(crate) async fn fund(place: &Place, account: Address, data_dir: &Path) -> an
         Some(wallet) if balance(wallet.address()).await? > gift + gift => wallet,
         _ => bail!("the account {account} has no ether on chain {}: send it some", place.chain),
     };
-    let signing = crate::onchain::signer(&place.provider, &rich)?;
+    let signing = onchain::signer(&place.provider, &rich)?;
     let request =
         TransactionRequest::default().with_from(rich.address()).with_to(account).with_value(gift);
     let sent = signing.send_transaction(request).await.context("the gift of ether was refused")?;
