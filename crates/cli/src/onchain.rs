@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use alloy::{
-    network::EthereumWallet,
-    providers::{DynProvider, Provider as _, ProviderBuilder},
+    network::{Ethereum, EthereumWallet},
+    providers::{DynProvider, PendingTransactionBuilder, Provider as _, ProviderBuilder},
+    rpc::types::TransactionReceipt,
 };
 use alloy_primitives::Address;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use vouch_data::consent::Consents;
 use vouch_wallet::Wallet;
 
@@ -28,6 +29,27 @@ pub(crate) fn reader(url: &str) -> anyhow::Result<DynProvider> {
 /// The same, signing what `wallet` sends.
 pub(crate) fn signer(reader: &DynProvider, wallet: &Wallet) -> anyhow::Result<DynProvider> {
     Ok(vouch_contracts::signing(reader, EthereumWallet::from(wallet.signer()?)))
+}
+
+/// Waits for a transaction that was sent, which must succeed; `what` names it in an error.
+pub(crate) async fn mined<E>(
+    what: &str,
+    sent: Result<PendingTransactionBuilder<Ethereum>, E>,
+) -> anyhow::Result<TransactionReceipt>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let sent = sent.with_context(|| format!("{what} was refused"))?;
+    let transaction = *sent.tx_hash();
+    let receipt = vouch_contracts::receipt(sent.provider(), transaction).await;
+    let receipt = receipt.with_context(|| {
+        format!(
+            "whether {what} went through is not known: look for transaction {transaction} before \
+             doing it again"
+        )
+    })?;
+    ensure!(receipt.status(), "{what} was mined and failed: transaction {transaction}");
+    Ok(receipt)
 }
 
 /// The grants of a consent registry, as the chain has them now.

@@ -8,7 +8,7 @@ use alloy::{
     rpc::types::TransactionRequest,
 };
 
-use crate::{Error, addresses::CREATE2_PROXY};
+use crate::{Error, addresses::CREATE2_PROXY, receipt};
 
 /// Where the proxy puts a contract.
 pub(crate) fn address(salt: B256, creation: &[u8]) -> Address {
@@ -32,16 +32,8 @@ pub(crate) async fn deploy(
     let data = [salt.as_slice(), creation].concat();
     let request =
         TransactionRequest::default().with_from(from).with_to(CREATE2_PROXY).with_input(data);
-    let receipt = provider
-        .send_transaction(request)
-        .await
-        .map_err(Error::rpc("a deployment"))?
-        .get_receipt()
-        .await
-        .map_err(Error::rpc("a question for a deployment's receipt"))?;
-    if !receipt.status() {
-        return Err(Error::Reverted { contract, transaction: receipt.transaction_hash });
-    }
+    let sent = provider.send_transaction(request).await.map_err(Error::rpc("a deployment"))?;
+    receipt::deployed(contract, sent).await?;
     require_code(provider, contract, address).await?;
     tracing::info!(contract, %address, "deployed");
     Ok(())

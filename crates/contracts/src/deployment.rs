@@ -9,7 +9,7 @@ use alloy::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Code, Error, addresses, artefacts, bindings::ERC3009DepositCollector};
+use crate::{Code, Error, addresses, artefacts, bindings::ERC3009DepositCollector, receipt};
 
 /// Which contracts serve a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,15 +147,10 @@ async fn create(
 ) -> Result<Address, Error> {
     let creation = [code.creation, arguments].concat();
     let request = TransactionRequest::default().with_from(from).with_deploy_code(creation);
-    let receipt = provider
-        .send_transaction(request)
-        .await
-        .map_err(Error::rpc("a deployment"))?
-        .get_receipt()
-        .await
-        .map_err(Error::rpc("a question for a deployment's receipt"))?;
+    let sent = provider.send_transaction(request).await.map_err(Error::rpc("a deployment"))?;
+    let receipt = receipt::deployed(contract, sent).await?;
     let reverted = Error::Reverted { contract, transaction: receipt.transaction_hash };
-    let address = receipt.contract_address.filter(|_| receipt.status()).ok_or(reverted)?;
+    let address = receipt.contract_address.ok_or(reverted)?;
     tracing::info!(contract, %address, "deployed");
     Ok(address)
 }

@@ -20,6 +20,17 @@ pub enum Error {
         /// The failed transaction.
         transaction: TxHash,
     },
+    /// A transaction that creates a contract was sent and not seen.
+    #[error(
+        "Whether the transaction {transaction} that deploys {contract} went through is not known; \
+         look for it on the network before deploying again"
+    )]
+    Unknown {
+        /// The contract's name.
+        contract: &'static str,
+        /// The transaction.
+        transaction: TxHash,
+    },
     /// The network has no deterministic deployment proxy.
     #[error(
         "This network has no deterministic deployment proxy at {proxy}; send its well-known \

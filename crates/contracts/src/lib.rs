@@ -30,6 +30,7 @@ mod create2;
 mod deployment;
 pub mod economy;
 mod error;
+mod receipt;
 mod signing;
 pub mod uniswap;
 
@@ -38,4 +39,5 @@ pub use convert::{collector_data, deposit_nonce, voucher_claim};
 pub use deployment::{Deployment, GenesisContract, deploy, genesis_code};
 pub use economy::{Economy, Enforcers, Governance, deploy_economy, economy};
 pub use error::Error;
+pub use receipt::receipt;
 pub use signing::signing;

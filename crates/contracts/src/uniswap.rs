@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use alloy::{
-    primitives::{Address, B256, Bytes, U160, U256, hex, keccak256, ruint::UintTryFrom},
+    primitives::{Address, Bytes, U160, U256, hex, keccak256, ruint::UintTryFrom},
     providers::DynProvider,
     sol_types::SolValue,
 };
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     bindings::{NonfungiblePositionManager, UniswapV2Factory},
-    create2,
+    create2, receipt,
 };
 
 const SALT_TEXT: &[u8] = b"vouch uniswap 1";
@@ -141,7 +141,7 @@ impl Uniswap {
         }
         let create = factory.createPair(tokens[0], tokens[1]).from(from);
         let sent = create.send().await.map_err(Error::rpc("a new pool"))?;
-        mined("UniswapV2Pair", sent).await?;
+        receipt::deployed("UniswapV2Pair", sent).await?;
         pool().await
     }
 
@@ -169,7 +169,7 @@ impl Uniswap {
         let create =
             positions.createAndInitializePoolIfNecessary(token0, token1, fee, start).from(from);
         let sent = create.send().await.map_err(Error::rpc("a new pool"))?;
-        mined("UniswapV3Pool", sent).await?;
+        receipt::deployed("UniswapV3Pool", sent).await?;
         let factory = crate::bindings::UniswapV3Factory::new(self.v3_factory, provider);
         let question = factory.getPool(token0, token1, fee);
         question.call().await.map_err(Error::rpc("a question for a pool"))
@@ -197,16 +197,4 @@ pub fn sqrt_price_x96(numerator: u128, denominator: u128) -> Result<U160, Error>
         return Err(error());
     }
     U160::uint_try_from(root).map_err(|_| error())
-}
-
-async fn mined(
-    contract: &'static str,
-    sent: alloy::providers::PendingTransactionBuilder<alloy::network::Ethereum>,
-) -> Result<B256, Error> {
-    let receipt =
-        sent.get_receipt().await.map_err(Error::rpc("a question for a pool's transaction"))?;
-    if !receipt.status() {
-        return Err(Error::Reverted { contract, transaction: receipt.transaction_hash });
-    }
-    Ok(receipt.transaction_hash)
 }

@@ -1,7 +1,5 @@
 //! Sends one call and says how it ended.
 
-use std::time::Duration;
-
 use alloy::{
     contract::{CallBuilder, CallDecoder},
     providers::Provider,
@@ -16,11 +14,6 @@ use vouch_contracts::bindings::{
 };
 
 use crate::{Error, Result};
-
-/// How long a transaction is waited for before its outcome is called unknown.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How often it is looked for.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// Simulates, sends, and waits until the transaction is mined. An outcome that is not known is said
 /// to be so, and nothing is repeated.
@@ -47,20 +40,11 @@ pub(crate) async fn sent<P: Provider, D: CallDecoder>(
             Error::Rpc { what, source: Box::new(error) }
         }
     })?;
-    let (provider, transaction) = (call.provider, *pending.tx_hash());
-    let found = tokio::time::timeout(PATIENCE, async {
-        loop {
-            // A node that does not answer now may answer at the next look.
-            if let Ok(Some(receipt)) = provider.get_transaction_receipt(transaction).await {
-                return receipt;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    });
-    match found.await {
-        Ok(receipt) if receipt.status() => Ok(receipt),
-        Ok(_) => Err(Error::Reverted { what, transaction }),
-        Err(_elapsed) => Err(Error::Unknown { what, transaction }),
+    let transaction = *pending.tx_hash();
+    match vouch_contracts::receipt(&call.provider, transaction).await {
+        Some(receipt) if receipt.status() => Ok(receipt),
+        Some(_) => Err(Error::Reverted { what, transaction }),
+        None => Err(Error::Unknown { what, transaction }),
     }
 }
 

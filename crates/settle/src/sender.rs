@@ -1,7 +1,5 @@
 //! Sends the provider's transactions, one at a time, and says how each ended.
 
-use std::time::Duration;
-
 use alloy::{
     eips::Encodable2718,
     network::{Ethereum, EthereumWallet, NetworkWallet, TransactionBuilder},
@@ -14,10 +12,6 @@ use vouch_wallet::Wallet;
 
 use crate::Error;
 
-/// How long a transaction is waited for before its outcome is called unknown.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How often it is looked for.
-const LOOK: Duration = Duration::from_millis(50);
 /// Headroom over the estimate, in percent: state may change between estimate and block.
 const GAS_HEADROOM_PERCENT: u64 = 20;
 
@@ -93,20 +87,10 @@ impl Sender {
         what: &'static str,
         transaction: B256,
     ) -> Result<TransactionReceipt, Error> {
-        let found = tokio::time::timeout(PATIENCE, async {
-            loop {
-                // A node that does not answer now may answer at the next look.
-                if let Ok(Some(receipt)) = self.provider.get_transaction_receipt(transaction).await
-                {
-                    return receipt;
-                }
-                tokio::time::sleep(LOOK).await;
-            }
-        });
-        match found.await {
-            Ok(receipt) if receipt.status() => Ok(receipt),
-            Ok(_) => Err(Error::Reverted { what, transaction }),
-            Err(_elapsed) => Err(Error::Unknown { what, transaction }),
+        match vouch_contracts::receipt(&self.provider, transaction).await {
+            Some(receipt) if receipt.status() => Ok(receipt),
+            Some(_) => Err(Error::Reverted { what, transaction }),
+            None => Err(Error::Unknown { what, transaction }),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use alloy::{
     providers::{DynProvider, Provider as _},
-    rpc::types::{Filter, TransactionReceipt},
+    rpc::types::Filter,
     sol_types::{SolCall, SolEvent},
 };
 use alloy_primitives::{Address, Bytes, U256, keccak256};
@@ -29,7 +29,7 @@ use crate::{
         Economics,
         govern::{Govern, Parameter},
     },
-    onchain,
+    onchain::{self, mined},
     output::{Output, printable},
     provider::Keys,
 };
@@ -177,18 +177,4 @@ fn setter(parameter: Parameter, value: U256) -> anyhow::Result<Bytes> {
         Parameter::MinimumStake => setMinimumStakeCall { value }.abi_encode(),
     }
     .into())
-}
-
-/// Waits for a transaction that was sent.
-async fn mined(
-    what: &str,
-    sent: Result<
-        alloy::providers::PendingTransactionBuilder<alloy::network::Ethereum>,
-        alloy::contract::Error,
-    >,
-) -> anyhow::Result<TransactionReceipt> {
-    let sent = sent.with_context(|| format!("{what} was refused"))?;
-    let receipt = sent.get_receipt().await;
-    let receipt = receipt.with_context(|| format!("{what} is not seen on the chain"))?;
-    if receipt.status() { Ok(receipt) } else { bail!("{what} was mined and failed") }
 }

@@ -9,7 +9,7 @@ use alloy::{
     sol_types::{SolCall, SolValue},
 };
 use alloy_primitives::{Address, Bytes, U256};
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::json;
 use vouch_contracts::{
     addresses, artefacts,
@@ -87,7 +87,6 @@ impl Maker {
 
     async fn mined(&self, request: TransactionRequest) -> anyhow::Result<TransactionReceipt> {
         let sent = self.provider.send_transaction(request.with_from(self.from)).await;
-        let receipt = sent.context("the market was refused")?.get_receipt().await?;
-        if receipt.status() { Ok(receipt) } else { bail!("a transaction of the market failed") }
+        onchain::mined("a transaction of the market", sent).await
     }
 }

@@ -124,7 +124,6 @@ pub(crate) async fn fund(place: &Place, account: Address, data_dir: &Path) -> an
     let signing = onchain::signer(&place.provider, &rich)?;
     let request =
         TransactionRequest::default().with_from(rich.address()).with_to(account).with_value(gift);
-    let sent = signing.send_transaction(request).await.context("the gift of ether was refused")?;
-    let receipt = sent.get_receipt().await.context("the gift of ether is not seen")?;
-    if receipt.status() { Ok(()) } else { bail!("the gift of ether failed") }
+    onchain::mined("the gift of ether", signing.send_transaction(request).await).await?;
+    Ok(())
 }
