@@ -54,6 +54,6 @@ pub use error::{Error, Misconduct};
 pub use follow::Followed;
 pub use policy::{Clock, Policy, system_clock};
 pub use recount::{AnyTokenizer, Recount};
-pub use seller::tokenizer_path;
+pub use seller::kept_tokenizer;
 pub use state::Phase;
 pub use status::{ChannelStatus, ReceiptStatus, Spending, Status};

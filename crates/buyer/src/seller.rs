@@ -172,17 +172,16 @@ impl Seller {
         if let Some(tokenizer) = self.tokenizers.lock().get(&hash) {
             return Ok(Some(Arc::clone(tokenizer)));
         }
-        let file = tokenizer_path(&self.kept, &hash);
-        let tokenizer = match read_tokenizer(&file, &hash) {
+        let tokenizer = match kept_tokenizer(&self.kept, &hash) {
             Some(tokenizer) => tokenizer,
-            None => self.fetch_tokenizer(&hash, &file).await?,
+            None => self.fetch_tokenizer(&hash).await?,
         };
         let tokenizer = Arc::new(tokenizer);
         keep(&self.tokenizers, hash, &tokenizer);
         Ok(Some(tokenizer))
     }
 
-    async fn fetch_tokenizer(&self, hash: &B256, file: &Path) -> Result<AnyTokenizer, Error> {
+    async fn fetch_tokenizer(&self, hash: &B256) -> Result<AnyTokenizer, Error> {
         let path = format!("/vouch/tokenizers/{hash}");
         let bytes = get(&self.http, &self.url, &path, MAX_TOKENIZER_BYTES).await?;
         let tokenizer =
@@ -190,7 +189,7 @@ impl Seller {
         if tokenizer.hash() != *hash {
             return Err(Error::protocol(&self.url, "a tokenizer has another hash"));
         }
-        write_durably(file, &bytes)?;
+        write_durably(&tokenizer_path(&self.kept, hash), &bytes)?;
         Ok(tokenizer)
     }
 
@@ -249,16 +248,15 @@ impl Seller {
     }
 }
 
-/// Where the buyer in `dir` keeps the tokenizer of this hash, once it has dealt with a model that
-/// uses it.
-#[must_use]
-pub fn tokenizer_path(dir: &Path, hash: &B256) -> PathBuf {
+fn tokenizer_path(dir: &Path, hash: &B256) -> PathBuf {
     dir.join("tokenizers").join(format!("{hash}.json"))
 }
 
-/// A kept tokenizer; `None` if there is none, or it is not what its name says.
-fn read_tokenizer(file: &Path, hash: &B256) -> Option<AnyTokenizer> {
-    let tokenizer = AnyTokenizer::from_spec(&fs::read(file).ok()?).ok()?;
+/// The tokenizer of this hash that the buyer in `dir` kept when it dealt with a model that uses it;
+/// `None` if there is none, or it is not what its name says.
+#[must_use]
+pub fn kept_tokenizer(dir: &Path, hash: &B256) -> Option<AnyTokenizer> {
+    let tokenizer = AnyTokenizer::from_spec(&fs::read(tokenizer_path(dir, hash)).ok()?).ok()?;
     (tokenizer.hash() == *hash).then_some(tokenizer)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use alloy_primitives::B256;
 use anyhow::{Context, ensure};
 use serde_json::Value;
-use vouch_buyer::{AnyTokenizer, Recount, tokenizer_path};
+use vouch_buyer::{AnyTokenizer, Recount, kept_tokenizer};
 use vouch_core::bundle::Bundle;
 use vouch_model::{
     embed::{Embedder, is_embedding_model},
@@ -30,9 +30,7 @@ fn named(bundle: &Bundle) -> Option<B256> {
 /// The one that the buyer kept, if it ever dealt with the model.
 pub(crate) fn kept(data_dir: &Path, bundle: &Bundle) -> Option<Held> {
     let hash = named(bundle)?;
-    let json = std::fs::read(tokenizer_path(&data_dir.join("buyer"), &hash)).ok()?;
-    let tokenizer = AnyTokenizer::from_spec(&json).ok()?;
-    (tokenizer.hash() == hash).then_some(Held(tokenizer))
+    kept_tokenizer(&data_dir.join("buyer"), &hash).map(Held)
 }
 
 /// The one in a model's file or directory.
