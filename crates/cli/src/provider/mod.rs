@@ -23,7 +23,10 @@ use vouch_store::{EmbeddedStore, Store};
 use vouch_wallet::{LogKey, Wallet};
 use vouch_wire::vouch::Asset;
 
-use crate::{arguments::Sale, money::Dollars, output::Output, serve, time::unix_milliseconds};
+use crate::{
+    arguments::Sale, embedder::Embedder, money::Dollars, output::Output, serve,
+    time::unix_milliseconds,
+};
 use settlement::OnSettler;
 use sources::GrantedData;
 
@@ -116,10 +119,10 @@ impl Provider {
         }
         // Ready means ready: until the chain was seen, calls are refused.
         settler.catch_up(settling.schedule.blocks_a_query).await;
-        let models = models::load(sale).await?;
+        let (models, embedder) = models::load(sale).await?;
         let mut names = models.iter().map(|model| model.name.clone());
         let (name, embedding) = (names.next().unwrap_or_default(), names.next());
-        let sourcing = sourcing(data_dir, &settler, &keys, sale).await?;
+        let sourcing = sourcing(data_dir, &settler, &keys, sale, embedder).await?;
         let asset = asset(&settler).await?;
         let faucet = settling.rpc.is_some();
         let config = Config {
@@ -206,12 +209,14 @@ impl Provider {
     }
 }
 
-/// Answers from granted data, where they are sold.
+/// Answers from granted data, where they are sold; searched by the embedding model that is sold, if
+/// that is the one of the index.
 async fn sourcing(
     data_dir: &Path,
     settler: &Settler,
     keys: &Keys,
     sale: &Sale,
+    sold: Option<Embedder>,
 ) -> anyhow::Result<Option<Sourcing>> {
     if !sale.sources {
         return Ok(None);
@@ -220,7 +225,8 @@ async fn sourcing(
     // The registry stands at one address whoever governs.
     let registry = economy(&Governance::development(provider))?.consent;
     let chain = settler.provider().clone();
-    let data = GrantedData::open(data_dir, chain, registry, provider).await?;
+    let embedder = Embedder::open_or(sold).await?;
+    let data = GrantedData::open(data_dir, chain, registry, provider, embedder).await?;
     Ok(Some(Sourcing {
         sources: Arc::new(data),
         price: sale.source_price.unwrap_or(SOURCE_PRICE).0,

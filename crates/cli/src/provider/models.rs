@@ -7,13 +7,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use vouch_core::money::Prices;
 use vouch_gateway::{ModelConfig, ModelEngine, TokenizerDocument};
 use vouch_model::{
-    embed::{Embedder, is_embedding_model},
+    embed::is_embedding_model,
     exact::{ExactEngine, ExactOptions},
-    source::{DEFAULT, DEFAULT_EMBEDDING, ModelSource, Progress, default_cache_dir},
+    source::{DEFAULT, ModelSource, Progress, default_cache_dir},
     upstream::{UpstreamEngine, UpstreamOptions},
 };
 
-use crate::{arguments::Sale, money::Dollars};
+use crate::{arguments::Sale, embedder::Embedder, money::Dollars};
 
 /// Dollars for a million tokens, where nothing is said: some small models' market price.
 const PRICE_INPUT: Dollars = Dollars(100_000);
@@ -21,12 +21,13 @@ const PRICE_OUTPUT: Dollars = Dollars(400_000);
 const PRICE_EMBEDDING: Dollars = Dollars(20_000);
 
 /// Loads what is on sale: a model that answers, and one that embeds where it is asked for.
-pub(crate) async fn load(sale: &Sale) -> anyhow::Result<Vec<ModelConfig>> {
+/// The latter is returned beside them, for whoever else needs it.
+pub(crate) async fn load(sale: &Sale) -> anyhow::Result<(Vec<ModelConfig>, Option<Embedder>)> {
     let mut models = vec![generator(sale).await?];
-    if let Some(source) = &sale.embedding_model {
-        models.push(embedder(source, sale).await?);
-    }
-    Ok(models)
+    let Some(source) = &sale.embedding_model else { return Ok((models, None)) };
+    let embedder = Embedder::open_source(source, sale.threads.unwrap_or(0)).await?;
+    models.push(embedding(&embedder, sale)?);
+    Ok((models, Some(embedder)))
 }
 
 async fn generator(sale: &Sale) -> anyhow::Result<ModelConfig> {
@@ -68,23 +69,16 @@ async fn exact(sale: &Sale, prices: Prices) -> anyhow::Result<ModelConfig> {
     Ok(ModelConfig { name, engine, prices, tokenizer: Some(tokenizer) })
 }
 
-async fn embedder(source: &str, sale: &Sale) -> anyhow::Result<ModelConfig> {
-    let path = fetch(source).await?;
-    ensure!(
-        is_embedding_model(&path),
-        "{} is no embedding model: give the directory of one, or {DEFAULT_EMBEDDING}",
-        path.display()
-    );
+fn embedding(embedder: &Embedder, sale: &Sale) -> anyhow::Result<ModelConfig> {
     let input = sale.price_embedding.unwrap_or(PRICE_EMBEDDING).0;
     let prices = Prices { input, cached: input, output: 0, request: 0 };
-    let threads = sale.threads.unwrap_or(0);
-    let engine = tokio::task::spawn_blocking(move || Embedder::open(&path, threads)).await??;
+    let model = embedder.model();
     let tokenizer = TokenizerDocument {
-        sha256: engine.tokenizer().hash(),
-        json: engine.tokenizer().spec().to_json()?.into(),
+        sha256: model.tokenizer().hash(),
+        json: model.tokenizer().spec().to_json()?.into(),
     };
-    let name = engine.entry().card.name.clone();
-    let engine = ModelEngine::Embedder(Arc::new(engine));
+    let name = model.entry().card.name.clone();
+    let engine = ModelEngine::Embedder(model);
     Ok(ModelConfig { name, engine, prices, tokenizer: Some(tokenizer) })
 }
 

@@ -62,12 +62,13 @@ impl GrantedData {
         chain: DynProvider,
         registry: Address,
         provider: Address,
+        embedder: Embedder,
     ) -> anyhow::Result<Self> {
         Ok(Self {
             path: index_path(data_dir),
             key: index_key(data_dir)?,
             index: Mutex::default(),
-            embedder: Embedder::open().await?,
+            embedder,
             consents: onchain::consents(chain, registry).await?,
             provider,
         })
