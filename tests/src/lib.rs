@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 /// The binary beside this test's own executable.
 ///
@@ -65,6 +66,8 @@ pub struct Running {
     child: Child,
     /// The JSON document that it prints once it is ready.
     pub ready: Value,
+    /// What it says on standard error.
+    errors: NamedTempFile,
 }
 
 impl Running {
@@ -75,25 +78,29 @@ impl Running {
     #[must_use]
     pub fn start(data: &Path, arguments: &[&str]) -> Self {
         let mut command = vouch(data, arguments);
-        let mut child = command
-            .arg("--json")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        command.arg("--json");
+        Self::spawn(command)
+    }
+
+    /// As [`Running::start`], with a command that has `--json` already.
+    ///
+    /// # Panics
+    /// As [`Running::start`].
+    #[must_use]
+    pub fn spawn(mut command: Command) -> Self {
+        let errors = NamedTempFile::new().expect("a file");
+        let file = errors.reopen().expect("the file");
+        let started = command.stdout(Stdio::piped()).stderr(file).spawn();
+        let mut child = started.expect("the binary starts");
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         stdout.read_line(&mut line).expect("stdout is UTF-8");
-        let errors = child.stderr.take().expect("stderr is piped");
-        let Ok(ready) = serde_json::from_str(&line) else {
-            let mut said = String::new();
-            BufReader::new(errors).read_to_string(&mut said).expect("stderr is UTF-8");
-            panic!("{command:?} is not ready: {line}{said}");
-        };
-        // Pipes that nobody reads would fill up and stop the process.
-        drain(stdout);
-        drain(errors);
-        Self { child, ready }
+        // A pipe that nobody reads would fill up and stop the process.
+        std::thread::spawn(move || io::copy(&mut stdout, &mut io::sink()));
+        let mut running = Self { child, ready: Value::Null, errors };
+        running.ready = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("{command:?} is not ready: {line}{}", running.said()));
+        running
     }
 
     /// A provider on free ports.
@@ -111,6 +118,38 @@ impl Running {
     pub fn field(&self, name: &str) -> String {
         let field = &self.ready[name];
         field.as_str().unwrap_or_else(|| panic!("no {name} in {}", self.ready)).to_owned()
+    }
+
+    /// What it said on standard error so far.
+    ///
+    /// # Panics
+    /// If that is not UTF-8.
+    #[must_use]
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.errors.path()).expect("stderr is UTF-8")
+    }
+
+    /// A GET at its gateway: status and body.
+    ///
+    /// # Panics
+    /// If it has none, or does not answer.
+    #[must_use]
+    pub fn get(&self, path: &str) -> (u16, Vec<u8>) {
+        http("GET", &format!("{}{path}", self.field("gateway")), "")
+    }
+
+    /// Its exit code, once it has ended by itself.
+    ///
+    /// # Panics
+    /// If it does not within half a minute.
+    pub fn ended(&mut self) -> Option<i32> {
+        let mut code = None;
+        until("it ends", || {
+            let status = self.child.try_wait().expect("it can be waited for");
+            code = status.and_then(|status| status.code());
+            status.is_some()
+        });
+        code
     }
 
     /// The process id.
@@ -149,8 +188,18 @@ impl Drop for Running {
     }
 }
 
-fn drain(mut from: impl Read + Send + 'static) {
-    std::thread::spawn(move || std::io::copy(&mut from, &mut std::io::sink()));
+/// Waits, for half a minute at most.
+///
+/// # Panics
+/// If it does not hold by then.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..300 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("within 30 s it did not come that {what}");
 }
 
 /// Runs a foreign client of `tests/clients`, unmodified, and returns the JSON it prints: a `.mjs`

@@ -3,34 +3,34 @@
 use std::fs;
 
 use serde_json::json;
-use vouch_tests::text;
+use vouch_tests::{text, until};
 
-use crate::house::{House, copy, until};
+use crate::house::{House, copy, holds, seen};
 
 #[test]
 fn a_chain_behind_what_the_store_saw_freezes_the_channels_without_a_deposit() {
     let house = House::new();
-    house.up().stop();
+    assert!(house.up().stop(), "it ends cleanly");
     let (chain, old) = (house.data().join("chain"), house.directory.path().join("old"));
     copy(&chain, &old);
     let up = house.up();
     let answer = house.ask(&up, "One?");
     let channel = &answer["channel"];
-    assert_eq!(up.channel(channel)["frozen"], json!(null));
-    up.holds(std::slice::from_ref(&answer));
-    up.stop();
+    assert_eq!(seen(&up, channel)["frozen"], json!(null));
+    holds(&up, std::slice::from_ref(&answer));
+    assert!(up.stop(), "it ends cleanly");
     // The deposit was in a block that the older copy does not have.
     fs::remove_dir_all(&chain).expect("it can be removed");
     copy(&old, &chain);
     let up = house.up();
-    until("the channel is frozen", || up.channel(channel)["frozen"] == "uncovered");
+    until("the channel is frozen", || seen(&up, channel)["frozen"] == "uncovered");
     let said = up.said();
     assert!(said.contains("the chain is behind what was seen of it"), "{said}");
     assert!(said.contains("restore the newest copy"), "{said}");
     // Nothing is sold on it, and what was acknowledged stands.
-    let before = up.channel(channel)["charged"].clone();
+    let before = seen(&up, channel)["charged"].clone();
     let refused = house.try_ask(&up, "Two?");
-    assert_eq!(up.channel(channel)["charged"], before, "{}", text(&refused));
-    up.holds(std::slice::from_ref(&answer));
-    up.stop();
+    assert_eq!(seen(&up, channel)["charged"], before, "{}", text(&refused));
+    holds(&up, std::slice::from_ref(&answer));
+    assert!(up.stop(), "it ends cleanly");
 }

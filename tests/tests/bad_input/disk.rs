@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use vouch_tests::text;
+use vouch_tests::{text, until};
 
-use crate::house::{House, copy, until};
+use crate::house::{House, copy, holds};
 
 /// The end of the last record: behind it there are zeros.
 fn end(bytes: &[u8]) -> usize {
@@ -35,10 +35,10 @@ fn a_full_disk_ends_the_process_and_loses_nothing() {
     assert!(last.contains("journal-00000000.log") && last.contains("start again"), "{said}");
     drop(up);
     let up = house.up();
-    up.holds(&answers);
+    holds(&up, &answers);
     answers.push(house.ask(&up, "And now?"));
-    up.holds(&answers);
-    up.stop();
+    holds(&up, &answers);
+    assert!(up.stop(), "it ends cleanly");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_torn_tail_is_cut_and_said() {
     let house = House::new();
     let up = house.up();
     let answers = [house.ask(&up, "One?"), house.ask(&up, "Two?")];
-    up.holds(&answers);
+    holds(&up, &answers);
     up.kill();
     // A write that a crash cut short: half a record, never synced, so never acknowledged.
     let mut bytes = fs::read(house.journal()).expect("a journal");
@@ -55,11 +55,11 @@ fn a_torn_tail_is_cut_and_said() {
     bytes[end..end + 100].fill(0xab);
     fs::write(house.journal(), bytes).expect("it can be written");
     let up = house.up();
-    up.holds(&answers);
+    holds(&up, &answers);
     assert!(up.said().contains("cut a torn journal tail"), "{}", up.said());
     assert!(up.said().contains("bytes=100"), "{}", up.said());
     house.ask(&up, "Three?");
-    up.stop();
+    assert!(up.stop(), "it ends cleanly");
 }
 
 #[test]
@@ -67,8 +67,8 @@ fn damage_in_the_middle_is_refused_with_place_and_way_out() {
     let house = House::new();
     let up = house.up();
     let answers = [house.ask(&up, "One?"), house.ask(&up, "Two?")];
-    up.holds(&answers);
-    up.stop();
+    holds(&up, &answers);
+    assert!(up.stop(), "it ends cleanly");
     let whole = fs::read(house.journal()).expect("a journal");
     let mut bytes = whole.clone();
     let middle = end(&bytes) / 2;
@@ -84,8 +84,8 @@ fn damage_in_the_middle_is_refused_with_place_and_way_out() {
     assert!(fs::read(&journal).expect("a journal") == bytes, "it was touched");
     fs::write(journal, whole).expect("it can be written");
     let up = house.up();
-    up.holds(&answers);
-    up.stop();
+    holds(&up, &answers);
+    assert!(up.stop(), "it ends cleanly");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn an_end_that_was_acknowledged_and_is_gone_is_no_torn_tail() {
     let house = House::new();
     let up = house.up();
     let answers = [house.ask(&up, "One?"), house.ask(&up, "Two?")];
-    up.holds(&answers);
+    holds(&up, &answers);
     up.kill();
     // An older copy of the journal, beside the newest of everything else.
     let mut bytes = fs::read(house.journal()).expect("a journal");
@@ -110,15 +110,15 @@ fn a_log_behind_its_anchor_does_not_start() {
     let house = House::new();
     let up = house.up();
     let first = house.ask(&up, "One?");
-    up.holds(std::slice::from_ref(&first));
-    up.stop();
+    holds(&up, std::slice::from_ref(&first));
+    assert!(up.stop(), "it ends cleanly");
     let old = house.directory.path().join("old");
     copy(&house.store(), &old);
     let up = house.up();
     let answers = [first, house.ask(&up, "Two?")];
-    up.holds(&answers);
+    holds(&up, &answers);
     // A clean end anchors the newest checkpoint.
-    up.stop();
+    assert!(up.stop(), "it ends cleanly");
     let newest = house.directory.path().join("newest");
     fs::rename(house.store(), &newest).expect("it can be moved");
     copy(&old, &house.store());
@@ -127,7 +127,7 @@ fn a_log_behind_its_anchor_does_not_start() {
     fs::remove_dir_all(house.store()).expect("it can be removed");
     fs::rename(newest, house.store()).expect("it can be moved");
     let up = house.up();
-    up.holds(&answers);
+    holds(&up, &answers);
     until("it is healthy", || up.get("/healthz").0 == 200);
-    up.stop();
+    assert!(up.stop(), "it ends cleanly");
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use vouch_tests::text;
 
-use crate::house::House;
+use crate::house::{House, holds, seen};
 
 #[test]
 fn an_upstream_that_is_down_costs_nothing() {
@@ -16,7 +16,7 @@ fn an_upstream_that_is_down_costs_nothing() {
     assert_eq!(said.lines().filter(|line| line.starts_with("vouch: ")).count(), 1, "{said}");
     let metrics = String::from_utf8(up.get("/metrics").1).expect("UTF-8");
     assert!(metrics.contains("vouch_charged_units_total 0\n"), "{metrics}");
-    up.stop();
+    assert!(up.stop(), "it ends cleanly");
 }
 
 #[test]
@@ -25,10 +25,10 @@ fn an_upstream_that_dies_is_owed_what_arrived() {
     let up = house.up();
     let answer = house.ask(&up, "Say something and die");
     assert_eq!(answer["text"], "word word word ", "{answer}");
-    let channel = up.channel(&answer["channel"]);
+    let channel = seen(&up, &answer["channel"]);
     assert_eq!(channel["charged"], answer["charge"], "{answer}");
     assert_ne!(answer["charge"], json!("0"), "{answer}");
     assert_eq!(channel["reserved"], json!("0"));
-    up.holds(std::slice::from_ref(&answer));
-    up.stop();
+    holds(&up, std::slice::from_ref(&answer));
+    assert!(up.stop(), "it ends cleanly");
 }
