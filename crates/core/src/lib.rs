@@ -53,6 +53,7 @@ pub mod commitment;
 pub mod data_use;
 pub mod domain;
 mod error;
+pub mod inquiry;
 pub mod log;
 pub mod money;
 pub mod promise;

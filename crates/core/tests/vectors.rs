@@ -51,7 +51,7 @@ fn committed_files_are_current() {
 
 #[test]
 fn signatures_are_their_signers() {
-    for array in ["checkpoints", "promises", "requests", "vouchers"] {
+    for array in ["checkpoints", "inquiries", "promises", "requests", "vouchers"] {
         for case in cases("eip712.json", array) {
             let signature: Signature = get(&case, "signature");
             let signer: Address = get(&case, "signer");

@@ -1,10 +1,11 @@
 //! Everything that is refused, and the one place that says how: status, stable code, sentence.
 
+use alloy_primitives::Address;
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use vouch_core::channel::ChannelError;
+use vouch_core::{channel::ChannelError, inquiry::MAX_LIFE_S};
 use vouch_store::Error as StoreError;
 use vouch_wire::{
     openai::{ErrorBody, ErrorDetail},
@@ -159,6 +160,23 @@ pub(crate) enum Refusal {
     NoFaucet,
     #[error("the faucet gave nothing, {0}: repeat in a moment")]
     Faucet(SettlementError),
+    #[error(
+        "the receipts of an owner's data are shown to that owner alone: sign the inquiry with the \
+         owner's key"
+    )]
+    InquiryUnsigned,
+    #[error(
+        "the inquiry is to the provider {asked}, this one is {here}: sign an inquiry to this one"
+    )]
+    InquiryElsewhere { asked: Address, here: Address },
+    #[error("the inquiry expired at {expiry}, it is {now} (Unix seconds): sign a new one")]
+    InquiryExpired { expiry: u64, now: u64 },
+    #[error(
+        "the inquiry expires at {expiry}, more than {MAX_LIFE_S} s ahead: sign an earlier expiry"
+    )]
+    InquiryTooFar { expiry: u64 },
+    #[error("the inquiry is refused, {0}: sign it with the key of the data's owner")]
+    InquirySignature(vouch_core::Error),
     #[error("{what} is malformed: {why}")]
     Malformed { what: &'static str, why: &'static str },
     #[error("a payment came with GET, which serves offers and refunds alone: pay with POST")]
@@ -235,6 +253,11 @@ impl Refusal {
             Self::Cosignature(_) => (S::CONFLICT, "cosignature_refused", INVALID),
             Self::NoFaucet => (S::NOT_FOUND, "no_faucet", INVALID),
             Self::Faucet(_) => (S::BAD_GATEWAY, "faucet_failed", SERVER),
+            Self::InquiryUnsigned => (S::UNAUTHORIZED, "inquiry_unsigned", INVALID),
+            Self::InquiryExpired { .. } => (S::UNAUTHORIZED, "inquiry_expired", INVALID),
+            Self::InquiryTooFar { .. } => (S::UNAUTHORIZED, "inquiry_expiry_too_far", INVALID),
+            Self::InquiryElsewhere { .. } => (S::FORBIDDEN, "inquiry_mismatch", INVALID),
+            Self::InquirySignature(_) => (S::FORBIDDEN, "inquiry_signature", INVALID),
             Self::GetPays | Self::Method => (S::METHOD_NOT_ALLOWED, "method_not_allowed", INVALID),
         }
     }
@@ -422,6 +445,10 @@ impl IntoResponse for Refused {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // Whoever answers 401 has to say how one proves who one is (RFC 9110).
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Vouch-Inquiry"));
+        }
         if let Some(seconds) = self.refusal.retry_after_s() {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }

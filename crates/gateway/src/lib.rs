@@ -48,6 +48,7 @@ mod server;
 mod settlement;
 mod sources;
 mod stalling;
+mod uses;
 mod wakers;
 mod work;
 

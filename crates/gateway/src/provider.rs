@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use axum::{
     Json,
     extract::{FromRequestParts, Path, Query, Request, State},
@@ -11,17 +11,12 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, de::DeserializeOwned};
-use vouch_core::{
-    bundle::LogProof,
-    data_use::{self, DataUse},
-};
-use vouch_store::StoredAnswer;
+use vouch_core::bundle::LogProof;
 use vouch_wire::vouch::{
-    ChannelView, FaucetBody, LogKey, ProviderDocument, UsesPage, VERSION, VoucherAccepted,
-    VoucherBody,
+    ChannelView, FaucetBody, LogKey, ProviderDocument, VERSION, VoucherAccepted, VoucherBody,
 };
 
-use crate::{Config, app::App, call::sourced::Opening, error::Refusal};
+use crate::{Config, app::App, error::Refusal};
 
 type Shared = State<Arc<App>>;
 
@@ -144,48 +139,6 @@ pub(crate) async fn proof(
     app.store.proof(index)?.map(Json).ok_or(Refusal::NotLogged(index))
 }
 
-/// Receipts of one page of `/vouch/uses`, where the query names none, and at most.
-const USES_PER_PAGE: usize = 100;
-
-/// Query of `/vouch/uses`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Page {
-    /// The sequence after which it begins.
-    #[serde(default)]
-    after: u64,
-    limit: Option<usize>,
-}
-
-/// The receipts of an owner's data, with what opens them: whoever has them can prove what is owed.
-pub(crate) async fn uses(
-    State(app): Shared,
-    Named(owner): Named,
-    page: Result<Query<Page>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<UsesPage>, Refusal> {
-    let owner: Address = owner.parse().map_err(|_| Refusal::NotFound("an owner of that name"))?;
-    let Query(Page { after, limit }) = page.map_err(|_| Refusal::Malformed {
-        what: "the query",
-        why: "send after, the last sequence that you have, and limit, how many you want",
-    })?;
-    let limit = limit.unwrap_or(USES_PER_PAGE).min(USES_PER_PAGE);
-    let stream = data_use::stream(&app.config.domain, app.config.provider, owner);
-    let found = app.store.receipts_of(&stream, after, limit)?;
-    let uses = found.into_iter().map(|stored| opened(&app, stored)).collect::<Result<_, _>>()?;
-    Ok(Json(UsesPage { stream, uses }))
-}
-
-fn opened(app: &App, stored: StoredAnswer) -> Result<DataUse, Refusal> {
-    let StoredAnswer { acknowledged, answer } = stored;
-    let opening: Opening = serde_json::from_slice(&answer).map_err(|error| {
-        tracing::error!(%error, "what opens a data-use receipt cannot be read");
-        Refusal::Lost
-    })?;
-    let Opening { nonce, dataset, document, grant } = opening;
-    let log = app.store.proof(acknowledged.promise.index)?;
-    let (receipt, promise) = (acknowledged.receipt, acknowledged.promise);
-    Ok(DataUse { receipt, promise, log, nonce, dataset, document, grant })
-}
-
 /// Query of `/vouch/consistency`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Sizes {
@@ -230,7 +183,7 @@ fn hash(text: &str) -> Option<B256> {
     text.parse().ok()
 }
 
-async fn small<T: DeserializeOwned>(
+pub(crate) async fn small<T: DeserializeOwned>(
     app: &App,
     what: &'static str,
     request: Request,

@@ -21,7 +21,7 @@ use crate::{
     app::App,
     call,
     error::{Refusal, Refused},
-    log, metrics, provider,
+    log, metrics, provider, uses,
 };
 
 /// All routes.
@@ -43,7 +43,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/vouch/tokenizers/{sha256}", get(provider::tokenizer))
         .route("/vouch/channels/{id}", get(provider::channel))
         .route("/vouch/proof/{index}", get(provider::proof))
-        .route("/vouch/uses/{owner}", get(provider::uses))
+        .route("/vouch/uses", post(uses::uses))
         .route("/vouch/consistency", get(provider::consistency))
         .route("/vouch/faucet", post(provider::faucet))
         .route("/log/cosignatures", post(log::cosign))

@@ -10,8 +10,10 @@ use vouch_core::{
     channel::{Freeze, Mode, OnChain},
     commitment,
     data_use::DataUse,
+    inquiry::Inquiry,
     promise::SignedPromise,
     receipt::Receipt,
+    signature::Signature,
     sourced::Source,
     terms::Terms,
 };
@@ -96,7 +98,18 @@ impl Acknowledgement {
     }
 }
 
-/// Answer to `GET /vouch/uses/{owner}`: an owner's receipts, in the order of their sequence.
+/// Body of `POST /vouch/uses`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsesBody {
+    /// What is asked.
+    pub inquiry: Inquiry,
+    /// By the owner's key, or the provider's; nothing is answered without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
+}
+
+/// Answer to [`UsesBody`]: an owner's receipts, in the order of their sequence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UsesPage {

@@ -1,7 +1,7 @@
 //! A provider with sources, its owners and a buyer, each in its own directory.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
@@ -195,14 +195,30 @@ pub(crate) fn lying(gateway: &str, lie: Lie) -> String {
     url
 }
 
+/// A request's method, path and body.
+fn request(stream: &TcpStream) -> (String, String, String) {
+    let mut reader = BufReader::new(stream);
+    let (mut lines, mut length) = (Vec::new(), 0);
+    while lines.last().is_none_or(|line| line != "\r\n") {
+        let mut line = String::new();
+        assert_ne!(reader.read_line(&mut line).expect("a header"), 0, "it broke off");
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().expect("a length");
+        }
+        lines.push(line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).expect("a body");
+    let mut first = lines[0].split(' ').map(str::to_owned);
+    let (method, path) = (first.next().expect("a method"), first.next().expect("a path"));
+    (method, path, String::from_utf8(body).expect("UTF-8"))
+}
+
 fn pass_on(mut stream: &TcpStream, gateway: &str, lie: Lie) {
-    let mut lines = BufReader::new(stream).lines();
-    let first = lines.next().expect("a request").expect("UTF-8");
-    let path = first.split(' ').nth(1).expect("a path").to_owned();
-    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-    let (_, body) = http("GET", &format!("{gateway}{path}"), "");
+    let (method, path, asked) = request(stream);
+    let (_, body) = http(&method, &format!("{gateway}{path}"), &asked);
     let mut body: Value = serde_json::from_slice(&body).expect("JSON");
-    if path.contains("/uses/") && path.contains("after=0&") {
+    if path == "/vouch/uses" && asked.contains("\"after\":0,") {
         let uses = body["uses"].as_array_mut().expect("receipts");
         match lie {
             Lie::Withhold => drop(uses.remove(0)),

@@ -5,7 +5,7 @@ mod house;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use vouch_tests::{json, vouch};
+use vouch_tests::{client, json, vouch};
 
 use house::{House, Lie, Owner, credited, lying, units, uses_of};
 
@@ -57,6 +57,15 @@ fn owners_are_paid_what_their_receipts_say_and_a_left_out_one_proves_it() {
         uses_of(&uses, owner).iter().map(|used| units(&used["receipt"]["charge"])).sum()
     };
     assert_eq!(first, [sum(&ada), sum(&ben)]);
+
+    // Nobody else is told what was used, as another author's client finds, who signs with viem.
+    let asked = client("uses.mjs", &[&gateway, &ada.account]);
+    let found = |who: &str| (asked[who]["status"].as_u64(), asked[who]["code"].as_str());
+    assert_eq!((found("own"), &asked["own"]["uses"]), ((Some(200), None), &json!(0)), "{asked}");
+    assert_eq!(found("unsigned"), (Some(401), Some("inquiry_unsigned")), "{asked}");
+    assert_eq!(found("stale"), (Some(401), Some("inquiry_expired")), "{asked}");
+    assert_eq!(found("anothers"), (Some(403), Some("inquiry_signature")), "{asked}");
+    assert_eq!(found("elsewhere"), (Some(403), Some("inquiry_mismatch")), "{asked}");
 
     // The provider takes what the buyer paid, and settles.
     let _closed = json(vouch(&house.home("buyer"), &["channel", "close"]).arg("--json"));

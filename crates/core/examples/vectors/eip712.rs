@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use vouch_core::{
     channel::{ChannelConfig, Voucher},
     domain::Domain,
+    inquiry::Inquiry,
     log::Checkpoint,
     promise::Promise,
     request::Request,
@@ -18,6 +19,7 @@ pub(crate) fn all() -> Value {
     json!({
         "channels": each(channel),
         "checkpoints": [checkpoint("vouch.example/log", 7), checkpoint("日誌.example/π", u64::MAX)],
+        "inquiries": each(inquiry),
         "promises": each(promise),
         "requests": each(request),
         "vouchers": each(voucher),
@@ -91,6 +93,24 @@ fn request(domain: &Domain, n: u8) -> Value {
         "terms": request.terms,
     });
     in_domain(domain, signed(message, request.digest(domain), &payer_key(n)))
+}
+
+fn inquiry(domain: &Domain, n: u8) -> Value {
+    let inquiry = Inquiry {
+        provider: address_of(&key(0x31)),
+        owner: address_of(&key(0x12)),
+        after: if n == 1 { 0 } else { u64::MAX },
+        limit: if n == 1 { 100 } else { u32::MAX },
+        expiry: if n == 1 { 1_800_000_000 } else { u64::MAX },
+    };
+    let message = json!({
+        "after": decimal(inquiry.after),
+        "expiry": decimal(inquiry.expiry),
+        "limit": decimal(inquiry.limit),
+        "owner": lower(inquiry.owner),
+        "provider": lower(inquiry.provider),
+    });
+    in_domain(domain, signed(message, inquiry.digest(domain), &key(0x12)))
 }
 
 fn promise(domain: &Domain, n: u8) -> Value {

@@ -21,3 +21,4 @@ mod stock;
 mod stop;
 mod stub_embedder;
 mod stub_engine;
+mod uses;

@@ -12,13 +12,14 @@ use vouch_core::{
 };
 use vouch_gateway::Passage;
 use vouch_store::Store;
-use vouch_wire::vouch::{Acknowledgement, UsesPage};
+use vouch_wire::vouch::Acknowledgement;
 
 use crate::{
     buyer::{Buyer, Reply, SessionCall, Stream, chat, offer, post, streaming},
     fake_sources::{FakeSources, grant, passage},
     harness::{DOMAIN, Harness, limits, provider},
     stub_engine::{CONTEXT_TOKENS, StubEngine},
+    uses,
 };
 
 const MODEL: &str = "m+sources";
@@ -95,17 +96,14 @@ async fn each_source_is_cited_credited_and_receipted() {
     call.verify(&harness, &buyer, &reply.body, reply.acknowledgement()).await;
 
     // Each owner is handed its own, with what opens it and nothing else.
-    let path = format!("/vouch/uses/{}", Address::repeat_byte(0xa1));
-    let page: UsesPage = harness.get(&path).await.json().await.unwrap();
+    let owner = Address::repeat_byte(0xa1);
+    let page = uses::page(&harness, owner, 0).await;
     assert_eq!(page.stream, uses[0].receipt.channel);
     assert_eq!(page.uses.len(), 1);
     assert!(page.uses[0].log.is_some(), "a checkpoint covers it by now");
     assert_eq!(DataUse { log: None, ..page.uses[0].clone() }, uses[0]);
     assert_eq!(uses[0].nonce, commitment::source_nonce(&call.nonce, 1));
-    let page: UsesPage = harness.get(&format!("{path}?after=1")).await.json().await.unwrap();
-    assert!(page.uses.is_empty());
-    assert_eq!(harness.get("/vouch/uses/nobody").await.status(), 404);
-    assert_eq!(harness.get(&format!("{path}?after=x")).await.status(), 400);
+    assert!(uses::page(&harness, owner, 1).await.uses.is_empty());
 
     // A repeat has the same children, and credits nobody twice.
     let again = call.reply(&harness).await;
@@ -172,8 +170,7 @@ async fn a_poisoned_passage_changes_nothing_in_who_is_paid() {
     // The receipt shows what was attempted: the response that it commits to has the very words.
     assert_eq!(listed(&reply.body)[0].text, poison);
     call.verify(&harness, &buyer, &reply.body, reply.acknowledgement()).await;
-    let stolen: UsesPage = harness.get(&format!("/vouch/uses/{thief}")).await.json().await.unwrap();
-    assert!(stolen.uses.is_empty());
+    assert!(uses::page(&harness, thief.parse().unwrap(), 0).await.uses.is_empty());
     harness.stop().await;
 }
 

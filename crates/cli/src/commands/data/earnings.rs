@@ -34,7 +34,7 @@ pub(super) async fn run(
     let mut found = Found::default();
     if let Some(url) = &arguments.provider {
         let gateway = Gateway::open(url, &owner.place).await?;
-        found = gateway.uses(account).await?;
+        found = gateway.uses(account, &owner.wallet).await?;
         gateway.keep(&receipts, &mut found)?;
     }
     let held = receipts_in(&receipts)?;

@@ -2,7 +2,7 @@
 //! every document checked against the dataset's id.
 
 use alloy_primitives::{Address, B256};
-use anyhow::{Context, bail, ensure};
+use anyhow::{bail, ensure};
 use serde::Deserialize;
 use vouch_data::{
     consent::Use,
@@ -12,7 +12,10 @@ use vouch_data::{
 use vouch_wallet::Wallet;
 
 use super::owner::Place;
-use crate::{http::get_json, output::printable};
+use crate::{
+    http::{get_json, post_json},
+    output::printable,
+};
 
 /// A reply of more bytes is not one of ours: content, with JSON's escapes and proofs.
 const MAX_PAGE_BYTES: usize = 512 << 20;
@@ -64,7 +67,8 @@ pub(super) async fn documents(
             challenge: given.challenge,
         };
         let signed = access.clone().sign(wallet, place.chain, place.economy.consent);
-        let page: Page = post(&client, &format!("{base}/documents"), &signed).await?;
+        let page: Page =
+            post_json(&client, &format!("{base}/documents"), &signed, MAX_PAGE_BYTES).await?;
         ensure!(page.size <= MAX_DOCUMENTS, "the dataset has more than {MAX_DOCUMENTS} documents");
         let mut items = page.verify(&access, wanted.owner)?;
         if items.is_empty() && (documents.len() as u64) < page.size {
@@ -75,25 +79,4 @@ pub(super) async fn documents(
             return Ok(documents);
         }
     }
-}
-
-async fn post<T: for<'de> Deserialize<'de>>(
-    client: &reqwest::Client,
-    url: &str,
-    body: &impl serde::Serialize,
-) -> anyhow::Result<T> {
-    let sent = client.post(url).json(body).send().await;
-    let mut answer = sent.with_context(|| format!("{url} cannot be reached"))?;
-    let status = answer.status();
-    let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await? {
-        ensure!(bytes.len() + chunk.len() <= MAX_PAGE_BYTES, "{url} answers without end");
-        bytes.extend_from_slice(&chunk);
-    }
-    if !status.is_success() {
-        let text = String::from_utf8_lossy(&bytes);
-        let text: String = text.chars().take(300).collect();
-        bail!("{url} refuses with {status}: {}", printable(&text));
-    }
-    serde_json::from_slice(&bytes).with_context(|| format!("{url} does not answer as expected"))
 }

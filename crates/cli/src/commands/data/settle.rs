@@ -10,6 +10,7 @@ use vouch_contracts::bindings::{
     TestDollar::TestDollarInstance,
 };
 use vouch_data::payout::{Contributions, Leaf, Tree, history, totals};
+use vouch_wallet::Wallet;
 
 use super::{
     challenge::chain_time,
@@ -56,7 +57,7 @@ pub(super) async fn run(arguments: Settle, data_dir: &Path, output: Output) -> a
 
     let until = unix_milliseconds().min(chain_time(&place).await?.saturating_mul(1_000));
     tokio::time::sleep(SETTLING).await;
-    let mut leaves = owed(&place, &gateway, until).await?;
+    let mut leaves = owed(&place, &gateway, &wallet, until).await?;
     if let Some(left_out) = arguments.leave_out {
         leaves.retain(|leaf| leaf.account != left_out);
         leaves.extend(known.as_ref().and_then(|tree| Some(tree.proof(left_out)?.0)));
@@ -183,7 +184,12 @@ async fn wait(
 }
 
 /// What this provider owes by its own receipts of before `until`.
-async fn owed(place: &Place, gateway: &Gateway, until: u64) -> anyhow::Result<Vec<Leaf>> {
+async fn owed(
+    place: &Place,
+    gateway: &Gateway,
+    wallet: &Wallet,
+    until: u64,
+) -> anyhow::Result<Vec<Leaf>> {
     let provider = gateway.document.provider;
     let grants = place.consents().await?.grants();
     // Also of grants that ended or were revoked: what was used before is owed.
@@ -191,7 +197,7 @@ async fn owed(place: &Place, gateway: &Gateway, until: u64) -> anyhow::Result<Ve
     let owners: BTreeSet<Address> = ours.map(|(_, held)| held.grant.owner).collect();
     let mut receipts = Vec::new();
     for owner in owners {
-        let found = gateway.uses(owner).await?;
+        let found = gateway.uses(owner, wallet).await?;
         ensure!(
             found.faults.is_empty(),
             "the own receipts are damaged: {}",

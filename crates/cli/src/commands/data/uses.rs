@@ -7,14 +7,21 @@ use anyhow::{Context, ensure};
 use vouch_core::{
     data_use::{self, DataUse},
     domain::Domain,
+    inquiry::{Inquiry, MAX_LIFE_S},
 };
 use vouch_data::payout::check_receipt;
-use vouch_wire::vouch::{ProviderDocument, UsesPage};
+use vouch_wallet::Wallet;
+use vouch_wire::vouch::{ProviderDocument, UsesBody, UsesPage};
 
 use super::owner::Place;
-use crate::http::get_json;
+use crate::{
+    http::{get_json, post_json},
+    time::unix_seconds,
+};
 
-const PAGE: usize = 100;
+const PAGE: u32 = 100;
+/// A page of receipts with their proofs is a fraction of this.
+const MAX_PAGE_BYTES: usize = 4 << 20;
 /// What a stranger's gateway may make a command read.
 const MAX_USES: usize = 100_000;
 
@@ -50,13 +57,13 @@ impl Gateway {
         Ok(Self { client, url, document, domain })
     }
 
-    /// Every receipt of `owner`'s data, from the first one on, each checked.
-    pub(super) async fn uses(&self, owner: Address) -> anyhow::Result<Found> {
+    /// Every receipt of `owner`'s data, from the first one on, each checked; asked for by the owner's
+    /// wallet, or the provider's own.
+    pub(super) async fn uses(&self, owner: Address, wallet: &Wallet) -> anyhow::Result<Found> {
         let mut found = Found::default();
         let (mut after, mut total) = (0u64, 0u128);
         loop {
-            let url = format!("{}/vouch/uses/{owner}?after={after}&limit={PAGE}", self.url);
-            let page: UsesPage = get_json(&self.client, &url).await?;
+            let page = self.page(owner, wallet, after).await?;
             if page.uses.is_empty() {
                 return Ok(found);
             }
@@ -92,6 +99,15 @@ impl Gateway {
                 ensure!(found.uses.len() <= MAX_USES, "more than {MAX_USES} receipts of {owner}");
             }
         }
+    }
+
+    async fn page(&self, owner: Address, wallet: &Wallet, after: u64) -> anyhow::Result<UsesPage> {
+        let provider = self.document.provider;
+        let expiry = unix_seconds().saturating_add(MAX_LIFE_S / 2);
+        let inquiry = Inquiry { provider, owner, after, limit: PAGE, expiry };
+        let signature = Some(wallet.sign(inquiry.digest(&self.domain)));
+        let url = format!("{}/vouch/uses", self.url);
+        post_json(&self.client, &url, &UsesBody { inquiry, signature }, MAX_PAGE_BYTES).await
     }
 
     fn check(&self, usage: &DataUse, owner: Address) -> anyhow::Result<()> {
