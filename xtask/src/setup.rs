@@ -25,13 +25,15 @@ pub(crate) fn contracts() -> anyhow::Result<()> {
 pub(crate) fn clients() -> anyhow::Result<()> {
     node()?;
     python()?;
-    let inputs = ["package-lock.json", "requirements.txt"];
+    let inputs = ["package-lock.json", "requirements.txt", "croissant.txt"];
     once("tests/clients", &inputs, "node_modules", || {
         quiet("test clients: npm", &mut command("npm", &INSTALL, "tests/clients"))?;
         let create = ["-m", "venv", "--clear", ".venv"];
         quiet("test clients: venv", &mut command("python3", &create, "tests/clients"))?;
         let install = ["install", "--quiet", "--requirement", "requirements.txt"];
-        quiet("test clients: PyPI", &mut command(".venv/bin/pip", &install, "tests/clients"))
+        quiet("test clients: PyPI", &mut command(".venv/bin/pip", &install, "tests/clients"))?;
+        let croissant = ["install", "--quiet", "--no-deps", "--requirement", "croissant.txt"];
+        quiet("test clients: Croissant", &mut command(".venv/bin/pip", &croissant, "tests/clients"))
     })
 }
 

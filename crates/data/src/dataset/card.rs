@@ -73,7 +73,7 @@ impl Card {
             true => facts.owner.to_string(),
             false => facts.creator.clone(),
         };
-        let url = format!("urn:vouch:dataset:{}", facts.id);
+        let (url, published) = (format!("urn:vouch:dataset:{}", facts.id), date(facts.published));
         Ok(Self(json!({
             "@context": context(),
             "@type": "sc:Dataset",
@@ -84,7 +84,8 @@ impl Card {
             "license": licence,
             "url": url,
             "version": "1.0.0",
-            "datePublished": date(facts.published),
+            "citeAs": format!("{creator}: {} ({published}). {url}", facts.name),
+            "datePublished": published,
             "creator": { "@type": "sc:Organization", "name": creator, "url": format!("urn:ethereum:{}", facts.owner) },
             "conditionsOfAccess": "Served to the holder of a grant in Vouch's ConsentRegistry. Revoking \
                 a grant stops future use and future pay; it does not untrain what was trained before.",
@@ -240,6 +241,8 @@ mod tests {
         assert_eq!(card.0["conformsTo"], "http://mlcommons.org/croissant/1.1");
         assert_eq!(card.0["license"], "https://spdx.org/licenses/CC-BY-4.0");
         assert_eq!(card.0["datePublished"], "2000-02-29");
+        let cited = format!("Ada: Letters (2000-02-29). urn:vouch:dataset:{}", facts().id);
+        assert_eq!(card.0["citeAs"], cited);
         let read: Card =
             serde_json::from_str(&serde_json::to_string_pretty(&card).unwrap()).unwrap();
         assert_eq!(read.hash().unwrap(), card.hash().unwrap());
