@@ -8,7 +8,8 @@ use crate::house::House;
 #[test]
 fn an_agents_question_pays_who_is_quoted() {
     let house = House::new();
-    let rain = "In Bergen it rains on two days of three, and the letters complain of it every week.";
+    let rain =
+        "In Bergen it rains on two days of three, and the letters complain of it every week.";
     let ada = house.owner("ada", &[("rain.txt", rain)], "0.0005");
     let home = house.home("carol");
     let (chain, gateway) = (house.up.field("chain"), house.up.field("gateway"));
@@ -30,15 +31,16 @@ fn an_agents_question_pays_who_is_quoted() {
     assert_eq!(asked["sources"].as_array().map(Vec::len), Some(1), "{asked}");
     let out = house.home("act.json");
     let out = out.to_str().expect("UTF-8");
-    let act = asked["act"].as_str().expect("a receipt");
+    let act = asked["ask"].as_str().expect("a receipt");
     drop(vouch(&["agent", "log", "--bundle", act, "--out", out]));
     let report = json(&mut vouch_tests::vouch(&house.home("stranger"), &["verify", out, "--json"]));
     let nodes = report["nodes"].as_array().expect("nodes");
     let what: Vec<_> = nodes.iter().map(|node| node["what"].as_str().expect("words")).collect();
-    assert!(what[0].contains("answer for 0") && what.len() == 4, "{what:?}");
+    assert!(what[0].contains("ask for 0") && what.len() == 4, "{what:?}");
     let quoted = what.iter().find(|what| what.contains("quoted")).expect("a use of data");
     assert!(quoted.to_lowercase().contains(&ada.account.to_lowercase()), "{what:?}");
-    let used: Vec<&Value> = nodes.iter().filter(|node| node["parent"] == asked["receipt"]).collect();
+    let used: Vec<&Value> =
+        nodes.iter().filter(|node| node["parent"] == asked["receipt"]).collect();
     assert_eq!(used.len(), 1, "{report}");
     assert!(connect.stop());
 }

@@ -24,6 +24,7 @@ use vouch_core::{
 use super::{MANDATE, agent_key, client, home, log::AgentLog, read_grant};
 use crate::{
     arguments::agent,
+    money::Dollars,
     output::{Output, printable},
 };
 
@@ -124,6 +125,20 @@ fn line(act: &Act) -> String {
         text("status").unwrap_or_default(),
         status(act)
     );
+    let intent = |key: &str| act.intent[key].as_str().map(printable);
+    let dollars = |key| intent(key).and_then(|text| text.parse().ok()).map(Dollars);
+    if let Some(aside) = dollars("maxCharge") {
+        line += &format!(
+            "\n  up to {aside} for the question {}",
+            intent("request").unwrap_or_default()
+        );
+    }
+    if act.kind == act::ANSWER
+        && let Some(charge) = dollars("charge")
+    {
+        let note = intent("note").map(|note| format!("; {note}")).unwrap_or_default();
+        line += &format!("\n  it cost {charge}{note}");
+    }
     if receipt.charge > 0 {
         line += &format!("\n  spent {} of {}", receipt.charge, receipt.asset);
     }

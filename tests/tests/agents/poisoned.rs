@@ -58,7 +58,8 @@ fn a_poisoned_answer_moves_nothing_outside_the_mandate() {
     assert!(proven(&report, &refused["receipt"], "outcome"), "{report}");
     assert!(tree.to_string().contains("has no payee 1"), "{tree}");
 
-    // A letter is followed, as far as the mandate goes.
+    // A letter is followed, as far as the mandate goes: the default, the next question, its answer.
+    run();
     run();
     run();
     let acts = house.acts();
