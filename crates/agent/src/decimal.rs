@@ -20,3 +20,8 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         )),
     }
 }
+
+/// For fields that are left out where they say nothing.
+pub(crate) fn is_zero(value: &u128) -> bool {
+    *value == 0
+}

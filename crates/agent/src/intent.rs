@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// The longest reason of a vote, in bytes: it goes into a transaction.
 pub const MAX_REASON_BYTES: usize = 1_000;
+/// The longest note of an answer, in bytes.
+pub const MAX_NOTE_BYTES: usize = 200;
 
 /// One thing to do, under one permission (its index in the mandate). Amounts are atomic units,
 /// deadlines Unix seconds.
@@ -103,7 +105,8 @@ pub enum Intent {
         /// Why, up to [`MAX_REASON_BYTES`]; public, on chain.
         reason: String,
     },
-    /// Sets dollars aside for a paid question; the asking itself is the buyer's.
+    /// Sets dollars aside for a paid question; the asking itself is the buyer's. What no receipt
+    /// accounts for stays set aside: see [`Intent::Answer`].
     Ask {
         /// An `ask`.
         permission: usize,
@@ -113,6 +116,21 @@ pub enum Intent {
         /// Which question: the commitment to its request.
         request: B256,
     },
+    /// Says what an answer cost, by its receipt: the rest of what was set aside comes back.
+    Answer {
+        /// The `ask` that it was asked under.
+        permission: usize,
+        /// Which question: what its [`Intent::Ask`] said.
+        request: B256,
+        /// Opens `request`, to who has the question.
+        nonce: B256,
+        /// What the answer's receipt says.
+        #[serde(with = "crate::decimal")]
+        charge: u128,
+        /// What follows from it, in the strategy's own words, up to [`MAX_NOTE_BYTES`].
+        #[serde(skip_serializing_if = "String::is_empty", default)]
+        note: String,
+    },
     /// Hands part of the mandate to the sub-agent that the permission names.
     Delegate {
         /// A `delegate`; it says to whom.
@@ -120,6 +138,9 @@ pub enum Intent {
         /// How much of the permission's limit.
         #[serde(with = "crate::decimal")]
         limit: u128,
+        /// Atomic dollars for answers, of the mandate's `ask`.
+        #[serde(with = "crate::decimal", default, skip_serializing_if = "crate::decimal::is_zero")]
+        dollars: u128,
     },
 }
 
@@ -168,6 +189,7 @@ impl Intent {
             | Self::Collect { permission, .. }
             | Self::Vote { permission, .. }
             | Self::Ask { permission, .. }
+            | Self::Answer { permission, .. }
             | Self::Delegate { permission, .. } => *permission,
         }
     }
@@ -183,6 +205,7 @@ impl Intent {
             Self::Collect { .. } => "collect",
             Self::Vote { .. } => "vote",
             Self::Ask { .. } => "ask",
+            Self::Answer { .. } => "answer",
             Self::Delegate { .. } => "delegate",
         }
     }

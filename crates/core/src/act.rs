@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::{
     Error,
+    bundle::LogProof,
     commitment::{self, canonical_json},
     promise::SignedPromise,
     receipt::Receipt,
@@ -19,6 +20,10 @@ use crate::{
 
 /// The kind of act that hands a part of a budget on: its intent is a [`Delegation`].
 pub const DELEGATE: &str = "delegate";
+/// The kind of act that sets money aside for a question.
+pub const ASK: &str = "ask";
+/// The kind of act that says what an answer cost: its intent is an [`Answered`].
+pub const ANSWER: &str = "answer";
 /// Key of an intent under which stand the digests of the receipts that it relied on.
 pub const RELIED_ON: &str = "reliedOn";
 const MAX_KIND_BYTES: usize = 32;
@@ -89,6 +94,30 @@ impl Delegation {
     }
 }
 
+/// The intent of an act of kind [`ANSWER`], which relies on the answer's receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answered {
+    /// What the [`ASK`] committed to: [`commitment::request`] of the question.
+    pub request: B256,
+    /// Of that commitment.
+    pub nonce: B256,
+    /// What the answer cost, in atomic units.
+    #[serde(with = "crate::serde_decimal")]
+    pub charge: u128,
+}
+
+impl Answered {
+    /// Reads an intent.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it settles no question.
+    pub fn of(intent: &Value) -> Result<Self, Error> {
+        Self::deserialize(intent)
+            .map_err(|error| Error::malformed("intent to settle a question", error.to_string()))
+    }
+}
+
 /// An act with what opens its receipt: a node of a tree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -105,6 +134,9 @@ pub struct Act {
     pub intent: Value,
     /// What became of it, or why it was refused.
     pub outcome: Value,
+    /// The receipt in the agent's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogProof>,
 }
 
 #[cfg(test)]

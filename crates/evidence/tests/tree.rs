@@ -349,7 +349,15 @@ fn act(byte: u8, kind: &str, parent: B256, charge: u128, intent: Value) -> Node 
         ..receipt
     };
     let promise = promises(&key, 0, &[&receipt]).remove(0);
-    Node::Act(Box::new(Act { receipt, promise, nonce, kind: kind.into(), intent, outcome }))
+    Node::Act(Box::new(Act {
+        receipt,
+        promise,
+        nonce,
+        kind: kind.into(),
+        intent,
+        outcome,
+        log: None,
+    }))
 }
 
 fn digest(node: &Node) -> B256 {

@@ -5,7 +5,6 @@
 //!   log.json    ──passphrase──▶ LogKey (Ed25519)    ──note────▶ signature line
 //!
 //!   Budget: spent + ahead <= total       (ahead: signed for, not yet charged)
-//!   BudgetTree: sum of spent under a node <= its limit
 //! ```
 //!
 //! Files are Web3 Secret Storage version 3, as geth, `cast` and every wallet read them: scrypt with
@@ -36,11 +35,9 @@ mod budget;
 mod error;
 mod keystore;
 mod log_key;
-mod tree;
 mod wallet;
 
 pub use budget::{Budget, BudgetError};
 pub use error::Error;
 pub use log_key::LogKey;
-pub use tree::{BudgetTree, Node, TreeError};
 pub use wallet::Wallet;

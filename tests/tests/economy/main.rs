@@ -1,5 +1,6 @@
 //! Data that is paid by use: owners, a provider, a buyer and a payout, by the real binary.
 
+mod agent;
 mod house;
 
 use std::time::Duration;

@@ -17,6 +17,7 @@ use super::{Demo, Running, http, title};
 use crate::steps::{quiet, root};
 
 const QUESTION: &str = "What does revoking a grant stop, and what does it not undo?";
+const AGENTS_QUESTION: &str = "How is a contributor paid for what an answer quotes?";
 /// Seconds in which a payout can be challenged; the least that the contract takes.
 const WINDOW_S: &str = "60";
 
@@ -151,7 +152,8 @@ impl Demo {
         println!("  pair  {}", market["pair"].as_str().unwrap_or_default());
 
         title(
-            "Carol gives an agent a mandate: eight dollars a day, to Ada, to one pool, and a vote",
+            "Carol gives an agent a mandate: eight dollars a day, to Ada, to one pool, a vote, and \
+             five cents for answers",
         );
         let terms = Terms { market: &market, economy: &economy["economy"], payee: &payee.account };
         let mandate = self.file("mandate.toml", &terms.mandate())?;
@@ -161,8 +163,17 @@ impl Demo {
         let signer = Running::start(&mut self.command(carol, &signer))?;
         let mut line = Signer::connect(Path::new(&signer.field("socket")?))?;
 
-        title("It pays what the mandate allows");
-        line.act("1500000", "settled")?;
+        title("The agent asks before it acts: set aside by the signer, paid by vouch connect");
+        let connect = ["connect", "--listen", "127.0.0.1:0", "--budget", "1", "--json"];
+        let connect = [&connect[..], &["--provider", &town.gateway]].concat();
+        let connect = Running::start(&mut self.command(carol, &connect))?;
+        let ask = ["agent", "ask", AGENTS_QUESTION, "--sources", "--temperature", "0"];
+        self.show(carol, &[&ask[..], &["--max-tokens", "48"]].concat())?;
+        drop(connect);
+        let answer = self.relied_on(carol)?;
+
+        title("It pays what the mandate allows, and says which answer it relied on");
+        let paid = line.act("1500000", &answer, "settled")?;
         title("It keeps half of what Carol has in the other token");
         let portfolio = self.file("portfolio.toml", &terms.portfolio(town)?)?;
         let run = ["agent", "run", &portfolio, "--blocks", "1"];
@@ -170,22 +181,28 @@ impl Demo {
         title("It votes on the protocol's fee by a written policy, with votes that it was lent");
         self.vote(town, carol, &terms)?;
         title("What is above the cap is refused, with a reason and a receipt");
-        line.act("5000000", "refused")?;
+        line.act("5000000", &answer, "refused")?;
 
         title("Carol revokes; the signer, still running, can do nothing more");
         self.show(carol, &[&["agent", "mandate", "revoke"], &chain[..]].concat())?;
-        line.act("100000", "refused")?;
-        drop(signer);
+        line.act("100000", &answer, "refused")?;
         title("The agent's own log has all it did and all it was refused");
         self.show(carol, &["agent", "log"])?;
-        let log = self.json(carol, &["agent", "log"])?;
-        let swap = log.as_array().into_iter().flatten().find(|act| act["kind"] == "swap");
-        let swap = swap.and_then(|act| act["receipt"].as_str()).context("the log has no swap")?;
         let act = self.data.join("act.json");
         let act = act.to_str().context("the data directory is not UTF-8")?;
-        title("Whoever is handed an act's receipt checks it");
-        self.show(carol, &["agent", "log", "--bundle", swap, "--out", act])?;
+        title("Whoever is handed the payment checks it, with the answer and whom that quoted");
+        self.show(carol, &["agent", "log", "--bundle", &paid, "--out", act])?;
+        drop(signer);
         self.show(&self.data.join("stranger"), &["verify", act])
+    }
+
+    /// The receipt of the answer that the agent bought last.
+    fn relied_on(&self, carol: &Path) -> anyhow::Result<String> {
+        let log = self.json(carol, &["agent", "log"])?;
+        let acts = log.as_array().context("the log has no acts")?;
+        let answer = acts.iter().rfind(|act| act["kind"] == "answer");
+        let receipt = answer.and_then(|act| act["reliedOn"][0].as_str());
+        Ok(receipt.context("the log has no answer")?.to_owned())
     }
 
     fn vote(&self, town: &Town, carol: &Path, terms: &Terms<'_>) -> anyhow::Result<()> {
@@ -261,6 +278,11 @@ maxImpactBps = 100
 [[permissions]]
 kind = "vote"
 governor = {governor}
+
+[[permissions]]
+kind = "ask"
+maxPerCall = "20000"
+total = "50000"
 "#
         )
     }
@@ -334,10 +356,10 @@ impl Signer {
         Ok(Self { from: BufReader::new(to.try_clone()?), to })
     }
 
-    /// Hands it one transfer, and shows what comes of it.
-    fn act(&mut self, amount: &str, expected: &str) -> anyhow::Result<()> {
+    /// Hands it one transfer, and shows what comes of it; the act's receipt.
+    fn act(&mut self, amount: &str, relied_on: &str, expected: &str) -> anyhow::Result<String> {
         let intent = format!(
-            r#"{{"intent":{{"act":"transfer","permission":0,"payee":0,"amount":"{amount}"}}}}"#
+            r#"{{"intent":{{"act":"transfer","permission":0,"payee":0,"amount":"{amount}"}},"reliedOn":["{relied_on}"]}}"#
         );
         println!("> {intent}");
         writeln!(self.to, "{intent}")?;
@@ -354,6 +376,6 @@ impl Signer {
         if outcome["status"] != expected {
             bail!("the signer was to say {expected}, and said {line}");
         }
-        Ok(())
+        Ok(text(&reply["receipt"]))
     }
 }

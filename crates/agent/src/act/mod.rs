@@ -33,6 +33,19 @@ pub struct Request {
     /// Digest of the receipt that it was made under: an answer's, or the delegating act's.
     #[serde(default)]
     pub parent: B256,
+    /// Of an answer: the receipt that says what it cost. It is among `relied_on`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
+}
+
+/// An answer's receipt, with its provider's signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// Of kind 1 or 2.
+    pub receipt: Receipt,
+    /// The provider's promise to log it.
+    pub promise: SignedPromise,
 }
 
 /// The intent as its receipt commits to it. A delegation says whom and of what, so that a budget's
@@ -77,7 +90,7 @@ impl Opening {
     #[must_use]
     pub fn act(self, receipt: Receipt, promise: SignedPromise) -> Act {
         let Self { nonce, kind, intent, outcome } = self;
-        Act { receipt, promise, nonce, kind, intent, outcome }
+        Act { receipt, promise, nonce, kind, intent, outcome, log: None }
     }
 }
 
@@ -102,6 +115,9 @@ pub struct ActError(pub String);
 pub trait ActLog: Send + Sync + Debug {
     /// Appends an act.
     fn append(&self, act: Draft) -> BoxFuture<'_, Result<Acknowledged, ActError>>;
+
+    /// Up to `most` acts, oldest first, of which the first `after` are left out.
+    fn acts(&self, after: usize, most: usize) -> BoxFuture<'_, Result<Vec<Act>, ActError>>;
 }
 
 /// Who acts for whom, the same in every act's receipt.

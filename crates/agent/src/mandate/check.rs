@@ -137,7 +137,8 @@ impl Mandate {
                 )),
                 _ => Ok(()),
             },
-            Permission::Delegate { to, limit, token, permissions } => {
+            Permission::Delegate { to, limit, token, permissions, dollars } => {
+                self.check_dollars(*dollars)?;
                 self.check_delegate(*to, *token, *limit, permissions)
             }
         }
@@ -170,6 +171,19 @@ impl Mandate {
             return refuse(format!("the {what} {contract} is one of the mandate's tokens"));
         }
         Ok(())
+    }
+
+    fn check_dollars(&self, dollars: u128) -> Checked {
+        let total = self.permissions.iter().find_map(|permission| match permission {
+            Permission::Ask { total, .. } => Some(*total),
+            _ => None,
+        });
+        match total.unwrap_or_default() {
+            total if dollars > total => refuse(format!(
+                "it hands on {dollars} dollars for answers, and the permission to ask has {total}"
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn check_delegate(

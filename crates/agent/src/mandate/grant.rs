@@ -38,8 +38,22 @@ pub struct Hand {
     /// What was handed on under the permission before: each hand has a counter of its own.
     #[serde(with = "crate::decimal")]
     pub before: u128,
+    /// Atomic dollars for answers. No chain holds them; they are part of what is signed.
+    #[serde(with = "crate::decimal", default)]
+    pub dollars: u128,
     /// The agent's: of each leaf of each permission that is handed on.
     pub signatures: Vec<Bytes>,
+}
+
+/// How much is handed on; see [`Hand`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Handed on before.
+    pub before: u128,
+    /// Atomic units of the permission's token.
+    pub limit: u128,
+    /// Atomic dollars for answers.
+    pub dollars: u128,
 }
 
 impl Grant {
@@ -100,10 +114,17 @@ impl Grant {
         match (&self.hand, self.handed()) {
             (None, _) => permission < self.mandate.permissions.len(),
             (Some(_), Some((Permission::Delegate { permissions, .. }, _))) => {
-                permissions.contains(&permission)
+                permissions.contains(&permission) || self.asks(permission)
             }
             _ => false,
         }
+    }
+
+    /// Whether it is the `ask`, and dollars for it were handed on.
+    fn asks(&self, permission: usize) -> bool {
+        let named = self.mandate.permissions.get(permission);
+        matches!(named, Some(Permission::Ask { .. }))
+            && self.hand.as_ref().is_some_and(|hand| hand.dollars > 0)
     }
 
     /// The chains of every use, last link first: (permission, use, chain).
@@ -121,7 +142,8 @@ impl Grant {
             })
             .collect();
         if let Some(hand) = &self.hand {
-            let mut links = self.links(&compiled, hand.permission, [hand.before, hand.limit])?;
+            let Hand { permission, limit, before, dollars, .. } = *hand;
+            let mut links = self.links(&compiled, permission, Part { before, limit, dollars })?;
             attach(links.iter_mut(), &hand.signatures, &self.contracts, self.mandate.agent)?;
             chains.retain(|(permission, ..)| self.reaches(*permission));
             for ((.., chain), link) in chains.iter_mut().zip(links) {
@@ -131,8 +153,7 @@ impl Grant {
         Ok(chains)
     }
 
-    /// Hands permissions on to the sub-agent of a `delegate` permission, to which `before` was handed
-    /// on already. What it spends also counts for this agent; its own limit is enforced beside.
+    /// Hands permissions on to the sub-agent of a `delegate` permission. What it spends also counts for this agent; its own limit is enforced beside.
     ///
     /// # Errors
     /// [`MandateError::NotDelegable`] (sub-agents hand on nothing), [`MandateError::AboveLimit`],
@@ -140,7 +161,7 @@ impl Grant {
     pub fn hand_on(
         &self,
         permission: usize,
-        [before, limit]: [u128; 2],
+        part: Part,
         agent: &Wallet,
     ) -> Result<Self, MandateError> {
         if self.hand.is_some() {
@@ -148,11 +169,13 @@ impl Grant {
         }
         let compiled = self.compiled()?;
         let signatures = self
-            .links(&compiled, permission, [before, limit])?
+            .links(&compiled, permission, part)?
             .into_iter()
             .map(|link| Ok(signed(link, &self.contracts, agent)?.signature))
             .collect::<Result<_, MandateError>>()?;
-        Ok(Self { hand: Some(Hand { permission, limit, before, signatures }), ..self.clone() })
+        let Part { before, limit, dollars } = part;
+        let hand = Hand { permission, limit, before, dollars, signatures };
+        Ok(Self { hand: Some(hand), ..self.clone() })
     }
 
     /// The delegations from agent to sub-agent, in the order of the leaves they are under.
@@ -160,19 +183,28 @@ impl Grant {
         &self,
         compiled: &Compiled,
         permission: usize,
-        [before, limit]: [u128; 2],
+        Part { before, limit, dollars }: Part,
     ) -> Result<Vec<Delegation>, MandateError> {
-        let Some(Permission::Delegate { to, token, limit: most, permissions }) =
-            self.mandate.permissions.get(permission)
+        let Some(Permission::Delegate {
+            to,
+            token,
+            limit: most,
+            permissions,
+            dollars: for_answers,
+        }) = self.mandate.permissions.get(permission)
         else {
             return Err(MandateError::NotDelegable(permission));
         };
+        if dollars > *for_answers {
+            return Err(MandateError::AboveLimit { asked: dollars, limit: *for_answers });
+        }
         let left = most.saturating_sub(before);
         if limit > left {
             return Err(MandateError::AboveLimit { asked: limit, limit: left });
         }
         let hash = compiled.hash;
-        let salt = keccak256([hash.as_slice(), &before.to_be_bytes()].concat());
+        let numbers = [before.to_be_bytes(), dollars.to_be_bytes()].concat();
+        let salt = keccak256([hash.as_slice(), &numbers].concat());
         let handed = compiled.leaves.iter().filter(|leaf| permissions.contains(&leaf.permission));
         Ok(handed
             .map(|leaf| {

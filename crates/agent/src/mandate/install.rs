@@ -22,7 +22,8 @@ use super::{
 };
 
 /// Makes a mandate work, in one transaction of the owner: EIP-7702 code for its account, the
-/// allowances that the permissions need, and `gas_wei` of the chain's coin for the agent.
+/// allowances that the permissions need, and `gas_wei` of the chain's coin for the agent and each
+/// sub-agent.
 ///
 /// # Errors
 /// [`MandateError::NotDeployed`], [`MandateError::Reverted`], [`MandateError::Rpc`].
@@ -40,7 +41,13 @@ pub async fn install(
     }
     let mut calls = approvals(provider, grant, Allow::AsCapped).await?;
     if !gas_wei.is_zero() {
-        calls.push((grant.mandate.agent, gas_wei, Bytes::new()));
+        let sub_agents =
+            grant.mandate.permissions.iter().filter_map(|permission| match permission {
+                Permission::Delegate { to, .. } => Some(*to),
+                _ => None,
+            });
+        let agents = std::iter::once(grant.mandate.agent).chain(sub_agents);
+        calls.extend(agents.map(|agent| (agent, gas_wei, Bytes::new())));
     }
     send(provider, owner, grant, calls).await
 }

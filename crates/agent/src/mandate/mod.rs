@@ -25,7 +25,7 @@ pub use compile::{Compiled, Leaf, Use};
 pub use contracts::{Contracts, Enforcers};
 pub use delegation::{Caveat, Delegation, ROOT_AUTHORITY, hash_of, redeem, redeem_all, signed};
 pub use error::MandateError;
-pub use grant::{Grant, Hand};
+pub use grant::{Grant, Hand, Part};
 pub use install::{install, revoke};
 pub use status::{CapStatus, Status, status};
 pub use terms::{Cap, Mandate, Permission, Venue};

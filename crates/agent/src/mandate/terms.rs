@@ -127,6 +127,9 @@ pub enum Permission {
         limit: u128,
         /// Which permissions, by index; they may spend no other token.
         permissions: Vec<usize>,
+        /// Atomic dollars for answers, of the `ask`'s total; held by the signers alone.
+        #[serde(with = "crate::decimal", default, skip_serializing_if = "crate::decimal::is_zero")]
+        dollars: u128,
     },
 }
 

@@ -3,7 +3,7 @@
 //! An order names addresses and an intent only permissions, so an order for which the mandate has no
 //! permission fails here, and whatever else is wrong with it fails there.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use alloy::{
     eips::BlockId,
@@ -13,10 +13,6 @@ use alloy::{
 };
 use alloy_primitives::{Address, B256, U256};
 use futures_util::future::{BoxFuture, FutureExt};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::UnixStream,
-};
 use vouch_contracts::bindings::{Erc20, VouchGovernor};
 
 use super::{
@@ -28,18 +24,13 @@ use crate::{
     intent::{Intent, Range},
     mandate::{self, Mandate, Permission},
     market::{Error, v2},
-    signer::{self, Reply},
+    signer::{self, Client, ClientError, Reply},
 };
-
-/// The signer waits for a block itself; longer than that nobody waits for it.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// The longest reply that is read.
-const MAX_REPLY_BYTES: u64 = 1 << 20;
 
 /// Sends intents to a signer's socket, for the owner of a mandate.
 #[derive(Debug)]
 pub struct Signed {
-    socket: PathBuf,
+    signer: Client,
     mandate: Mandate,
     strategy: B256,
     provider: DynProvider,
@@ -50,7 +41,7 @@ impl Signed {
     /// the acts' receipts; `provider` is asked what became of an order whose reply was lost.
     #[must_use]
     pub fn new(socket: PathBuf, mandate: Mandate, strategy: B256, provider: DynProvider) -> Self {
-        Self { socket, mandate, strategy, provider }
+        Self { signer: Client::new(socket), mandate, strategy, provider }
     }
 
     async fn carry_out(&self, order: &Order, note: Note<'_>) -> Result<Outcome> {
@@ -79,18 +70,13 @@ impl Signed {
     async fn act(&self, order: &Order, intent: Intent) -> Outcome {
         let parent = order.relied_on.first().copied().unwrap_or_default();
         let relied_on = order.relied_on.clone();
-        let request = Request { intent, relied_on, strategy: self.strategy, parent };
-        let mut stream = match UnixStream::connect(&self.socket).await {
-            Ok(stream) => stream,
-            Err(error) => {
-                let socket = self.socket.display();
-                return failed(format!("no signer listens at {socket} ({error}): start it"));
-            }
-        };
-        match tokio::time::timeout(PATIENCE, exchange(&mut stream, &request)).await {
-            Ok(Ok(reply)) => told(reply, self.mandate.owner),
+        let strategy = self.strategy;
+        let request = Request { intent, relied_on, strategy, parent, evidence: None };
+        match self.signer.act(&request).await {
+            Ok(reply) => told(reply, self.mandate.owner),
+            Err(absent @ ClientError::Absent { .. }) => failed(absent.to_string()),
             // It may have been taken.
-            Ok(Err(_)) | Err(_) => Outcome::Unknown,
+            Err(_) => Outcome::Unknown,
         }
     }
 
@@ -170,17 +156,6 @@ impl Executor for Signed {
     ) -> BoxFuture<'a, Result<Outcome>> {
         self.look(order, sent).boxed()
     }
-}
-
-async fn exchange(stream: &mut UnixStream, request: &Request) -> std::io::Result<Reply> {
-    let (read, mut write) = stream.split();
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
-    write.write_all(&line).await?;
-    write.flush().await?;
-    let mut reply = Vec::new();
-    BufReader::new(read).take(MAX_REPLY_BYTES).read_until(b'\n', &mut reply).await?;
-    Ok(serde_json::from_slice(&reply)?)
 }
 
 /// A signer's outcome as the run counts.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
 use super::{Plan, Refusal};
@@ -18,6 +19,9 @@ pub struct Taken {
     /// Atomic dollars for answers.
     #[serde(with = "crate::decimal")]
     pub dollars: u128,
+    /// The question that dollars are set aside for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<B256>,
     /// Under which `delegate`, and how much.
     pub handed: Option<(usize, Amount)>,
 }
@@ -46,7 +50,16 @@ pub struct Ledger {
     calls: u64,
     spent: BTreeMap<(usize, u64), u128>,
     dollars: u128,
-    handed: BTreeMap<usize, u128>,
+    handed: BTreeMap<usize, Handed>,
+}
+
+/// Under one `delegate`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Handed {
+    /// Of its token.
+    amount: u128,
+    /// For answers.
+    dollars: u128,
 }
 
 impl Ledger {
@@ -78,24 +91,24 @@ impl Ledger {
             self.check_hand(grant, index, asked)?;
             taken.spends.push(Spend { cap: index, period, amount: Amount(asked) });
         }
-        match mandate.permissions.get(plan.permission) {
-            Some(Permission::Ask { total, .. }) => {
-                let left = total.saturating_sub(self.dollars);
-                if plan.dollars > left {
-                    return Err(Refusal::OverTotal { asked: plan.dollars, left, total: *total });
-                }
-            }
-            Some(Permission::Delegate { limit, .. }) => {
-                let handed = self.handed.get(&plan.permission).copied().unwrap_or_default();
-                let left = limit.saturating_sub(handed);
-                if plan.hands_on > left {
-                    return Err(Refusal::OverHand { asked: plan.hands_on, left, limit: *limit });
-                }
-                taken.handed = Some((plan.permission, Amount(plan.hands_on)));
-            }
-            _ => {}
+        let (asked, left) = (plan.dollars, self.dollars_left(grant));
+        if asked > left {
+            return Err(Refusal::OverTotal { asked, left, total: dollars(grant) });
+        }
+        let permission = mandate.permissions.get(plan.permission);
+        if let Some(Permission::Delegate { limit, dollars, .. }) = permission {
+            let handed = self.handed.get(&plan.permission).copied().unwrap_or_default();
+            check_handed(plan.hands_on, handed.amount, *limit)?;
+            check_handed(plan.dollars, handed.dollars, *dollars)?;
+            taken.handed = Some((plan.permission, Amount(plan.hands_on)));
         }
         Ok(taken)
+    }
+
+    /// Atomic dollars for answers that are neither set aside nor handed on.
+    #[must_use]
+    pub fn dollars_left(&self, grant: &Grant) -> u128 {
+        dollars(grant).saturating_sub(self.dollars)
     }
 
     /// A sub-agent's own limit, over its whole life.
@@ -103,12 +116,7 @@ impl Ledger {
         let Some(hand) = &grant.hand else { return Ok(()) };
         let of_cap = self.spent.iter().filter(|((index, _), _)| *index == cap);
         let spent = of_cap.fold(0_u128, |sum, (_, amount)| sum.saturating_add(*amount));
-        let left = hand.limit.saturating_sub(spent);
-        if asked > left {
-            Err(Refusal::OverHand { asked, left, limit: hand.limit })
-        } else {
-            Ok(())
-        }
+        check_handed(asked, spent, hand.limit)
     }
 
     /// Takes what was admitted.
@@ -121,7 +129,8 @@ impl Ledger {
         }
         if let Some((permission, amount)) = taken.handed {
             let sum = self.handed.entry(permission).or_default();
-            *sum = sum.saturating_add(amount.0);
+            sum.amount = sum.amount.saturating_add(amount.0);
+            sum.dollars = sum.dollars.saturating_add(taken.dollars);
         }
     }
 
@@ -137,7 +146,8 @@ impl Ledger {
         if let Some((permission, amount)) = taken.handed
             && let Some(sum) = self.handed.get_mut(&permission)
         {
-            *sum = sum.saturating_sub(amount.0);
+            sum.amount = sum.amount.saturating_sub(amount.0);
+            sum.dollars = sum.dollars.saturating_sub(taken.dollars);
         }
     }
 
@@ -147,7 +157,7 @@ impl Ledger {
         self.spent.get(&(cap, period)).copied().unwrap_or_default()
     }
 
-    /// Atomic dollars set aside for answers.
+    /// Atomic dollars spent on answers, set aside for them, or handed on.
     #[must_use]
     pub fn dollars(&self) -> u128 {
         self.dollars
@@ -162,6 +172,21 @@ impl Ledger {
     /// Handed on under a `delegate` permission.
     #[must_use]
     pub fn handed(&self, permission: usize) -> u128 {
-        self.handed.get(&permission).copied().unwrap_or_default()
+        self.handed.get(&permission).map_or(0, |handed| handed.amount)
     }
+}
+
+fn check_handed(asked: u128, before: u128, limit: u128) -> Result<(), Refusal> {
+    let left = limit.saturating_sub(before);
+    if asked > left { Err(Refusal::OverHand { asked, left, limit }) } else { Ok(()) }
+}
+
+/// Atomic dollars for answers in all: the mandate's, or of them what was handed on.
+fn dollars(grant: &Grant) -> u128 {
+    let total = grant.mandate.permissions.iter().find_map(|permission| match permission {
+        Permission::Ask { total, .. } => Some(*total),
+        _ => None,
+    });
+    let total = total.unwrap_or_default();
+    grant.hand.as_ref().map_or(total, |hand| total.min(hand.dollars))
 }

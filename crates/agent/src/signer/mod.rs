@@ -7,6 +7,8 @@
 //! One act at a time: what was simulated is what is sent next. Whatever an act takes is in the
 //! journal before its signature leaves, and a transaction whose fate is unknown blocks the next.
 
+mod answer;
+mod client;
 mod ledger;
 mod outcome;
 mod plan;
@@ -30,16 +32,18 @@ use vouch_contracts::bindings::{DelegationManager, NonfungiblePositionManager as
 use vouch_core::domain::Domain;
 use vouch_wallet::Wallet;
 
+pub use client::{Client, ClientError};
 pub use ledger::{Amount, Ledger, Spend, Taken};
 pub use outcome::{Mined, Moved, Outcome};
 pub use plan::{Call, Expected, Plan, plan};
 pub use refusal::Refusal;
-pub use serve::{Reply, serve, serve_lines};
+pub use serve::{Query, Reply, Told, Used, serve, serve_lines};
 pub use simulate::Change;
 
 use crate::{
-    act::{ActLog, Draft, Parties, Request},
-    mandate::{Delegation, Grant, MandateError, Permission, Use, hash_of, redeem},
+    act::{ActError, ActLog, Draft, Parties, Request},
+    intent::Intent,
+    mandate::{Delegation, Grant, MandateError, Part, Permission, Use, hash_of, redeem},
 };
 use record::{Book, Sent};
 
@@ -81,6 +85,9 @@ pub enum SignerError {
         source: std::io::Error,
     },
 }
+
+/// Acts that are told at a time.
+const MAX_ACTS: usize = 64;
 
 /// Unix milliseconds.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -165,6 +172,26 @@ impl Signer {
         self.state.lock().await.book.ledger.clone()
     }
 
+    /// Answers what changes nothing.
+    ///
+    /// # Errors
+    /// [`ActError`] if the log cannot be read.
+    pub async fn tell(&self, query: &Query) -> Result<Told, ActError> {
+        match query {
+            Query::Used => {
+                let ledger = self.ledger().await;
+                Ok(Told::Used(Used {
+                    calls: ledger.calls(),
+                    dollars: Amount(ledger.dollars()),
+                    dollars_left: Amount(ledger.dollars_left(&self.grant)),
+                }))
+            }
+            Query::Acts { after } => {
+                Ok(Told::Acts(self.surroundings.log.acts(*after, MAX_ACTS).await?))
+            }
+        }
+    }
+
     fn provider(&self) -> &DynProvider {
         &self.surroundings.provider
     }
@@ -216,8 +243,17 @@ impl Signer {
         self.settle_open(state).await?;
         let now = (self.surroundings.clock)() / 1_000;
         let plan = plan(&self.grant, &request.intent, now)?;
-        let taken = state.book.ledger.admit(&self.grant, &plan, now)?;
+        let mut taken = state.book.ledger.admit(&self.grant, &plan, now)?;
         let Some(call) = &plan.call else {
+            match request.intent {
+                // What an answer cost is counted, whatever became of the mandate since.
+                Intent::Answer { request: question, charge, .. } => {
+                    return answer::settle(&mut state.book, &question, charge, request);
+                }
+                Intent::Ask { request: question, .. } => taken.question = Some(question),
+                _ => {}
+            }
+            self.check_not_revoked().await?;
             return self.off_chain(state, &plan, &taken);
         };
         let chain = self.chains.get(&(plan.permission, call.usage));
@@ -259,7 +295,8 @@ impl Signer {
             0 => None,
             more => {
                 let before = state.book.ledger.handed(plan.permission);
-                let handed = self.grant.hand_on(plan.permission, [before, more], &self.key);
+                let part = Part { before, limit: more, dollars: plan.dollars };
+                let handed = self.grant.hand_on(plan.permission, part, &self.key);
                 Some(Box::new(handed.map_err(|error| Refusal::Journal(error.to_string()))?))
             }
         };

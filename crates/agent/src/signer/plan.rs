@@ -8,7 +8,7 @@ use vouch_contracts::bindings::{
 
 use super::Refusal;
 use crate::{
-    intent::{Intent, MAX_REASON_BYTES, Range},
+    intent::{Intent, MAX_NOTE_BYTES, MAX_REASON_BYTES, Range},
     mandate::{Grant, Mandate, Permission, Use, Venue},
 };
 
@@ -26,7 +26,7 @@ pub struct Plan {
     pub call: Option<Call>,
     /// The most that it takes from the owner: token, amount.
     pub spends: Vec<(Address, u128)>,
-    /// Atomic dollars set aside for an answer.
+    /// Atomic dollars set aside for an answer, or handed on for answers.
     pub dollars: u128,
     /// Handed on to a sub-agent.
     pub hands_on: u128,
@@ -201,9 +201,17 @@ fn build(mandate: &Mandate, permission: &Permission, intent: &Intent) -> Result<
             }
             Ok(Plan { permission: index, call: None, spends: Vec::new(), dollars, hands_on: 0 })
         }
-        (Permission::Delegate { .. }, Intent::Delegate { limit, .. }) => {
-            let hands_on = positive(*limit)?;
-            Ok(Plan { permission: index, call: None, spends: Vec::new(), dollars: 0, hands_on })
+        (Permission::Ask { .. }, Intent::Answer { note, .. }) => {
+            if note.len() > MAX_NOTE_BYTES || note.chars().any(char::is_control) {
+                return Err(Refusal::Malformed(
+                    "the note is too long or has control characters: 200 bytes of plain text",
+                ));
+            }
+            Ok(Plan { permission: index, call: None, spends: Vec::new(), dollars: 0, hands_on: 0 })
+        }
+        (Permission::Delegate { .. }, Intent::Delegate { limit, dollars, .. }) => {
+            let (hands_on, dollars) = (positive(*limit)?, *dollars);
+            Ok(Plan { permission: index, call: None, spends: Vec::new(), dollars, hands_on })
         }
         _ => Err(Refusal::OtherKind {
             permission: index,

@@ -1,6 +1,9 @@
 //! The signer's journal: what was taken, what was sent, how it ended.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use alloy_primitives::{B256, Bytes, TxHash};
 use serde::{Deserialize, Serialize};
@@ -30,6 +33,9 @@ enum Record {
     Ended {
         act: u64,
         unused: Taken,
+        /// The receipt that a question was settled by.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<B256>,
     },
 }
 
@@ -51,13 +57,24 @@ pub(super) struct Book {
     next: u64,
     /// At most one: nothing is sent while one is open.
     pub(super) open: Option<(u64, Sent)>,
+    /// Questions that no receipt has settled: act, atomic dollars set aside.
+    pub(super) questions: BTreeMap<B256, (u64, u128)>,
+    /// Receipts that have settled one.
+    pub(super) answers: BTreeSet<B256>,
 }
 
 impl Book {
     /// Opens the journal in `dir`, which belongs to one mandate.
     pub(super) fn open(dir: &Path, mandate: B256) -> Result<Self, SignerError> {
         let (journal, _) = Journal::open(dir, Options::default())?;
-        let mut book = Self { journal, ledger: Ledger::default(), next: 0, open: None };
+        let mut book = Self {
+            journal,
+            ledger: Ledger::default(),
+            next: 0,
+            open: None,
+            questions: BTreeMap::new(),
+            answers: BTreeSet::new(),
+        };
         let mut taken = BTreeMap::new();
         let mut owner = None;
         for record in book.journal.iter() {
@@ -67,7 +84,7 @@ impl Book {
             match record {
                 Record::Opened { mandate } => owner = Some(mandate),
                 Record::Taken { act, taken: amount } => {
-                    book.ledger.take(&amount);
+                    book.count(act, &amount);
                     book.next = act.saturating_add(1);
                     taken.insert(act, amount);
                 }
@@ -75,10 +92,9 @@ impl Book {
                     taken.remove(&act);
                     book.open = Some((act, *sent));
                 }
-                Record::Ended { act, unused } => {
-                    book.ledger.give_back(&unused);
+                Record::Ended { act, unused, answer } => {
                     taken.remove(&act);
-                    book.open = book.open.filter(|(open, _)| *open != act);
+                    book.over(act, &unused, answer);
                 }
             }
         }
@@ -108,8 +124,22 @@ impl Book {
         let act = self.next;
         self.write(&Record::Taken { act, taken: taken.clone() }).map_err(refused)?;
         self.next = act.saturating_add(1);
-        self.ledger.take(taken);
+        self.count(act, taken);
         Ok(act)
+    }
+
+    fn count(&mut self, act: u64, taken: &Taken) {
+        self.ledger.take(taken);
+        if let Some(question) = taken.question {
+            self.questions.insert(question, (act, taken.dollars));
+        }
+    }
+
+    fn over(&mut self, act: u64, unused: &Taken, answer: Option<B256>) {
+        self.ledger.give_back(unused);
+        self.open = self.open.take().filter(|(open, _)| *open != act);
+        self.questions.retain(|_, (open, _)| *open != act);
+        self.answers.extend(answer);
     }
 
     pub(super) fn sent(&mut self, act: u64, sent: Sent) -> Result<(), Refusal> {
@@ -119,9 +149,19 @@ impl Book {
     }
 
     pub(super) fn end(&mut self, act: u64, unused: Taken) -> Result<(), SignerError> {
-        self.ledger.give_back(&unused);
-        self.open = self.open.take().filter(|(open, _)| *open != act);
-        self.write(&Record::Ended { act, unused })
+        self.over(act, &unused, None);
+        self.write(&Record::Ended { act, unused, answer: None })
+    }
+
+    /// A question is settled by the receipt of its answer.
+    pub(super) fn answered(
+        &mut self,
+        act: u64,
+        unused: Taken,
+        answer: B256,
+    ) -> Result<(), SignerError> {
+        self.over(act, &unused, Some(answer));
+        self.write(&Record::Ended { act, unused, answer: Some(answer) })
     }
 }
 

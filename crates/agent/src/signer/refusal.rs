@@ -31,6 +31,12 @@ pub enum Refusal {
     PerCall { asked: u128, most: u128 },
     #[error("{asked} is asked for answers and {left} is left of {total}")]
     OverTotal { asked: u128, left: u128, total: u128 },
+    #[error("no question is open that this would answer")]
+    NoQuestion,
+    #[error("what the answer cost is not proven: {0}")]
+    NotProven(&'static str),
+    #[error("the answer cost {charge} and {aside} was set aside for it")]
+    OverAside { charge: u128, aside: u128 },
     #[error("the mandate was revoked by its owner")]
     Revoked,
     #[error("the chain would refuse it: {0}")]
@@ -75,7 +81,9 @@ impl Refusal {
             Self::Deadline { .. } => "deadline",
             Self::Calls(_) => "calls",
             Self::OverCap { .. } | Self::OverHand { .. } => "over-cap",
-            Self::PerCall { .. } | Self::OverTotal { .. } => "over-budget",
+            Self::PerCall { .. } | Self::OverTotal { .. } | Self::OverAside { .. } => "over-budget",
+            Self::NoQuestion => "no-question",
+            Self::NotProven(_) => "not-proven",
             Self::Revoked => "revoked",
             Self::Reverts(_) => "reverts",
             Self::Slippage { .. } => "slippage",

@@ -9,17 +9,22 @@ use std::{
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     net::UnixListener,
     sync::Semaphore,
 };
+use vouch_core::act::Act;
 
-use super::{Outcome, Refusal, Signer, SignerError};
+use super::{Amount, Outcome, Refusal, Signer, SignerError};
+use crate::act::Request;
 
 /// The longest line that is read.
 const MAX_LINE_BYTES: u64 = 64 * 1024;
 const MAX_CONNECTIONS: usize = 16;
+/// The longest id of a line, as JSON.
+const MAX_ID_BYTES: usize = 128;
 
 /// The answer to one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +35,41 @@ pub struct Reply {
     /// Digest of the act's receipt; none if it could not be logged, or was no request at all.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub receipt: Option<B256>,
+}
+
+/// A line that changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "query", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Query {
+    /// What was used of the mandate.
+    Used,
+    /// Acts in the agent's log, oldest first.
+    Acts {
+        /// How many of the oldest are left out.
+        after: usize,
+    },
+}
+
+/// The answer to a [`Query`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Told {
+    /// As the signer counts.
+    Used(Used),
+    /// Some acts; none at the end.
+    Acts(Vec<Act>),
+}
+
+/// What was used of a mandate, as its signer counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Used {
+    /// Transactions.
+    pub calls: u64,
+    /// Atomic dollars spent on answers, set aside for them, or handed on.
+    pub dollars: Amount,
+    /// Atomic dollars that may still be set aside.
+    pub dollars_left: Amount,
 }
 
 /// Serves `signer` at `socket` (mode 0600) until the future is dropped. A socket that a former
@@ -85,6 +125,35 @@ fn listen(socket: &Path) -> Result<UnixListener, SignerError> {
     Ok(listener)
 }
 
+/// The reply to a line, with the id that came with it, if it is a string or a number.
+async fn answer(signer: &Signer, line: &[u8]) -> serde_json::Result<Vec<u8>> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(line).unwrap_or_default();
+    let id = fields
+        .remove("id")
+        .filter(|id| (id.is_string() || id.is_number()) && id.to_string().len() <= MAX_ID_BYTES);
+    let is_query = fields.contains_key("query");
+    let fields = Value::Object(fields);
+    let malformed = |what| Reply { outcome: Refusal::Malformed(what).into(), receipt: None };
+    let mut reply = if is_query {
+        match serde_json::from_value(fields) {
+            Ok(query) => match signer.tell(&query).await {
+                Ok(told) => serde_json::to_value(told)?,
+                Err(error) => json!({ "error": error.to_string() }),
+            },
+            Err(_) => serde_json::to_value(malformed("the line is no query"))?,
+        }
+    } else {
+        match serde_json::from_value::<Request>(fields) {
+            Ok(request) => serde_json::to_value(signer.act(&request).await)?,
+            Err(_) => serde_json::to_value(malformed("the line is no request"))?,
+        }
+    };
+    if let (Some(id), Some(reply)) = (id, reply.as_object_mut()) {
+        reply.insert("id".into(), id);
+    }
+    serde_json::to_vec(&reply)
+}
+
 /// Answers each line of `read` with one on `write`, until the end.
 ///
 /// # Errors
@@ -104,14 +173,7 @@ pub async fn serve_lines(
             return Ok(());
         }
         let whole = line.ends_with(b"\n") || bounded.limit() > 0;
-        let reply = match serde_json::from_slice(&line) {
-            Ok(request) if whole => signer.act(&request).await,
-            _ => Reply {
-                outcome: Refusal::Malformed("the line is no request").into(),
-                receipt: None,
-            },
-        };
-        let mut answer = serde_json::to_vec(&reply)?;
+        let mut answer = answer(signer, if whole { &line } else { b"" }).await?;
         answer.push(b'\n');
         write.write_all(&answer).await?;
         write.flush().await?;

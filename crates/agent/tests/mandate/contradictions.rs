@@ -88,7 +88,13 @@ fn each_contradiction_has_its_sentence() {
         ("no sub-agent", |m| {
             let to = m.agent;
             let permissions = vec![0];
-            m.permissions.push(Permission::Delegate { to, token: TOKEN, limit: 1, permissions });
+            m.permissions.push(Permission::Delegate {
+                to,
+                token: TOKEN,
+                limit: 1,
+                permissions,
+                dollars: 0,
+            });
         }),
         ("in all", |m| {
             let permissions = vec![0];
@@ -98,6 +104,7 @@ fn each_contradiction_has_its_sentence() {
                 token: TOKEN,
                 limit,
                 permissions,
+                dollars: 0,
             });
         }),
         ("cannot be handed on", |m| {
@@ -107,6 +114,7 @@ fn each_contradiction_has_its_sentence() {
                 token: TOKEN,
                 limit: 1,
                 permissions,
+                dollars: 0,
             });
         }),
         ("which there is not", |m| {
@@ -116,6 +124,16 @@ fn each_contradiction_has_its_sentence() {
                 token: TOKEN,
                 limit: 1,
                 permissions,
+                dollars: 0,
+            });
+        }),
+        ("the permission to ask has 2", |m| {
+            m.permissions.push(Permission::Delegate {
+                to: PAYEE,
+                token: TOKEN,
+                limit: 1,
+                permissions: vec![0],
+                dollars: 3,
             });
         }),
     ];

@@ -4,7 +4,7 @@ use alloy::{
     primitives::{Address, Bytes, U256, aliases::U24},
     sol_types::SolCall,
 };
-use vouch_agent::mandate::{Grant, Permission, Use, redeem, redeem_all, revoke, status};
+use vouch_agent::mandate::{Grant, Part, Permission, Use, redeem, redeem_all, revoke, status};
 use vouch_contracts::bindings::{
     DelegationManager, Erc20, NonfungiblePositionManager as Positions, SwapRouter02,
     UniswapV2Router02,
@@ -262,13 +262,20 @@ async fn a_sub_agent_stays_below_its_own_limit_and_its_parents() {
     let grant = world
         .granted(|mandate| {
             let (to, token) = (sub.address(), world.dollar);
-            let delegate = Permission::Delegate { to, token, limit: 2 * CAP, permissions: vec![0] };
+            let delegate = Permission::Delegate {
+                to,
+                token,
+                limit: 2 * CAP,
+                permissions: vec![0],
+                dollars: 0,
+            };
             mandate.permissions.push(delegate);
         })
         .await;
-    assert!(grant.hand_on(7, [0, 2 * CAP + 1], &world.agent).is_err());
-    let handed = grant.hand_on(7, [0, CAP / 4], &world.agent).unwrap();
-    assert!(handed.hand_on(7, [0, 1], &sub).is_err(), "a sub-agent hands on nothing");
+    let part = |limit| Part { before: 0, limit, dollars: 0 };
+    assert!(grant.hand_on(7, part(2 * CAP + 1), &world.agent).is_err());
+    let handed = grant.hand_on(7, part(CAP / 4), &world.agent).unwrap();
+    assert!(handed.hand_on(7, part(1), &sub).is_err(), "a sub-agent hands on nothing");
     let (_, _, chain) = handed.chains().unwrap().into_iter().next().unwrap();
     assert_eq!(chain.len(), 3);
     let manager = world.economy.delegation_manager;

@@ -56,7 +56,13 @@ fn grant() -> Grant {
             },
             Permission::Vote { governor: at(0x23) },
             Permission::Ask { max_per_call: 1_000, total: ASK_TOTAL },
-            Permission::Delegate { to: at(0x32), token, limit: HAND, permissions: vec![0] },
+            Permission::Delegate {
+                to: at(0x32),
+                token,
+                limit: HAND,
+                permissions: vec![0],
+                dollars: ASK_TOTAL / 2,
+            },
         ],
     };
     let contracts = Contracts {
@@ -126,7 +132,9 @@ pub(crate) fn intent(random: &mut Random, now: u64) -> Intent {
             max_charge: a,
             request: if random.one_in(5) { B256::ZERO } else { B256::repeat_byte(7) },
         },
-        _ => Intent::Delegate { permission, limit: a },
+        _ => {
+            Intent::Delegate { permission, limit: a, dollars: if random.one_in(2) { b } else { 0 } }
+        }
     }
 }
 

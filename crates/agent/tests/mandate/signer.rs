@@ -16,7 +16,7 @@ use vouch_agent::{
 };
 use vouch_contracts::bindings::UniswapV2Router02;
 use vouch_core::{
-    act,
+    act::{self, Act},
     domain::Domain,
     receipt::{Kind, Status},
 };
@@ -38,6 +38,10 @@ impl ActLog for Acts {
         let index = u64::try_from(acts.len()).unwrap();
         acts.push(act);
         Box::pin(async move { Ok(Acknowledged { digest, index }) })
+    }
+
+    fn acts(&self, _: usize, _: usize) -> BoxFuture<'_, Result<Vec<Act>, ActError>> {
+        Box::pin(async { Err(ActError("they are not kept with promises here".into())) })
     }
 }
 
@@ -92,7 +96,13 @@ impl Bench {
 
 pub(crate) fn request(intent: Intent) -> Request {
     let relied_on = vec![B256::repeat_byte(1)];
-    Request { intent, relied_on, strategy: B256::repeat_byte(2), parent: B256::repeat_byte(1) }
+    Request {
+        intent,
+        relied_on,
+        strategy: B256::repeat_byte(2),
+        parent: B256::repeat_byte(1),
+        evidence: None,
+    }
 }
 
 pub(crate) fn pay(payee: usize, amount: u128) -> Request {
@@ -324,7 +334,8 @@ async fn a_sub_agents_signer_knows_its_part() {
     let to = sub.address();
     let bench = Bench::start(|world, mandate| {
         let token = world.dollar;
-        let delegate = Permission::Delegate { to, token, limit: CAP, permissions: vec![0] };
+        let delegate =
+            Permission::Delegate { to, token, limit: CAP, permissions: vec![0], dollars: DOLLAR };
         mandate.permissions.push(delegate);
     })
     .await;
@@ -334,7 +345,7 @@ async fn a_sub_agents_signer_knows_its_part() {
         .value(U256::from(10_u128.pow(18)));
     bench.world.rich.send_transaction(gas).await.unwrap().get_receipt().await.unwrap();
     let signer = bench.open();
-    let delegate = |limit| request(Intent::Delegate { permission: 7, limit });
+    let delegate = |limit| request(Intent::Delegate { permission: 7, limit, dollars: 0 });
     let reply = signer.act(&delegate(CAP / 4)).await;
     let Outcome::Settled { grant: Some(first), .. } = reply.outcome else { panic!("{reply:?}") };
     let reply = signer.act(&delegate(CAP / 4)).await;

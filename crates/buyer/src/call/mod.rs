@@ -91,6 +91,8 @@ impl Answered {
 /// What a call's body asks for, as far as it bears on what may be paid.
 struct Wanted {
     model: String,
+    /// The most that it may cost, besides what the policy says.
+    most: u128,
     /// The most tokens of the answer, where the body says.
     max_tokens: Option<u32>,
     stream: bool,
@@ -98,13 +100,15 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn parse(endpoint: Endpoint, body: &[u8]) -> Result<Self, Error> {
+    fn parse(endpoint: Endpoint, body: &[u8], most: u128) -> Result<Self, Error> {
         if endpoint == Endpoint::Embeddings {
             let model = openai::EmbeddingsRequest::parse(body)?.model;
-            return Ok(Self { model, max_tokens: Some(0), stream: false, include_usage: false });
+            let (stream, include_usage) = (false, false);
+            return Ok(Self { model, most, max_tokens: Some(0), stream, include_usage });
         }
         let request = openai::Request::parse(endpoint, body)?;
         Ok(Self {
+            most,
             max_tokens: request.max_tokens(),
             stream: request.stream(),
             include_usage: request.include_usage(),
@@ -133,12 +137,25 @@ impl Buyer {
     /// # Errors
     /// [`Error::Request`] if the body is none.
     pub fn start(&self, endpoint: Endpoint, body: &str) -> Result<Running, Error> {
+        self.start_within(endpoint, body, u128::MAX)
+    }
+
+    /// As [`Buyer::start`], for `most` atomic units at most: a longer answer is cut there.
+    ///
+    /// # Errors
+    /// As [`Buyer::start`].
+    pub fn start_within(
+        &self,
+        endpoint: Endpoint,
+        body: &str,
+        most: u128,
+    ) -> Result<Running, Error> {
         let body = match serde_json::from_str::<Value>(body) {
             Ok(value) => value.to_string(),
             // Refused below, in the words for it.
             Err(_) => body.to_owned(),
         };
-        let request = Wanted::parse(endpoint, body.as_bytes())?;
+        let request = Wanted::parse(endpoint, body.as_bytes(), most)?;
         let (events, receiver) = mpsc::channel(CHUNKS);
         let buyer = self.clone();
         tokio::spawn(async move {
@@ -200,7 +217,8 @@ impl Buyer {
             None => u128::MAX,
         };
         let (per_call, total) = {
-            let budget = &self.state().ledger.budget;
+            let budget = self.state().ledger.budget;
+            let budget = budget.with_caps(budget.total(), budget.per_call().min(request.most));
             budget.admit(ceiling(prices, 1, 1).map_err(overflow)?)?;
             (budget.per_call(), budget.total())
         };

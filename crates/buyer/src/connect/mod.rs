@@ -34,6 +34,8 @@ const RECEIPTS_SHOWN: usize = 100;
 const MAX_WAIT_S: u64 = 60;
 /// A client that sends this header with value 1 gets ids and named events, too.
 const VOUCH_HEADER: &str = "x-vouch";
+/// Atomic units that the call may cost at most, besides what the budget says.
+const MAX_CHARGE_HEADER: &str = "x-vouch-max-charge";
 
 /// The endpoint: no key is asked for, because only this machine may reach it.
 ///
@@ -107,7 +109,17 @@ async fn paid(buyer: &Buyer, endpoint: Endpoint, headers: &HeaderMap, body: Rece
     let Ok(body) = std::str::from_utf8(&body) else {
         return Refusal::text("the body is not UTF-8: send JSON").into_response();
     };
-    match buyer.start(endpoint, body) {
+    let most = match headers.get(MAX_CHARGE_HEADER).map(|value| value.to_str()) {
+        None => u128::MAX,
+        Some(value) => match value.ok().and_then(|text| text.parse().ok()) {
+            Some(most) => most,
+            None => {
+                let why = "x-vouch-max-charge is no whole number of atomic units";
+                return Refusal::text(why).into_response();
+            }
+        },
+    };
+    match buyer.start_within(endpoint, body, most) {
         Ok(running) => relay::answer(running, vouch).await,
         Err(error) => Refusal::from(&error).into_response(),
     }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use alloy_primitives::{Address, B256};
 use clap::{Args, Subcommand};
 
+use crate::money::Dollars;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Agent {
     /// Give an agent a mandate, see what is left of it, or end it
@@ -14,6 +16,19 @@ pub(crate) enum Agent {
     #[command(after_help = "Example: vouch agent signer --stdio
 One JSON request a line, one JSON reply a line; the socket is for this user alone.")]
     Signer(Signer),
+    /// Ask a paid question within the mandate, through the signer and a running `vouch connect`
+    #[command(
+        after_help = "Example: vouch agent ask \"What do the letters say of rain?\" --sources
+The signer sets the most that it may cost aside, and takes back what the receipt does not account for."
+    )]
+    Ask(AgentAsk),
+    /// Show an agent's address; makes its key if it has none
+    #[command(after_help = "Example: vouch agent key --name sub")]
+    Key {
+        /// The agent's name on this machine
+        #[arg(long, default_value = "agent", value_name = "NAME")]
+        name: String,
+    },
     /// Keep a portfolio, or try it on a history of prices
     #[command(after_help = "Example: vouch agent run portfolio.toml
 On a history:  vouch agent run portfolio.toml --history prices.csv --hold USD=10000
@@ -25,7 +40,7 @@ On a history:  vouch agent run portfolio.toml --history prices.csv --hold USD=10
     /// List what an agent did and was refused, or export the proof of one act
     #[command(after_help = "Example: vouch agent log
 A proof for others:  vouch agent log --bundle RECEIPT --out act.json && vouch verify act.json
-The agent's signer holds its log: end it first.")]
+While the agent's signer runs, it is asked; else the log is read where it lies.")]
     Log(AgentLog),
     /// Vote on the protocol's parameters by a written policy
     #[command(after_help = "Example: vouch agent delegate policy.toml")]
@@ -60,6 +75,13 @@ What the file leaves out is filled in: owner, agent, chain, start, expiry.")]
         #[command(flatten)]
         which: Which,
     },
+    /// Hand part of a mandate on to a sub-agent, with a limit of its own
+    #[command(
+        after_help = "Example: vouch agent mandate delegate sub --limit 2000000 --dollars 0.50
+The mandate's `delegate` permission names the sub-agent's address, which `vouch agent key --name sub`
+shows; the agent's signer must run. Then: vouch agent signer --name sub"
+    )]
+    Delegate(Delegate),
     /// End a mandate at once, by one transaction of the owner
     #[command(after_help = "Example: vouch agent mandate revoke")]
     Revoke {
@@ -68,6 +90,27 @@ What the file leaves out is filled in: owner, agent, chain, start, expiry.")]
         #[command(flatten)]
         owner: Owner,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delegate {
+    /// The sub-agent's name on this machine, or its address, and then --out
+    pub(crate) sub: String,
+    /// The most that it may spend in all, atomic units of the permission's token
+    #[arg(long, value_name = "AMOUNT")]
+    pub(crate) limit: u128,
+    /// The most that it may spend on answers
+    #[arg(long, default_value = "0", value_name = "DOLLARS")]
+    pub(crate) dollars: Dollars,
+    /// The name of the agent that hands on
+    #[arg(long, default_value = "agent", value_name = "NAME")]
+    pub(crate) name: String,
+    /// Where that agent's signer listens [default: where `vouch agent signer` does]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signer: Option<PathBuf>,
+    /// Where the sub-agent's mandate is written [default: mandate.json in the sub-agent's directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Which agent, on which chain.
@@ -102,6 +145,43 @@ pub(crate) struct Signer {
     /// Read requests from standard input and answer on standard output, until its end
     #[arg(long)]
     pub(crate) stdio: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AgentAsk {
+    /// The question
+    pub(crate) question: String,
+    /// The model [default: the provider's first]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Answer from sources, whose owners are paid
+    #[arg(long)]
+    pub(crate) sources: bool,
+    /// Instructions before the question
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// The most tokens of the answer
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    pub(crate) max_tokens: u32,
+    /// 0 for the likeliest answer, higher for a freer one
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) temperature: Option<f64>,
+    /// The same seed gives the same answer
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<i64>,
+    /// The most that the answer may cost [default: what the mandate allows for one]
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) max_charge: Option<Dollars>,
+    /// The agent's name on this machine
+    #[arg(long, default_value = "agent", value_name = "NAME")]
+    pub(crate) name: String,
+    /// Where the agent's signer listens [default: where `vouch agent signer` does]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signer: Option<PathBuf>,
+    /// The `vouch connect` that the question goes through [default: the one of this data directory,
+    /// or http://127.0.0.1:4021]
+    #[arg(long, value_name = "URL")]
+    pub(crate) connect: Option<String>,
 }
 
 /// Where an agent acts, and with what.
@@ -186,6 +266,9 @@ pub(crate) struct AgentLog {
     /// The mandate that the log is under [default: the one that `mandate new` made]
     #[arg(long, value_name = "FILE")]
     pub(crate) mandate: Option<PathBuf>,
+    /// Where the agent's signer listens [default: where `vouch agent signer` does]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signer: Option<PathBuf>,
     /// Export this act, with what it relied on and what was done under it
     #[arg(long, value_name = "RECEIPT", requires = "out")]
     pub(crate) bundle: Option<B256>,

@@ -43,7 +43,7 @@ pub(crate) fn inclusion(bundle: &Bundle, _: &Options<'_>) -> Outcome {
 }
 
 /// The checkpoint as its text says, signatures not yet checked.
-pub(super) fn stated(log: &LogProof) -> Result<(Note, Checkpoint), Broken> {
+pub(crate) fn stated(log: &LogProof) -> Result<(Note, Checkpoint), Broken> {
     let note = Note::parse(&log.checkpoint)?;
     let checkpoint = Checkpoint::parse(&note.text)?;
     Ok((note, checkpoint))

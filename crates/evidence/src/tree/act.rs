@@ -2,7 +2,9 @@
 
 use vouch_core::{
     B256,
-    act::{self, Act, DELEGATE, Delegation},
+    act::{self, ANSWER, Act, Answered, DELEGATE, Delegation},
+    commitment,
+    log::{Checkpoint, merkle, note},
     receipt::{Kind, Status, Tier},
     tree::Node,
 };
@@ -10,7 +12,7 @@ use vouch_core::{
 use super::{Shape, until_broken};
 use crate::{
     Link, LinkName, Options, json,
-    links::{Outcome, ensure, proven},
+    links::{Outcome, absent, ensure, log::stated, proven},
     report::printable,
 };
 
@@ -20,7 +22,12 @@ pub(super) fn links(shape: &Shape<'_>, at: usize, act: &Act) -> Vec<Link> {
         (LinkName::Intent, intent(act)),
         (LinkName::Outcome, outcome(act)),
         (LinkName::Promise, promise(act)),
+        (LinkName::Inclusion, inclusion(act)),
+        (LinkName::Checkpoint, checkpoint(act)),
     ];
+    if act.kind == ANSWER && act.receipt.status == Status::Complete {
+        checks.push((LinkName::Price, answered(shape, act)));
+    }
     if act.kind == DELEGATE {
         checks.push((LinkName::Budget, budget(shape, at, act)));
     }
@@ -73,6 +80,38 @@ fn promise(act: &Act) -> Outcome {
         format!("the agent signed this receipt and promised log index {}", promise.index),
         "the agent's clock",
     )
+}
+
+fn inclusion(act: &Act) -> Outcome {
+    let Some(log) = &act.log else { return absent("not in the agent's log yet", "the promise") };
+    ensure(log.index == act.promise.index, "it is at another index of the log than promised")?;
+    let (_, Checkpoint { size, root, .. }) = stated(log)?;
+    let leaf = act.receipt.leaf_hash();
+    merkle::verify_inclusion(leaf, log.index, size, &log.path, root)?;
+    proven(format!("it is entry {} of {size}, as promised", log.index), "")
+}
+
+fn checkpoint(act: &Act) -> Outcome {
+    let Some(log) = &act.log else { return absent("no checkpoint", "") };
+    let (note, checkpoint) = stated(log)?;
+    note::verify_eip712(&note, &checkpoint.origin, act.receipt.provider, checkpoint.digest())?;
+    proven(
+        format!("the agent signed its log at size {}", checkpoint.size),
+        "that the agent shows everyone the same log",
+    )
+}
+
+/// What an answer cost, of what was set aside for this very question.
+fn answered(shape: &Shape<'_>, act: &Act) -> Outcome {
+    let Answered { request, nonce, charge } = Answered::of(&act.intent)?;
+    let mut relied = act::relied_on(&act.intent)?.into_iter();
+    let Some(answer) = relied.find_map(|digest| shape.answer(&digest)) else {
+        return absent("the answer is not here", "the agent, for what it cost");
+    };
+    ensure(answer.receipt.charge == charge, "the answer's receipt says another charge")?;
+    let question = commitment::request(&nonce, &answer.resource, answer.request.as_bytes());
+    ensure(question == request, "it is the answer to another question")?;
+    proven(format!("the answer cost {charge}, and is to the question that was set aside for"), "")
 }
 
 fn budget(shape: &Shape<'_>, at: usize, act: &Act) -> Outcome {

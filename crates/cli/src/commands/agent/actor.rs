@@ -8,13 +8,13 @@ use vouch_agent::{
     market::Chain,
     portfolio::Venues,
     run::{Direct, Executor, Journal, Order, Outcome, Signed},
+    signer::Client,
 };
 use vouch_wallet::Wallet;
 
-use super::{MANDATE, adviser::Connected, chain, home, read_grant};
-use crate::{arguments::agent::Acting, config::Config, endpoint::Endpoint};
+use super::{MANDATE, adviser::Connected, asker::Asker, chain, connect, home, read_grant, socket};
+use crate::{arguments::agent::Acting, config::Config};
 
-const DEFAULT_CONNECT: &str = "http://127.0.0.1:4021";
 /// The key of an agent without a mandate: never the one that a mandate names.
 const UNGUARDED_KEY: &str = "unguarded.json";
 
@@ -39,10 +39,13 @@ impl Actor {
     ) -> anyhow::Result<Self> {
         let home = home(data_dir, &acting.which.name)?;
         let (provider, chain_id) = chain(&acting.which, config).await?;
-        let (account, executor): (_, Box<dyn Executor>) = if acting.unguarded {
+        let connect = connect(acting.connect.as_ref(), data_dir);
+        let (account, executor, adviser): (_, Box<dyn Executor>, _) = if acting.unguarded {
             let wallet =
                 Wallet::open_or_create_file(&home.join(UNGUARDED_KEY), &crate::passphrase())?;
-            (wallet.address(), Box::new(Direct::new(provider.clone(), &wallet, venues)?))
+            let executor = Direct::new(provider.clone(), &wallet, venues)?;
+            let adviser = Connected::Unguarded { connect, data_dir: data_dir.to_owned() };
+            (wallet.address(), Box::new(executor), adviser)
         } else {
             let mandate = read_grant(&home.join(MANDATE))?.mandate;
             ensure!(
@@ -51,21 +54,19 @@ impl Actor {
                 mandate.chain
             );
             let socket = acting.signer.clone();
-            let socket = socket.unwrap_or_else(|| home.join("run").join("signer.sock"));
+            let socket = socket.unwrap_or_else(|| self::socket(&home));
             let account = mandate.owner;
-            (account, Box::new(Signed::new(socket, mandate, strategy, provider.clone())))
-        };
-        let connect = match &acting.connect {
-            Some(url) => url.clone(),
-            None => Endpoint::described(data_dir)
-                .map_or_else(|| DEFAULT_CONNECT.to_owned(), |endpoint| endpoint.url),
+            let signer = Client::new(socket.clone());
+            let asker = Asker::new(signer, &mandate, connect, data_dir, strategy);
+            let executor = Signed::new(socket, mandate, strategy, provider.clone());
+            (account, Box::new(executor), Connected::Guarded(asker))
         };
         Ok(Self {
             chain: Chain::new(provider),
             chain_id,
             account,
             executor,
-            adviser: Connected::new(&connect)?,
+            adviser,
             journal: Journal::open(&journal_dir(acting.journal.as_ref(), file, &home)?)?,
         })
     }

@@ -10,6 +10,7 @@ use std::{
 use alloy_primitives::B256;
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
+use vouch_agent::signer::ClientError;
 use vouch_contracts::Deployment;
 use vouch_core::{
     act::{self, Act},
@@ -20,9 +21,10 @@ use vouch_core::{
     tree::{Node, TreeBundle},
 };
 
-use super::{MANDATE, agent_key, home, log::AgentLog, read_grant};
+use super::{MANDATE, agent_key, client, home, log::AgentLog, read_grant};
 use crate::{
     arguments::agent,
+    money::Dollars,
     output::{Output, printable},
 };
 
@@ -37,19 +39,28 @@ pub(super) async fn run(
         "the agent {:?} has no log yet: `vouch agent signer` begins it",
         arguments.name
     );
-    let mandate = match &arguments.mandate {
-        Some(named) => named.clone(),
-        None => mandate(&home)?,
+    let acts = match client(arguments.signer.as_ref(), &home).acts().await {
+        Ok(acts) => acts,
+        Err(ClientError::Absent { .. }) => read(arguments, &home).await?,
+        Err(error) => return Err(error.into()),
     };
-    let chain = read_grant(&mandate)?.mandate.chain;
-    let domain = Domain { chain, settlement: Deployment::genesis(chain).settlement };
-    let log = AgentLog::open(&home, domain, Arc::new(agent_key(&home)?), None)
-        .context("the agent's log cannot be read: end `vouch agent signer` first")?;
-    let acts = log.acts().await?;
     match (arguments.bundle, &arguments.out) {
         (Some(root), Some(out)) => export(&acts, root, out, data_dir, output),
         _ => list(&acts, output),
     }
+}
+
+/// The log that no signer holds.
+async fn read(arguments: &agent::AgentLog, home: &Path) -> anyhow::Result<Vec<Act>> {
+    let mandate = match &arguments.mandate {
+        Some(named) => named.clone(),
+        None => mandate(home)?,
+    };
+    let chain = read_grant(&mandate)?.mandate.chain;
+    let domain = Domain { chain, settlement: Deployment::genesis(chain).settlement };
+    let log = AgentLog::open(home, domain, Arc::new(agent_key(home)?), None)
+        .context("the agent's log cannot be read: end the `vouch agent signer` that holds it")?;
+    log.read(0, usize::MAX).await
 }
 
 /// The mandate in force here, else the last one that was: a log outlives its mandates.
@@ -114,6 +125,20 @@ fn line(act: &Act) -> String {
         text("status").unwrap_or_default(),
         status(act)
     );
+    let intent = |key: &str| act.intent[key].as_str().map(printable);
+    let dollars = |key| intent(key).and_then(|text| text.parse().ok()).map(Dollars);
+    if let Some(aside) = dollars("maxCharge") {
+        line += &format!(
+            "\n  up to {aside} for the question {}",
+            intent("request").unwrap_or_default()
+        );
+    }
+    if act.kind == act::ANSWER
+        && let Some(charge) = dollars("charge")
+    {
+        let note = intent("note").map(|note| format!("; {note}")).unwrap_or_default();
+        line += &format!("\n  it cost {charge}{note}");
+    }
     if receipt.charge > 0 {
         line += &format!("\n  spent {} of {}", receipt.charge, receipt.asset);
     }

@@ -1,61 +1,67 @@
-//! Questions to a model through a `vouch connect`: paid and receipted there.
+//! Questions to a model through a `vouch connect`: paid and receipted there, and under a mandate
+//! counted by the signer.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use alloy::primitives::B256;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use futures_util::future::{BoxFuture, FutureExt};
-use reqwest::Client;
-use serde_json::{Value, json};
 use vouch_agent::{
     run::Adviser,
     strategy::{Advice, Question},
 };
 
+use super::asker::Asker;
+use crate::{commands::ask::through, output::Output};
+
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A letter needs few.
 const MAX_TOKENS: u32 = 4;
-const MAX_BYTES: usize = 1 << 20;
+/// Nothing of an answer is printed before it is checked.
+const SILENT: Output = Output { json: true };
 
-/// An OpenAI endpoint that pays.
-pub(super) struct Connected {
-    client: Client,
-    url: String,
+/// A `vouch connect` to ask.
+pub(super) enum Connected {
+    /// Within a mandate.
+    Guarded(Asker),
+    /// With no more than the budget of `vouch connect`.
+    Unguarded { connect: String, data_dir: PathBuf },
 }
 
 impl Connected {
-    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
-        let client = Client::builder().no_proxy().timeout(PATIENCE).build()?;
-        Ok(Self { client, url: format!("{}/v1/chat/completions", url.trim_end_matches('/')) })
-    }
-
     async fn answer(&self, question: &Question) -> anyhow::Result<Advice> {
-        let body = json!({
-            "model": question.model,
-            "messages": [{ "role": "user", "content": question.text }],
-            "temperature": 0,
-            "max_tokens": MAX_TOKENS,
-        });
-        let mut response =
-            self.client.post(&self.url).json(&body).send().await.context("it cannot be reached")?;
-        if !response.status().is_success() {
-            bail!("it answered {}", response.status());
-        }
-        let receipt = response.headers().get("x-vouch-receipt");
-        let receipt: Option<B256> =
-            receipt.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > MAX_BYTES {
-                bail!("its answer is longer than {MAX_BYTES} bytes");
+        let asked = vouch_buyer::Question {
+            model: Some(question.model.clone()),
+            max_tokens: Some(MAX_TOKENS),
+            temperature: Some(0.0),
+            patience: Duration::ZERO,
+            ..vouch_buyer::Question::new(question.text.clone())
+        };
+        let asking = async {
+            match self {
+                Self::Guarded(asker) => {
+                    let note = |text: &str| follows(question, text);
+                    Ok(asker.ask(asked, None, note, SILENT).await?.answer)
+                }
+                Self::Unguarded { connect, data_dir } => {
+                    through::ask(connect, &asked, u128::MAX, data_dir, SILENT).await
+                }
             }
-        }
-        let answer: Value = serde_json::from_slice(&bytes)?;
-        let text = answer["choices"][0]["message"]["content"].as_str();
-        let text = text.context("its answer has no text")?;
-        Ok(Advice::new(question.id, text.to_owned(), receipt))
+        };
+        let answer = tokio::time::timeout(PATIENCE, asking).await.context("it took too long")??;
+        Ok(Advice::new(question.id, answer.text, Some(answer.bundle.receipt.digest())))
+    }
+}
+
+/// What follows from an answer, in our own words.
+pub(super) fn follows(question: &Question, answer: &str) -> String {
+    let advice = Advice::new(question.id, answer.to_owned(), None);
+    let named = advice.option(&question.letters);
+    let letter = named.and_then(|at| question.letters.chars().nth(at));
+    match (letter, question.letters.chars().next()) {
+        (Some(letter), _) => format!("it chooses {letter}"),
+        (None, Some(first)) => format!("it names no option: {first}, the default, applies"),
+        (None, None) => "it names no option".to_owned(),
     }
 }
 
@@ -63,7 +69,7 @@ impl Adviser for Connected {
     fn ask<'a>(&'a self, question: &'a Question) -> BoxFuture<'a, Advice> {
         async move {
             self.answer(question).await.unwrap_or_else(|error| {
-                tracing::warn!(url = self.url, "no advice: {error:#}");
+                tracing::warn!("no advice: {error:#}");
                 Advice::none(question.id)
             })
         }

@@ -79,8 +79,11 @@ impl AgentLog {
         Ok(())
     }
 
-    /// All acts, oldest first.
-    pub(crate) async fn acts(&self) -> anyhow::Result<Vec<Act>> {
+    /// Acts, oldest first, without the first `after`, with their places in the log.
+    pub(crate) async fn read(&self, after: usize, most: usize) -> anyhow::Result<Vec<Act>> {
+        if after == 0 {
+            self.checkpoint().await?;
+        }
         let openings = self.openings.lock().await;
         let mut acts = Vec::new();
         for record in openings.iter() {
@@ -89,6 +92,10 @@ impl AgentLog {
             // An opening alone is of an act whose signer ended before it was logged.
             let Some(logged) = self.store.receipt_by_digest(&receipt)? else { continue };
             acts.push(opening.act(logged.receipt, logged.promise));
+        }
+        let mut acts: Vec<_> = acts.into_iter().skip(after).take(most).collect();
+        for act in &mut acts {
+            act.log = self.store.proof(act.promise.index)?;
         }
         Ok(acts)
     }
@@ -119,5 +126,11 @@ impl ActLog for AgentLog {
         Box::pin(
             async move { self.take(act).await.map_err(|error| ActError(format!("{error:#}"))) },
         )
+    }
+
+    fn acts(&self, after: usize, most: usize) -> BoxFuture<'_, Result<Vec<Act>, ActError>> {
+        Box::pin(async move {
+            self.read(after, most).await.map_err(|error| ActError(format!("{error:#}")))
+        })
     }
 }

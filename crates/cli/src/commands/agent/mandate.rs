@@ -11,10 +11,11 @@ use vouch_agent::mandate::{
 use vouch_contracts::{economy, economy::Governance};
 use vouch_wallet::Wallet;
 
-use super::{MANDATE, agent_key, chain, home, read_grant};
+use super::{MANDATE, agent_key, chain, hand, home, read_grant};
 use crate::{
     arguments::agent::{Mandate as Command, Owner, Which},
     config::Config,
+    money::Dollars,
     output::Output,
     time::unix_seconds,
 };
@@ -70,6 +71,7 @@ pub(super) async fn run(
                 )
             })
         }
+        Command::Delegate(arguments) => hand::run(arguments, data_dir, output).await,
         Command::Show { which } => show(&which, config, data_dir, output).await,
         Command::Revoke { which, owner } => {
             let (provider, _) = chain(&which, config).await?;
@@ -188,8 +190,14 @@ fn words(permission: &Permission) -> String {
         Permission::Ask { max_per_call, total } => {
             format!("ask, up to {max_per_call} for an answer and {total} in all")
         }
-        Permission::Delegate { to, token, limit, permissions } => {
-            format!("hand permissions {permissions:?} on to {to}, up to {limit} of {token}")
+        Permission::Delegate { to, token, limit, permissions, dollars } => {
+            let answers = match dollars {
+                0 => String::new(),
+                dollars => format!(" and {} for answers", Dollars(*dollars)),
+            };
+            format!(
+                "hand permissions {permissions:?} on to {to}, up to {limit} of {token}{answers}"
+            )
         }
     }
 }

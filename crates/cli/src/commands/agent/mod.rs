@@ -3,7 +3,10 @@
 mod actor;
 mod acts;
 mod adviser;
+mod ask;
+mod asker;
 mod delegate;
+mod hand;
 mod log;
 mod mandate;
 mod report;
@@ -15,14 +18,16 @@ use std::path::{Path, PathBuf};
 
 use alloy::providers::{DynProvider, Provider as _};
 use anyhow::{Context, ensure};
-use vouch_agent::mandate::Grant;
+use serde_json::json;
+use vouch_agent::{mandate::Grant, signer::Client};
 use vouch_wallet::Wallet;
 
 use crate::arguments::agent::{Agent, Which};
-use crate::{config::Config, onchain, output::Output};
+use crate::{config::Config, endpoint::Endpoint, onchain, output::Output};
 
 const MANDATE: &str = "mandate.json";
 const KEY: &str = "key.json";
+const DEFAULT_CONNECT: &str = "http://127.0.0.1:4021";
 
 pub(crate) async fn run(
     arguments: Agent,
@@ -33,6 +38,11 @@ pub(crate) async fn run(
     match arguments {
         Agent::Mandate(command) => mandate::run(command, config, data_dir, output).await,
         Agent::Signer(arguments) => signer::run(arguments, config, data_dir, output).await,
+        Agent::Ask(arguments) => ask::run(arguments, data_dir, output).await,
+        Agent::Key { name } => {
+            let address = agent_key(&home(data_dir, &name)?)?.address();
+            output.answer(&json!({ "name": name, "address": address }), || address.to_string())
+        }
         Agent::Run(run) if run.history.history.is_some() => simulation::run(&run, output),
         Agent::Run(run) => run::run(&run, config, data_dir, output).await,
         Agent::Report(report) => report::run(&report, data_dir, output),
@@ -49,6 +59,26 @@ fn home(data_dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
         "{name:?} is no name for an agent: use letters, digits, - and _"
     );
     Ok(data_dir.join("agent").join(name))
+}
+
+/// Where an agent's signer listens, if nothing else was said.
+fn socket(home: &Path) -> PathBuf {
+    home.join("run").join("signer.sock")
+}
+
+/// The agent's signer.
+fn client(named: Option<&PathBuf>, home: &Path) -> Client {
+    Client::new(named.cloned().unwrap_or_else(|| socket(home)))
+}
+
+/// The `vouch connect` that questions go through, without a slash at its end.
+fn connect(named: Option<&String>, data_dir: &Path) -> String {
+    let url = match named {
+        Some(url) => url.clone(),
+        None => Endpoint::described(data_dir)
+            .map_or_else(|| DEFAULT_CONNECT.to_owned(), |endpoint| endpoint.url),
+    };
+    url.trim_end_matches('/').trim_end_matches("/v1").to_owned()
 }
 
 /// The chain that was named, on the command line or in the file, and its id.

@@ -9,7 +9,10 @@ use vouch_agent::{
     run::{Error, Live, Progress},
 };
 
-use super::actor::{Actor, outcome};
+use super::{
+    actor::{Actor, outcome},
+    adviser::follows,
+};
 use crate::{arguments::agent::AgentRun, config::Config, output::Output, serve};
 
 /// Between looks for a new block, and after a chain did not answer.
@@ -60,8 +63,13 @@ pub(super) async fn run(
                 Duration::ZERO
             }
             Ok(Progress::Asked(question, advice)) => {
-                let answer = advice.answer.as_deref().unwrap_or("nothing");
-                output.line(format_args!("asked {}; it answered {answer:?}", question.model));
+                let (model, answer) = (&question.model, advice.answer.as_deref());
+                output.line(match answer {
+                    Some(text) => {
+                        format!("asked {model}; it answered {text:?}: {}", follows(&question, text))
+                    }
+                    None => format!("asked {model}; there is no answer"),
+                });
                 seen = seen.saturating_add(1);
                 Duration::ZERO
             }

@@ -8,7 +8,7 @@ use vouch_agent::signer::{Signer, Surroundings, serve, serve_lines};
 use vouch_contracts::Deployment;
 use vouch_core::domain::Domain;
 
-use super::{MANDATE, agent_key, chain, home, log::AgentLog, read_grant};
+use super::{MANDATE, agent_key, chain, home, log::AgentLog, read_grant, socket};
 use crate::{
     arguments::agent, config::Config, output::Output, serve::interrupted, time::unix_milliseconds,
 };
@@ -34,8 +34,10 @@ pub(super) async fn run(
     let surroundings =
         Surroundings { provider, clock: Arc::new(unix_milliseconds), log: log.clone(), domain };
     let hash = grant.mandate.hash()?;
-    // One journal for each mandate: what was used of one says nothing of another.
-    let state = home.join("signer").join(format!("{hash}"));
+    // One journal for each mandate, and each part of one that was handed on: what was used of one
+    // says nothing of another.
+    let part = grant.hand.as_ref().map(|hand| format!("-{}-{}", hand.permission, hand.before));
+    let state = home.join("signer").join(format!("{hash}{}", part.unwrap_or_default()));
     let signer = Arc::new(Signer::open(&state, grant, agent_key(&home)?, surroundings)?);
     let publishing = tokio::spawn(log.clone().publish());
     let end = interrupted();
@@ -47,7 +49,7 @@ pub(super) async fn run(
             () = end => Ok(()),
         }
     } else {
-        let socket = arguments.socket.unwrap_or_else(|| home.join("run").join("signer.sock"));
+        let socket = arguments.socket.unwrap_or_else(|| socket(&home));
         let ready = json!({ "socket": socket, "mandate": hash, "agent": signer.grant().agent() });
         output.ready(&ready, || {
             format!(

@@ -1,12 +1,12 @@
 //! `vouch ask`: one question, one checked answer.
 
-mod through;
+pub(crate) mod through;
 
 use std::{path::Path, time::Duration};
 
 use anyhow::Context;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use vouch_buyer::Question;
 use vouch_core::{bundle::Bundle, sourced::Source, tree::TreeBundle};
 use vouch_evidence::Verdict;
@@ -23,12 +23,12 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A checked answer.
-struct Asked {
-    text: String,
-    bundle: Bundle,
+pub(crate) struct Asked {
+    pub(crate) text: String,
+    pub(crate) bundle: Bundle,
     /// The bundle with the uses of data in it, of a sourced answer.
-    tree: Option<TreeBundle>,
-    verdict: Verdict,
+    pub(crate) tree: Option<TreeBundle>,
+    pub(crate) verdict: Verdict,
     /// How many vouchers paid for it; not known of one that another process bought.
     vouchers: Option<u32>,
     /// Why the buyer cut it short, if it did.
@@ -68,7 +68,7 @@ pub(crate) async fn run(
         Err(error) => {
             let Some(endpoint) = endpoint::holder(data_dir, &error) else { return Err(error) };
             endpoint.accept(&arguments.purchase)?;
-            through::ask(&endpoint.url, &question, data_dir, output).await?
+            through::ask(&endpoint.url, &question, u128::MAX, data_dir, output).await?
         }
     };
     if let Some(path) = &arguments.bundle {
@@ -97,9 +97,13 @@ fn cited(source: &Source) -> String {
 }
 
 fn print(asked: &Asked, kept: Option<&Path>, output: Output) -> anyhow::Result<()> {
+    output.answer(&value(asked), || shown(asked, kept))
+}
+
+/// An answer, for programs.
+pub(crate) fn value(asked: &Asked) -> Value {
     let receipt = &asked.bundle.receipt;
-    let sources = sources(&asked.bundle);
-    let value = json!({
+    json!({
         "text": asked.text,
         "receipt": receipt.digest(),
         "provider": receipt.provider,
@@ -108,27 +112,30 @@ fn print(asked: &Asked, kept: Option<&Path>, output: Output) -> anyhow::Result<(
         "channel": receipt.channel,
         "vouchers": asked.vouchers,
         "verdict": asked.verdict,
-        "sources": sources,
+        "sources": sources(&asked.bundle),
         "cut": asked.cut,
-    });
-    output.answer(&value, || {
-        let usage = &receipt.usage;
-        let cut = asked.cut.as_ref().map(|why| format!("\ncut short {why}")).unwrap_or_default();
-        let kept = kept.map(|path| format!("\nevidence  {}", path.display())).unwrap_or_default();
-        let vouchers = match asked.vouchers {
-            Some(1) => " by one voucher".into(),
-            Some(several) => format!(" by {several} vouchers as it came"),
-            None => String::new(),
-        };
-        let cited: String = sources.iter().map(cited).collect();
-        format!(
-            "\n{cited}\ntokens    {} in, {} out\npaid      {} to {}{vouchers}\nreceipt   {}\nchecked   {}{kept}{cut}",
-            usage.input.saturating_add(usage.cached),
-            usage.output,
-            Dollars(receipt.charge),
-            receipt.provider,
-            receipt.digest(),
-            asked.verdict,
-        )
     })
+}
+
+/// What stands under an answer's text, for people.
+pub(crate) fn shown(asked: &Asked, kept: Option<&Path>) -> String {
+    let receipt = &asked.bundle.receipt;
+    let usage = &receipt.usage;
+    let cut = asked.cut.as_ref().map(|why| format!("\ncut short {why}")).unwrap_or_default();
+    let kept = kept.map(|path| format!("\nevidence  {}", path.display())).unwrap_or_default();
+    let vouchers = match asked.vouchers {
+        Some(1) => " by one voucher".into(),
+        Some(several) => format!(" by {several} vouchers as it came"),
+        None => String::new(),
+    };
+    let cited: String = sources(&asked.bundle).iter().map(cited).collect();
+    format!(
+        "\n{cited}\ntokens    {} in, {} out\npaid      {} to {}{vouchers}\nreceipt   {}\nchecked   {}{kept}{cut}",
+        usage.input.saturating_add(usage.cached),
+        usage.output,
+        Dollars(receipt.charge),
+        receipt.provider,
+        receipt.digest(),
+        asked.verdict,
+    )
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use reqwest::{Client, Response};
 use vouch_buyer::Question;
-use vouch_evidence::{Options, verify};
+use vouch_core::bundle::Bundle;
+use vouch_evidence::{Options, Verdict, verify};
 use vouch_wire::{
     openai::{Chunk, ErrorBody, ModelList},
     sse::{Event, Parser},
@@ -22,22 +23,29 @@ use crate::{
 /// The first chunk carries the prompt's ids.
 const MAX_EVENT_BYTES: usize = 8 << 20;
 
-/// Asks at `url`, such as `http://127.0.0.1:4021`.
-pub(super) async fn ask(
+/// The model that a question is put to.
+pub(crate) async fn model(url: &str, question: &Question) -> anyhow::Result<String> {
+    match question.named() {
+        Some(model) => Ok(model),
+        None => cheapest(&Client::builder().no_proxy().build()?, url, question.sourced).await,
+    }
+}
+
+/// Asks at `url`, such as `http://127.0.0.1:4021`, for `most` atomic units at most.
+pub(crate) async fn ask(
     url: &str,
     question: &Question,
+    most: u128,
     data_dir: &Path,
     output: Output,
 ) -> anyhow::Result<Asked> {
     let client = Client::builder().no_proxy().build()?;
-    let model = match question.named() {
-        Some(model) => model,
-        None => cheapest(&client, url, question.sourced).await?,
-    };
+    let model = model(url, question).await?;
     let response = client
         .post(format!("{url}/v1/chat/completions"))
         .header("content-type", "application/json")
         .header("x-vouch", "1")
+        .header("x-vouch-max-charge", most.to_string())
         .body(question.body(&model))
         .send()
         .await
@@ -49,11 +57,7 @@ pub(super) async fn ask(
     let bundle = format!("{url}/vouch/bundles/{receipt}?wait_s={wait_s}");
     let bundle = get_bytes(&client, &bundle).await?;
     let bundle = vouch_evidence::read(std::str::from_utf8(&bundle)?)?;
-    let held = tokenizer::kept(data_dir, &bundle);
-    let recount = held.as_ref().map(|held| held.recount(&bundle));
-    let options =
-        Options { detokenizer: recount.as_ref().map(|recount| recount as _), ..Options::default() };
-    let verdict = verify(&bundle, &options).verdict;
+    let verdict = checked(&bundle, data_dir);
     let tree = match bundle.terms.sources {
         Some(_) => {
             let tree = format!("{url}/vouch/trees/{receipt}?wait_s={wait_s}");
@@ -63,6 +67,14 @@ pub(super) async fn ask(
         None => None,
     };
     Ok(Asked { text: stream.text, bundle, tree, verdict, vouchers: None, cut: stream.cut })
+}
+
+fn checked(bundle: &Bundle, data_dir: &Path) -> Verdict {
+    let held = tokenizer::kept(data_dir, bundle);
+    let recount = held.as_ref().map(|held| held.recount(bundle));
+    let options =
+        Options { detokenizer: recount.as_ref().map(|recount| recount as _), ..Options::default() };
+    verify(bundle, &options).verdict
 }
 
 async fn cheapest(client: &Client, url: &str, sourced: bool) -> anyhow::Result<String> {
