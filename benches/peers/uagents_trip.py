@@ -8,8 +8,12 @@ registered with the hosted almanac, so that no call waits for it.
 import argparse
 import asyncio
 import json
+import logging
 import time
 from importlib.metadata import version
+
+# It logs to standard output, that its hosted ledger is not reached: it is not needed.
+logging.disable(logging.CRITICAL)
 
 from uagents import Agent, Context, Model
 from uagents.crypto import Identity
@@ -72,7 +76,6 @@ def agent(arguments):
         publish_agent_details=False,
         report_events=False,
         mark_inactive_on_shutdown=False,
-        log_level="WARNING",
     )
 
 

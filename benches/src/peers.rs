@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -92,14 +92,15 @@ impl Uagents {
     /// # Errors
     /// If one does not become ready.
     pub fn start(peers: &Path, data_dir: &Path) -> anyhow::Result<Self> {
+        // The processes start in another directory.
+        let peers = peers.canonicalize()?;
         let (address, other) = (free_port()?, free_port()?);
         let start = |role| {
             let mut command = Command::new(peers.join(".venv-uagents/bin/python"));
             command.arg(peers.join("uagents_trip.py")).arg(role).current_dir(data_dir);
             command.args(["--ask-port", &address.port().to_string()]);
             command.args(["--answer-port", &other.port().to_string()]);
-            // It says that its hosted ledger is not reached, which it does not need.
-            Process::ready(command.stderr(Stdio::null()))
+            Process::ready(&mut command)
         };
         let (answering, _) = start("answer")?;
         let (asking, ready) = start("ask")?;

@@ -80,44 +80,29 @@ const EVENTS: [&str; 16] = [
     "was sold at auction",
     "moved to the north shore",
 ];
-const DETAILS: [&str; 12] = [
-    "The accounts list the cost in full, down to nails and candles.",
-    "Two letters of that winter disagree on who gave the order.",
-    "A drawing in the archive shows the yard as it was before.",
-    "The insurers sent a surveyor, whose report is lost.",
-    "Neighbours complained of the noise, and were heard in spring.",
-    "The council voted on it twice and paid in three parts.",
-    "An apprentice kept a diary, which is the only source for the dates.",
-    "The same tools were still in use thirty years later.",
-    "Wages rose by a tenth, as they did along the whole coast.",
-    "No photograph of it is known.",
-    "The work went on at night, by lamps that were borrowed.",
-    "A plaque at the gate gives another year, wrongly.",
-];
-
 pub(crate) struct Document {
     pub(crate) text: String,
+    /// What it is about, in its own words.
+    pub(crate) subject: String,
     pub(crate) question: String,
 }
 
-/// So many, the same on every run. Years are not repeated, so that no two say the same.
+/// So many, the same on every run.
 pub(crate) fn documents(count: usize) -> Vec<Document> {
     let mut random = Random(0xd0c5);
     (0..count).map(|at| document(&mut random, at)).collect()
 }
 
 fn document(random: &mut Random, at: usize) -> Document {
-    let (place, person, thing) = (random.pick(&PLACES), random.pick(&PEOPLE), random.pick(&THINGS));
-    let (first, second) = (random.pick(&EVENTS), random.pick(&EVENTS));
-    let (detail, more) = (random.pick(&DETAILS), random.pick(&DETAILS));
+    let subject = format!("the {} at {}", random.pick(&THINGS), random.pick(&PLACES));
+    let (person, event) = (random.pick(&PEOPLE), random.pick(&EVENTS));
     let (year, sum) = (1_700 + random.below(230), 100 + random.below(9_900));
     let text = format!(
-        "# The {thing} at {place}, record {at}\n\nIn {year} the {thing} at {place} {first}. {person}, \
-         who was in charge of it, wrote that {sum} crowns were spent. {detail} A few years later the \
-         {thing} {second}. {more}\n"
+        "# Record {at}\n\nIn {year} {subject} {event}. {person}, who was in charge of it, wrote that \
+         {sum} crowns were spent.\n"
     );
-    let question = format!("Who was in charge when the {thing} at {place} {first} in {year}?");
-    Document { text, question }
+    let question = format!("Who was in charge when {subject} {event} in {year}?");
+    Document { text, subject, question }
 }
 
 /// One file each.

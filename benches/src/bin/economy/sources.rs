@@ -123,7 +123,7 @@ struct Steps {
     scan: Vec<Duration>,
     prompt: Vec<Duration>,
     all: Vec<Duration>,
-    /// Questions whose own document was among those quoted.
+    /// Questions for which a document on their subject was quoted.
     found: usize,
 }
 
@@ -141,7 +141,7 @@ async fn search(
         finder.find(document, &mut steps).await?;
     }
     let share = steps.found as f64 / questions as f64;
-    ensure!(share > 0.5, "only {} of {questions} questions found their document", steps.found);
+    ensure!(share > 0.5, "only {} of {questions} questions found their subject", steps.found);
     let mut figures = Vec::new();
     for (name, times) in [
         ("added before generation", &steps.all),
@@ -155,7 +155,7 @@ async fn search(
             figures.push(Figure::alone(BENCH, &name, "ms", quantile_ms(times, share)));
         }
     }
-    figures.push(Figure::alone(BENCH, "questions that found their document", "%", share * 100.0));
+    figures.push(Figure::alone(BENCH, "questions that found their subject", "%", share * 100.0));
     Ok(figures)
 }
 
@@ -210,8 +210,8 @@ impl Finder {
         ensure!(counted.await??.tokens > 0, "a prompt has no tokens");
         let all = start.elapsed();
         ensure!(!sources.is_empty(), "nothing answers {:?}", document.question);
-        let body = document.text.split("\n\n").nth(1).unwrap_or_default().trim();
-        steps.found += usize::from(sources.iter().any(|source| source.text.contains(body)));
+        let found = sources.iter().any(|source| source.text.contains(&document.subject));
+        steps.found += usize::from(found);
         steps.grants.push(grants);
         steps.embed.push(embed - grants);
         steps.scan.push(scan - embed);
