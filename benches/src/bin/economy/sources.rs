@@ -93,6 +93,7 @@ impl House {
             documents.len()
         );
         let count = |metric: &str, unit, value: f64| Figure::alone(BENCH, metric, unit, value);
+        ensure!(indexed["total"] == indexed["passages"], "the index lost what it had: {indexed}");
         let passages = indexed["passages"].as_f64().context("no passages were indexed")?;
         let figures = vec![
             count("documents published", "", documents.len() as f64),
