@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::B256;
 use anyhow::{Context, ensure};
 use hyper::header::HeaderValue;
-use vouch_core::receipt::Status;
+use vouch_core::receipt::{Receipt, Status};
 use vouch_wire::{
     vouch::Acknowledgement,
     x402::{SettleResponse, decode},
@@ -50,12 +50,21 @@ impl Books {
             if number % SAMPLE == 0 {
                 promise.verify(receipt.leaf_hash(), &market.domain, market.document.provider)?;
             }
-            ensure!(receipt.status == Status::Complete, "a call ended as {:?}", receipt.status);
-            let page = self.pages.entry(receipt.channel).or_default();
-            page.charged += receipt.charge;
-            let new = page.sequences.insert(receipt.sequence);
-            ensure!(new, "two receipts of a channel have sequence {}", receipt.sequence);
+            self.enter_one(&receipt)?;
         }
+        Ok(())
+    }
+
+    /// Enters one call's receipt.
+    ///
+    /// # Errors
+    /// If the call was not completed, or the receipt comes twice.
+    pub fn enter_one(&mut self, receipt: &Receipt) -> anyhow::Result<()> {
+        ensure!(receipt.status == Status::Complete, "a call ended as {:?}", receipt.status);
+        let page = self.pages.entry(receipt.channel).or_default();
+        page.charged += receipt.charge;
+        let new = page.sequences.insert(receipt.sequence);
+        ensure!(new, "two receipts of a channel have sequence {}", receipt.sequence);
         Ok(())
     }
 

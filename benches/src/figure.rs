@@ -63,7 +63,7 @@ pub fn print(figures: &[Figure], json: bool) -> serde_json::Result<()> {
         return Ok(());
     }
     let width = figures.iter().map(|figure| figure.metric.len()).max().unwrap_or(0);
-    let peer = figures.iter().find_map(|figure| figure.peer_name.as_deref()).unwrap_or("peer");
+    let peer = figures.iter().find_map(|figure| figure.peer_name.as_deref()).unwrap_or("none");
     println!("{:width$}  {:>10}  {:>10}  {:>7}  unit", "", "vouch", "peer", "ratio");
     for Figure { metric, unit, ours, peer, ratio, .. } in figures {
         let ours = short(*ours);

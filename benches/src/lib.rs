@@ -3,6 +3,8 @@
 //! ```text
 //! bin/gateway:  load ──▶ vouch up ──▶ stub      the same load, unpaid: load ──▶ LiteLLM ──▶ stub
 //! bin/model:    exact engine | node-llama-cpp   the same file, ids and threads
+//! bin/economy:  buyer ──▶ vouch up ──▶ stub      two agents of uagents, signed and unpaid
+//!               backtest, signer, valuation, sourced answers, embeddings: ours alone
 //!                            └──▶ figure: a table, or a line of JSON each
 //! ```
 //!
@@ -18,4 +20,6 @@ pub mod market;
 pub mod payer;
 pub mod peers;
 pub mod process;
+pub mod random;
 pub mod stub;
+pub mod vouch;

@@ -8,7 +8,6 @@ use std::{
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{Eip712Domain, SolStruct};
-use anyhow::ensure;
 use hyper::{Method, StatusCode, header::HeaderValue};
 use secp256k1::SecretKey;
 use vouch_contracts::{bindings::ReceiveWithAuthorization, deposit_nonce};
@@ -20,7 +19,7 @@ use vouch_core::{
     signature::{Signature, address_of},
 };
 use vouch_wire::{
-    vouch::{FaucetBody, SessionInfo},
+    vouch::SessionInfo,
     x402::{
         Authorization3009, Batch, BatchType, Deposit, DepositAuthorization, Extensions,
         PAYMENT_SIGNATURE, PaymentPayload, VERSION, encode,
@@ -30,6 +29,7 @@ use vouch_wire::{
 use crate::{
     load::{self, Call},
     market::{BODY, CHAT, Market},
+    vouch::faucet,
 };
 
 /// What each channel holds, in millionths of a test dollar: some 100,000 calls.
@@ -57,14 +57,7 @@ impl Payer {
     /// If the gateway refuses.
     pub async fn open(market: &Market, number: u8) -> anyhow::Result<(Self, HeaderValue)> {
         let mut payer = Self::new(market, number)?;
-        let faucet = serde_json::to_string(&FaucetBody { address: payer.config.payer })?;
-        let faucet = load::call(market.address, Method::POST, "/vouch/faucet", &faucet)?;
-        let (parts, body) = load::exchange(market.address, faucet).await?;
-        ensure!(
-            parts.status == StatusCode::OK,
-            "no test money: {}",
-            String::from_utf8_lossy(&body)
-        );
+        faucet(market.address, payer.config.payer).await?;
         let deposit = payer.deposit(market);
         let call = payer.call(market, Some(deposit))?;
         let (mut parts, body) = load::exchange(market.address, call).await?;

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use hyper::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     load,
@@ -73,6 +73,77 @@ impl LiteLlm {
 async fn healthy(address: SocketAddr) -> bool {
     let Ok(call) = load::call(address, Method::GET, "/health/liveliness", "") else { return false };
     load::exchange(address, call).await.is_ok_and(|(parts, _)| parts.status == StatusCode::OK)
+}
+
+/// Two agents of uagents, in a process each.
+#[derive(Debug)]
+pub struct Uagents {
+    asking: Process,
+    answering: Process,
+    address: SocketAddr,
+    /// With its version.
+    pub name: String,
+}
+
+impl Uagents {
+    /// Starts both from the folder with `uagents_trip.py` and its virtual environment; what the
+    /// library keeps goes to `data_dir`.
+    ///
+    /// # Errors
+    /// If one does not become ready.
+    pub fn start(peers: &Path, data_dir: &Path) -> anyhow::Result<Self> {
+        // The processes start in another directory.
+        let peers = peers.canonicalize()?;
+        let (address, other) = (free_port()?, free_port()?);
+        let start = |role| {
+            let mut command = Command::new(peers.join(".venv-uagents/bin/python"));
+            command.arg(peers.join("uagents_trip.py")).arg(role).current_dir(data_dir);
+            command.args(["--ask-port", &address.port().to_string()]);
+            command.args(["--answer-port", &other.port().to_string()]);
+            Process::ready(&mut command)
+        };
+        let (answering, _) = start("answer")?;
+        let (asking, ready) = start("ask")?;
+        let name = ready["name"].as_str().context("uagents has no name")?.to_owned();
+        Ok(Self { asking, answering, address, name })
+    }
+
+    /// Waits until questions are answered: the servers start a moment after they say so.
+    ///
+    /// # Errors
+    /// If they are not.
+    pub async fn warm_up(&self) -> anyhow::Result<()> {
+        for _ in 0..100 {
+            if self.round(4, 1).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("uagents does not answer")
+    }
+
+    /// Has so many questions asked and answered; the seconds that it took.
+    ///
+    /// # Errors
+    /// If one is not answered.
+    pub async fn round(&self, trips: usize, at_once: usize) -> anyhow::Result<f64> {
+        let body = json!({ "trips": trips, "at_once": at_once }).to_string();
+        let call = load::call(self.address, Method::POST, "/round", &body)?;
+        let (parts, body) = load::exchange(self.address, call).await?;
+        let said = String::from_utf8_lossy(&body);
+        ensure!(parts.status == StatusCode::OK, "uagents answered {}: {said}", parts.status);
+        let done: Value = serde_json::from_slice(&body)?;
+        ensure!(done["trips"] == json!(trips), "uagents answered {said}");
+        done["wall_s"].as_f64().context("uagents took no time")
+    }
+
+    /// CPU time so far, of both.
+    ///
+    /// # Errors
+    /// If one has ended.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        Ok(self.asking.cpu()? + self.answering.cpu()?)
+    }
 }
 
 fn version(venv: &Path) -> anyhow::Result<String> {

@@ -17,6 +17,7 @@ use crate::{
 };
 
 const PEERS: &str = "benches/peers";
+const ARTEFACTS: &str = "contracts/node_modules";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -39,6 +40,8 @@ enum Name {
     Gateway,
     /// The exact engine; the peer is llama.cpp.
     Model,
+    /// Agents that trade, decide and act, and data that is valued and quoted; the peer is uagents.
+    Economy,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -84,23 +87,24 @@ fn bench(arguments: &Arguments, target: &Path) -> Command {
             }
             bench
         }
+        Name::Economy => {
+            let mut bench = Command::new(release.join("economy"));
+            bench.arg("run").arg("--vouch").arg(release.join("vouch"));
+            bench.arg("--data-dir").arg(target.join("bench"));
+            bench.arg("--artefacts").arg(root().join(ARTEFACTS));
+            if peer {
+                bench.arg("--uagents").arg(peers);
+            }
+            bench
+        }
     }
 }
 
 /// Installs a benchmark's peer, unless that was done for the same pins.
 fn peer(name: Name) -> anyhow::Result<()> {
     match name {
-        Name::Gateway => {
-            setup::python()?;
-            setup::once(PEERS, &["requirements.txt"], ".venv", || {
-                step(
-                    "peer: venv",
-                    &mut command("python3", &["-m", "venv", "--clear", ".venv"], PEERS),
-                )?;
-                let install = ["install", "--quiet", "--requirement", "requirements.txt"];
-                step("peer: PyPI", &mut command(".venv/bin/pip", &install, PEERS))
-            })
-        }
+        Name::Gateway => python_peer("requirements.txt", ".venv"),
+        Name::Economy => python_peer("uagents.txt", ".venv-uagents"),
         Name::Model => {
             require("npm", "installs llama.cpp", "apt-get install nodejs npm")?;
             setup::once(PEERS, &["package-lock.json"], "node_modules", || {
@@ -110,6 +114,17 @@ fn peer(name: Name) -> anyhow::Result<()> {
             })
         }
     }
+}
+
+/// One environment a peer: their pins need not agree.
+fn python_peer(requirements: &str, venv: &str) -> anyhow::Result<()> {
+    setup::python()?;
+    setup::once(PEERS, &[requirements], venv, || {
+        let make = ["-m", "venv", "--clear", venv];
+        step("peer: venv", &mut command("python3", &make, PEERS))?;
+        let install = ["install", "--quiet", "--requirement", requirements];
+        step("peer: PyPI", &mut command(&format!("{venv}/bin/pip"), &install, PEERS))
+    })
 }
 
 /// Runs a command whose standard output nobody needs.

@@ -19,6 +19,7 @@ use vouch_benches::{
     peers::LiteLlm,
     process::Process,
     stub,
+    vouch::{Up, Vouch},
 };
 
 use crate::{
@@ -188,17 +189,9 @@ fn vouch(
     data: &TempDir,
     stub: SocketAddr,
 ) -> anyhow::Result<(Process, SocketAddr, Duration)> {
-    let mut command = Command::new(&options.vouch);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VOUCH_")) {
-        command.env_remove(name);
-    }
-    command.arg("--data-dir").arg(data.path()).arg("--json").arg("up");
-    command.args(["--listen", "127.0.0.1:0", "--chain-listen", "127.0.0.1:0"]);
-    command.args(["--upstream", &format!("http://{stub}/v1"), "--upstream-model", stub::MODEL]);
+    let upstream = format!("http://{stub}/v1");
+    let upstream = ["--upstream", &upstream, "--upstream-model", stub::MODEL];
     let start = Instant::now();
-    let (process, ready) = Process::ready(&mut command)?;
-    let took = start.elapsed();
-    let url = ready["gateway"].as_str().context("vouch up names no gateway")?;
-    let address = url.strip_prefix("http://").context("the gateway is no http URL")?.parse()?;
-    Ok((process, address, took))
+    let Up { process, address, .. } = Vouch(options.vouch.clone()).up(data.path(), &upstream)?;
+    Ok((process, address, start.elapsed()))
 }

@@ -55,7 +55,8 @@ pub(super) async fn run(
         path.display()
     );
     let passages = index.add(id, dataset.owner, dataset.at, &fetched, &embedder)?;
-    // What was revoked or has ended since is taken out.
+    // What was revoked or has ended since is taken out; embedding may take longer than a look holds.
+    consents.catch_up().await?;
     let gone: Vec<_> =
         index.datasets().into_iter().filter(|id| consents.find(*id, &usage).is_err()).collect();
     for id in &gone {
