@@ -79,6 +79,9 @@ impl NodeReport {
             Node::Act(act) => {
                 format!("{provider} for {payer}: {} for {charge}{failed}", printable(&act.kind))
             }
+            Node::Training(_) => {
+                format!("{provider} trained a model for {payer}, crediting {charge} in all{failed}")
+            }
         };
         Self { receipt: receipt.digest(), parent: receipt.parent, depth, what, links }
     }
