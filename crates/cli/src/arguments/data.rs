@@ -295,13 +295,14 @@ pub(crate) struct Index {
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     /// What to train, on what, and for how much
+    // Not `config`: that is the name of the option that every command has.
     #[arg(required_unless_present_any = ["account", "validation"])]
-    pub(crate) config: Option<PathBuf>,
+    pub(crate) classifier: Option<PathBuf>,
     /// Show the account of this machine's trainer, to which owners grant, and do nothing else
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "classifier")]
     pub(crate) account: bool,
-    /// Show what commits to a validation set, to be written into CONFIG, and do nothing else
-    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    /// Show what commits to a validation set, to be written into CLASSIFIER, and do nothing else
+    #[arg(long, value_name = "DIR", conflicts_with = "classifier")]
     pub(crate) validation: Option<PathBuf>,
     /// Where model, manifest and report go
     #[arg(long, default_value = "model", value_name = "DIR")]

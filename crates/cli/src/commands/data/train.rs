@@ -45,7 +45,7 @@ pub(super) async fn run(
     }
     let place = Place::open(&arguments.on, data_dir).await?;
     let trainer = Trainer::open(data_dir, &place)?;
-    let Some(path) = arguments.config else {
+    let Some(path) = arguments.classifier else {
         let account = trainer.account();
         return output.answer(&json!({ "account": account }), || account.to_string());
     };
