@@ -74,7 +74,7 @@ impl Demo {
         title("Ada revokes; what she published is quoted no more");
         self.show(&ada.home, &["data", "revoke", "--dataset", "ada", "--chain", &town.chain])?;
         self.show(&carol, &[&ask[..], &["--max-tokens", "32"]].concat())?;
-        self.royalties(town, &carol, [&ada, &ben])
+        self.royalties(town, [ada, ben])
     }
 
     fn owner(

@@ -1,6 +1,6 @@
 //! Who made what a model was made of is paid: by worth for a training, by share for a service.
 
-use std::{fmt::Write as _, fs, path::Path, time::Duration};
+use std::{fmt::Write as _, fs, time::Duration};
 
 use anyhow::Context;
 use serde_json::{Value, json};
@@ -78,12 +78,7 @@ impl Demo {
 
     /// A service that was made from a fine-tune that was made from a dataset: its channels pay the
     /// vault, and each collects. The provider is started again to be paid there.
-    pub(super) fn royalties(
-        &self,
-        town: Town,
-        carol: &Path,
-        [ada, ben]: [&Owner; 2],
-    ) -> anyhow::Result<()> {
+    pub(super) fn royalties(&self, town: Town, [ada, ben]: [Owner; 2]) -> anyhow::Result<()> {
         title("Who made what: a dataset, a fine-tune of it, a service on that");
         let at = ["--chain", &town.chain, "--provider", &town.gateway];
         let mut parent = Vec::new();
@@ -103,18 +98,20 @@ impl Demo {
         let receiver = word(&made, "receiver")?;
         title("The provider is started again, to be paid at the service's receiver");
         let Town { up, provider, .. } = town;
+        let (ada, ben) = (ada.home, ben.home);
         drop(up);
         let ports = ["--listen", "127.0.0.1:0", "--chain-listen", "127.0.0.1:0", "--json"];
-        println!("$ vouch up --receiver {receiver}");
-        let up =
-            Running::start(self.command(&provider, &["up", "--receiver", &receiver]).args(ports))?;
+        let sale = ["up", "--receiver", &receiver, "--price-output", "40"];
+        println!("$ vouch {}", sale.join(" "));
+        let up = Running::start(self.command(&provider, &sale).args(ports))?;
         let (gateway, chain) = (up.field("gateway")?, up.field("chain")?);
+        let dave = self.data.join("dave");
         let ask = ["ask", "What is a receipt?", "--provider", &gateway, "--max-tokens", "48"];
-        self.show(carol, &ask)?;
-        self.show(carol, &["channel", "close"])?;
+        self.show(&dave, &ask)?;
+        self.show(&dave, &["channel", "close"])?;
         title("Everyone up the lineage collects; the contract split it");
         let at = ["--chain", &chain, "--provider", &gateway];
-        for (name, home) in [("ada", &ada.home), ("ben", &ben.home), ("the provider", &provider)] {
+        for (name, home) in [("ada", &ada), ("ben", &ben), ("the provider", &provider)] {
             let collect = [&["data", "royalties", "--collect"], &at[..]].concat();
             let taken = self.json(home, &collect)?;
             let taken = &taken["collected"][0]["amount"];

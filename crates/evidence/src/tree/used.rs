@@ -5,7 +5,7 @@ use vouch_core::{
     B256,
     bundle::{self, Bundle},
     commitment,
-    data_use::{self, DataUse},
+    data_use::{self, DataUse, WHOLE},
     receipt::{Kind, Receipt, Status, Tier},
     sourced::Source,
 };
@@ -103,7 +103,10 @@ pub(super) fn grant(used: &DataUse) -> Outcome {
     ensure(grant.owner == receipt.payer, "the receipt credits another than the grant's owner")?;
     ensure(grant.grantee == receipt.provider, "the grant is another provider's")?;
     proven(
-        "this document was used under this grant",
+        match used.document == WHOLE {
+            true => "this set was used under this grant",
+            false => "this document was used under this grant",
+        },
         "the chain, that the owner gave the grant, and whether it was revoked",
     )
 }
