@@ -11,6 +11,7 @@ mod money;
 mod node;
 mod onchain;
 mod output;
+mod own_log;
 mod provider;
 mod serve;
 mod time;

@@ -26,6 +26,7 @@ fn every_data_command_has_help_with_an_example() {
         "list",
         "earnings",
         "settle",
+        "register",
         "royalties",
         "index",
         "train",

@@ -7,6 +7,9 @@
 //! ```
 //! A stream is what one provider owes one owner: its receipts are numbered from 1 without gaps and
 //! carry the total, so an owner that holds receipt `n` knows what receipts 1 to `n` add up to.
+//!
+//! A set that a model was trained on is used as a whole: `document` is [`WHOLE`], `input` counts its
+//! examples, the parent is the training ([`crate::training`]), and the credit follows from its report.
 
 use alloy_primitives::{Address, B256, Keccak256, U256, keccak256};
 use alloy_sol_types::{SolStruct, sol};
@@ -16,6 +19,10 @@ use crate::{Error, bundle::LogProof, domain::Domain, promise::SignedPromise, rec
 
 /// The word whose keccak-256 is the purpose of search: passages in a prompt.
 pub const SEARCH: &str = "search";
+/// The word whose keccak-256 is the purpose of training.
+pub const TRAIN: &str = "train";
+/// What stands for the document where a set is used as a whole.
+pub const WHOLE: B256 = B256::ZERO;
 /// 100% in basis points.
 const WHOLE_BPS: u128 = 10_000;
 

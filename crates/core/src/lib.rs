@@ -63,6 +63,7 @@ mod serde_decimal;
 pub mod signature;
 pub mod sourced;
 pub mod terms;
+pub mod training;
 pub mod tree;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256};

@@ -8,11 +8,12 @@
 //! | kind | `provider` | `payer` | `channel`, `sequence`, `cumulative` | `request` | `model` | `terms` | `parent` |
 //! |---|---|---|---|---|---|---|---|
 //! | 1, 2 | who answered | who paid | the channel that paid | [`crate::commitment::request`] | its identity | hash of the quote | 0, or what it was asked for |
-//! | 4 training round | who trained | for whom | 0 | commitment to the manifest | the trained model's identity | 0 | 0 |
-//! | 5 data use | who used the data | the data's **owner, who is credited** | the owner's [`crate::data_use::stream`] | [`crate::data_use::request`] | the dataset | the grant | the answer |
+//! | 4 training round | who trained | for whom | 0 | [`crate::training::manifest`] | the trained model's identity | 0 | 0 |
+//! | 5 data use | who used the data | the data's **owner, who is credited** | the owner's [`crate::data_use::stream`] | [`crate::data_use::request`] | the dataset | the grant | the answer, or the training |
 //! | 6 agent act | the agent's key | the owner's account | 0 | [`crate::act::intent`] | hash of the strategy | hash of the mandate | the delegating act, or an answer |
 //!
-//! Of a training round, `response` commits to the report; of an act, to the outcome
+//! Of a training round, `response` commits to the report ([`crate::training::report`]) and `charge`
+//! is what its children credit in all; of an act, to the outcome
 //! ([`crate::act::outcome`]). Kind 5 has no response: it counts passages as `input`, and what is
 //! credited as `charge`; status failed and charge 0 say that the grant was revoked meanwhile.
 //! Kind 2 charges input tokens alone. What has no meaning for a kind is 0.

@@ -1,9 +1,9 @@
-//! The tree bundle: answers, uses of data and acts, with the edges between their receipts.
+//! The tree bundle: answers, uses of data, acts and trainings, with the edges between their receipts.
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
-use crate::{act::Act, bundle::Bundle, data_use::DataUse, receipt::Receipt};
+use crate::{act::Act, bundle::Bundle, data_use::DataUse, receipt::Receipt, training::Training};
 
 /// The version of [`TreeBundle`] that this crate writes.
 pub const VERSION: u32 = 1;
@@ -29,10 +29,12 @@ pub struct TreeBundle {
 pub enum Node {
     /// An answer.
     Answer(Box<Bundle>),
-    /// A use of data, child of an answer.
+    /// A use of data, child of an answer or of a training.
     Use(Box<DataUse>),
     /// An agent's act.
     Act(Box<Act>),
+    /// A training.
+    Training(Box<Training>),
 }
 
 impl Node {
@@ -43,6 +45,7 @@ impl Node {
             Self::Answer(bundle) => &bundle.receipt,
             Self::Use(used) => &used.receipt,
             Self::Act(act) => &act.receipt,
+            Self::Training(training) => &training.receipt,
         }
     }
 }

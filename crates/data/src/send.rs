@@ -10,7 +10,7 @@ use alloy_primitives::{Address, Bytes};
 use alloy_sol_types::SolInterface;
 use vouch_contracts::bindings::{
     ConsentRegistry::ConsentRegistryErrors, ContributionRoot::ContributionRootErrors,
-    LineageRegistry::LineageRegistryErrors,
+    LineageRegistry::LineageRegistryErrors, RoyaltyVault::RoyaltyVaultErrors,
 };
 
 use crate::{Error, Result};
@@ -53,5 +53,6 @@ fn reason(data: &Bytes) -> Option<String> {
     let consent = ConsentRegistryErrors::abi_decode(data).map(|error| format!("{error:?}"));
     let lineage = LineageRegistryErrors::abi_decode(data).map(|error| format!("{error:?}"));
     let payout = ContributionRootErrors::abi_decode(data).map(|error| format!("{error:?}"));
-    consent.or(lineage).or(payout).ok()
+    let vault = RoyaltyVaultErrors::abi_decode(data).map(|error| format!("{error:?}"));
+    consent.or(lineage).or(payout).or(vault).ok()
 }

@@ -47,6 +47,10 @@ pub enum LinkName {
     Outcome,
     /// All that descends from an act stays within what it delegated.
     Budget,
+    /// The model was to be trained on this.
+    Manifest,
+    /// This came of it, and each set's part of the pot follows.
+    Shares,
 }
 
 impl LinkName {
@@ -74,6 +78,8 @@ impl LinkName {
             Self::Intent => "intent",
             Self::Outcome => "outcome",
             Self::Budget => "budget",
+            Self::Manifest => "manifest",
+            Self::Shares => "shares",
         }
     }
 }

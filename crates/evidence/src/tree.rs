@@ -3,6 +3,7 @@
 mod act;
 mod report;
 mod shape;
+mod training;
 mod used;
 
 use vouch_core::{
@@ -54,6 +55,7 @@ fn node_links<'a>(
         }
         Node::Use(used) => used::links(shape, used, options),
         Node::Act(act) => act::links(shape, at, act),
+        Node::Training(training) => training::links(shape, at, training),
     }
 }
 

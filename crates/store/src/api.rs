@@ -83,7 +83,21 @@ pub trait Store: Send + Sync + Debug {
     ) -> Pending<Acknowledged>;
 
     /// Logs a receipt that no channel pays for (`channel` 0).
-    fn append(&self, draft: Receipt) -> Pending<Acknowledged>;
+    fn append(&self, draft: Receipt) -> Pending<Acknowledged> {
+        self.append_with(draft, Vec::new(), Vec::new())
+    }
+
+    /// As [`Self::append`], with what opens the receipt and with the uses of data under it, as in
+    /// [`Self::commit_with`].
+    ///
+    /// # Errors
+    /// As [`Self::commit_with`].
+    fn append_with(
+        &self,
+        draft: Receipt,
+        opening: Vec<u8>,
+        children: Vec<Child>,
+    ) -> Pending<Acknowledged>;
 
     /// Notes that a claim was sent to the chain, for reconciliation after a restart.
     fn record_claim(&self, claim: Claim) -> Pending<()>;
@@ -121,6 +135,12 @@ pub trait Store: Send + Sync + Debug {
     /// # Errors
     /// Those of the disk.
     fn receipt(&self, index: u64) -> Result<Option<Acknowledged>>;
+
+    /// A receipt by its log index, with what was stored beside it.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    fn stored(&self, index: u64) -> Result<Option<StoredAnswer>>;
 
     /// A receipt by its digest.
     ///

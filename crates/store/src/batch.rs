@@ -277,6 +277,10 @@ impl Batch {
                 Err(error) => return answer_to(reply, Err(error)),
             }
             call = Some((hold.channel, hold.request));
+        } else if let Err(error) = state.streams.check(&receipt, &children) {
+            return answer_to(reply, Err(error));
+        } else {
+            state.streams.count(&mut children);
         }
         let (reply, count) = (Some(reply), children.len());
         self.push(receipt, answer, reply, count, call);
@@ -356,11 +360,13 @@ impl Batch {
     pub(crate) fn answered(&self, state: &mut State) {
         let first = self.promise.as_ref().map_or(0, |(promise, ..)| promise.first);
         for (index, new) in (first..).zip(&self.receipts) {
+            if new.reply.is_none() {
+                state.streams.logged(new.receipt.channel, index);
+                continue;
+            }
+            state.streams.parent(index, new.children);
             if let Some((channel, request)) = new.call {
                 state.answered(channel, request, index, self.committed_ms);
-                state.streams.parent(index, new.children);
-            } else if new.reply.is_none() {
-                state.streams.logged(new.receipt.channel, index);
             }
         }
     }

@@ -131,7 +131,12 @@ impl Store for EmbeddedStore {
         }
     }
 
-    fn append(&self, draft: Receipt) -> Pending<Acknowledged> {
+    fn append_with(
+        &self,
+        draft: Receipt,
+        opening: Vec<u8>,
+        children: Vec<Child>,
+    ) -> Pending<Acknowledged> {
         if !draft.channel.is_zero() {
             return Pending::ready(Err(Error::Draft("channel")));
         }
@@ -142,7 +147,10 @@ impl Store for EmbeddedStore {
             return Pending::ready(Err(Error::Draft("kind")));
         }
         let receipt = Receipt { sequence: 0, cumulative: 0, ..draft };
-        self.enqueue(None, receipt, Vec::new(), Vec::new())
+        match stream::check_children(&receipt, &children) {
+            Ok(()) => self.enqueue(None, receipt, opening, children),
+            Err(error) => Pending::ready(Err(error)),
+        }
     }
 
     fn record_claim(&self, claim: Claim) -> Pending<()> {
@@ -186,6 +194,10 @@ impl Store for EmbeddedStore {
 
     fn receipt(&self, index: u64) -> Result<Option<Acknowledged>> {
         self.shared.acknowledged(index)
+    }
+
+    fn stored(&self, index: u64) -> Result<Option<StoredAnswer>> {
+        self.shared.stored_answer(index)
     }
 
     fn receipt_by_digest(&self, digest: &B256) -> Result<Option<Acknowledged>> {

@@ -10,7 +10,7 @@ use vouch_core::receipt::{Kind, Receipt};
 use crate::api::Child;
 use crate::error::{Error, Result};
 
-/// The most uses of data in one answer.
+/// The most uses of data under one receipt.
 const MAX_CHILDREN: usize = 64;
 
 /// One owner's stream.

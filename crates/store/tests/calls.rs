@@ -80,6 +80,37 @@ fn uses_of_data_are_committed_with_their_answer() {
 }
 
 #[test]
+fn uses_of_data_are_committed_with_a_receipt_that_no_channel_pays_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
+    let training = vouch_core::receipt::Receipt {
+        channel: B256::ZERO,
+        kind: vouch_core::receipt::Kind::TrainingRound,
+        ..draft(&channel(1), 1, 9)
+    };
+    let append = |credits: &[(u8, u128)]| {
+        let children = credits.iter().map(|(owner, credit)| child(&training, *owner, *credit));
+        store.append_with(training.clone(), b"opening".to_vec(), children.collect()).wait()
+    };
+    assert!(matches!(append(&[(7, 5), (8, 5)]), Err(Error::Draft(_))), "more than is shared out");
+    let first = append(&[(7, 5), (8, 0)]).unwrap();
+    let second = append(&[(7, 3)]).unwrap();
+    check(&first);
+    let digest = first.receipt.digest();
+    assert!(first.children.iter().all(|child| child.receipt.parent == digest));
+    let last = &second.children[0].receipt;
+    assert_eq!((last.sequence, last.cumulative), (2, 8));
+    let stored = store.stored(0).unwrap().unwrap();
+    assert_eq!((&stored.acknowledged, stored.answer.as_slice()), (&first, &b"opening"[..]));
+    drop(store);
+    let (store, opened) = EmbeddedStore::open(dir.path(), config()).unwrap();
+    assert_eq!(opened.size, 5);
+    assert_eq!(store.stored(0).unwrap().unwrap(), stored);
+    let found = store.receipts_of(&stream(7), 0, 9).unwrap();
+    assert_eq!(found[1].acknowledged, second.children[0]);
+}
+
+#[test]
 fn what_cannot_be_credited_is_not_charged() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();

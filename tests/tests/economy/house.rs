@@ -26,9 +26,17 @@ pub(crate) struct House {
 }
 
 impl House {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(more: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let up = Running::up(&directory.path().join("provider"), &["--sources"]);
+        let up = Running::up(&directory.path().join("provider"), more);
+        Self { directory, up }
+    }
+
+    /// The same provider, chain and keys, started again with other options.
+    pub(crate) fn restart(self, more: &[&str]) -> Self {
+        let Self { directory, up } = self;
+        assert!(up.stop(), "it ends cleanly");
+        let up = Running::up(&directory.path().join("provider"), more);
         Self { directory, up }
     }
 
@@ -131,6 +139,16 @@ impl House {
 
     /// The program of another author, over what both owners hold: its exit code and its document.
     pub(crate) fn recompute(&self, owners: &[&Owner]) -> (Option<i32>, Value) {
+        let held = |owner: &&Owner| (owner.account.clone(), Value::Array(self.receipts(owner)));
+        self.recompute_for(&self.up.field("provider"), owners.iter().map(held).collect())
+    }
+
+    /// The same, for what `publisher` owes by these receipts.
+    pub(crate) fn recompute_for(
+        &self,
+        publisher: &str,
+        receipts: Map<String, Value>,
+    ) -> (Option<i32>, Value) {
         let chain = self.up.field("chain");
         let show = ["contracts", "show", "--chain", &chain, "--json"];
         let shown = json(&mut vouch(&self.home("provider"), &show));
@@ -138,13 +156,11 @@ impl House {
             http("GET", &format!("{}/.well-known/vouch.json", self.up.field("gateway")), "");
         assert_eq!(status, 200);
         let document: Value = serde_json::from_slice(&document).expect("JSON");
-        let held = |owner: &&Owner| (owner.account.clone(), Value::Array(self.receipts(owner)));
-        let receipts: Map<String, Value> = owners.iter().map(held).collect();
         let economy = &shown["economy"];
         let given = json!({
             "rpc": chain, "settlement": document["settlement"], "token": self.up.field("asset"),
             "registry": economy["lineage"], "vault": economy["vault"],
-            "contributions": economy["contributions"], "provider": self.up.field("provider"),
+            "contributions": economy["contributions"], "provider": publisher,
             "receipts": receipts,
         });
         let file = self.directory.path().join("recompute.json");

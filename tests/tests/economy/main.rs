@@ -2,6 +2,8 @@
 
 mod agent;
 mod house;
+mod royalties;
+mod training;
 
 use std::time::Duration;
 
@@ -36,7 +38,7 @@ const QUESTION: &str = "What does the lighthouse lamp at Corrigan Point burn?";
 
 #[test]
 fn owners_are_paid_what_their_receipts_say_and_a_left_out_one_proves_it() {
-    let house = House::new();
+    let house = House::new(&["--sources"]);
     let provider = house.home("provider");
     let gateway = house.up.field("gateway");
     let (ada, ben) = (house.owner("ada", LAMPS, "0.0003"), house.owner("ben", LOGS, "0.0002"));

@@ -22,19 +22,19 @@ const AGENTS_QUESTION: &str = "How is a contributor paid for what an answer quot
 const WINDOW_S: &str = "60";
 
 /// Someone who publishes documents.
-struct Owner {
-    name: &'static str,
-    home: PathBuf,
-    account: String,
-    _serving: Running,
+pub(super) struct Owner {
+    pub(super) name: &'static str,
+    pub(super) home: PathBuf,
+    pub(super) account: String,
+    pub(super) serving: Running,
 }
 
 /// What runs.
-struct Town {
-    up: Running,
-    provider: PathBuf,
-    gateway: String,
-    chain: String,
+pub(super) struct Town {
+    pub(super) up: Running,
+    pub(super) provider: PathBuf,
+    pub(super) gateway: String,
+    pub(super) chain: String,
 }
 
 impl Demo {
@@ -69,12 +69,13 @@ impl Demo {
         self.show(&self.data.join("stranger"), &["verify", tree])?;
 
         self.pay(&town, &carol, [&ada, &ben])?;
+        self.training(&town, [&ada, &ben])?;
         self.mandate(&town, &carol, &ada)?;
 
         title("Ada revokes; what she published is quoted no more");
         self.show(&ada.home, &["data", "revoke", "--dataset", "ada", "--chain", &town.chain])?;
         self.show(&carol, &[&ask[..], &["--max-tokens", "32"]].concat())?;
-        Ok(())
+        self.royalties(town, [ada, ben])
     }
 
     fn owner(
@@ -84,7 +85,8 @@ impl Demo {
         documents: &[&str],
         price: &str,
     ) -> anyhow::Result<Owner> {
-        let home = self.data.join(name);
+        let owner = self.resident(town, name)?;
+        let home = &owner.home;
         let directory = self.data.join(format!("documents/{name}"));
         fs::create_dir_all(&directory)?;
         for document in documents {
@@ -93,27 +95,38 @@ impl Demo {
             fs::copy(&from, directory.join(file))?;
         }
         let chain = ["--chain", town.chain.as_str()];
-        let listed = self.json(&home, &[&["data", "list"], &chain[..]].concat())?;
-        let account = listed["owner"].as_str().context("the owner has no account")?.to_owned();
-        http::post(
-            &format!("{}/vouch/faucet", town.gateway),
-            &format!(r#"{{"address":"{account}"}}"#),
-        )?;
         let shown = directory.to_str().context("the data directory is not UTF-8")?;
         let publish = ["data", "publish", shown, "--licence", "Apache-2.0"];
-        self.show(&home, &[&publish[..], &chain[..]].concat())?;
+        self.show(home, &[&publish[..], &chain[..]].concat())?;
         let to = town.up.field("provider")?;
         let terms = ["data", "grant", name, "--to", &to, "--price", price, "--share-bps", "500"];
-        self.show(&home, &[&terms[..], &chain[..]].concat())?;
-        let serve = ["data", "serve", "--listen", "127.0.0.1:0", "--chain", &town.chain, "--json"];
-        let serving = Running::start(&mut self.command(&home, &serve))?;
-        let all = self.json(&home, &[&["data", "list"], &chain[..]].concat())?;
+        self.show(home, &[&terms[..], &chain[..]].concat())?;
+        let all = self.json(home, &[&["data", "list"], &chain[..]].concat())?;
         let dataset = all["datasets"][0]["id"].as_str().or(all["datasets"][0]["dataset"].as_str());
         let dataset = dataset.with_context(|| format!("{name} has no dataset in {all}"))?;
-        let source = serving.field("url")?;
+        let source = owner.serving.field("url")?;
         let index = ["data", "index", dataset, "--source", &source];
         self.show(&town.provider, &[&index[..], &chain[..]].concat())?;
-        Ok(Owner { name, home, account, _serving: serving })
+        Ok(owner)
+    }
+
+    /// Someone with a key, a wallet and a server.
+    pub(super) fn resident(&self, town: &Town, name: &'static str) -> anyhow::Result<Owner> {
+        let home = self.data.join(name);
+        let chain = ["--chain", town.chain.as_str()];
+        let listed = self.json(&home, &[&["data", "list"], &chain[..]].concat())?;
+        let account = listed["owner"].as_str().context("the owner has no account")?.to_owned();
+        self.fill(town, &account)?;
+        let serve = ["data", "serve", "--listen", "127.0.0.1:0", "--json"];
+        let serving = [&serve[..], &chain[..]].concat();
+        let serving = Running::start(&mut self.command(&home, &serving))?;
+        Ok(Owner { name, home, account, serving })
+    }
+
+    /// Test dollars and ether, from the provider's faucet.
+    pub(super) fn fill(&self, town: &Town, account: &str) -> anyhow::Result<()> {
+        let body = format!(r#"{{"address":"{account}"}}"#);
+        http::post(&format!("{}/vouch/faucet", town.gateway), &body)
     }
 
     /// Everyone who contributed is paid, by the receipts that they hold.
@@ -233,7 +246,7 @@ impl Demo {
         govern(&["show"])
     }
 
-    fn file(&self, name: &str, text: &str) -> anyhow::Result<String> {
+    pub(super) fn file(&self, name: &str, text: &str) -> anyhow::Result<String> {
         let path = self.data.join(name);
         fs::write(&path, text)?;
         Ok(path.to_str().context("the data directory is not UTF-8")?.to_owned())

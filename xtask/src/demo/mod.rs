@@ -6,6 +6,7 @@
 mod answer;
 mod economy;
 mod http;
+mod lineage;
 
 use std::{
     io::{BufRead, BufReader},

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use alloy_primitives::{Address, B256, U256};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use vouch_data::consent::Purpose;
 
 use crate::money::Dollars;
@@ -38,17 +38,28 @@ sends that proof to the chain.")]
     Earnings(Earnings),
     /// Pay the owners of what this machine's provider used: propose the root of all that is owed
     #[command(after_help = "Example: vouch data settle
-Totals come from the provider's own data-use receipts. A root is final after the series' window; \
-then each owner claims.")]
+Totals come from the provider's own data-use receipts, with --training from the trainer's. A root \
+is final after the series' window; then each owner claims.")]
     Settle(Settle),
-    /// Show how income splits up the lineage, recomputed from the chain
-    #[command(after_help = "Example: vouch data royalties --explain")]
+    /// Put what was made from what on the chain, and which part of its income goes back
+    #[command(
+        after_help = "Example: vouch data register service tickets --parent 0x81aa…:2500 --as provider
+A node is frozen, and its parents are registered before it. What is paid to its receiver is split \
+by the contract: a provider takes it with `vouch up --receiver`."
+    )]
+    Register(Register),
+    /// Show how income splits up the lineage, recomputed from the chain, and collect it
+    #[command(after_help = "Example: vouch data royalties --collect
+Sweeps what came in, moves each share along its edge, and pays the owner: for every node whose \
+owner's key is on this machine.")]
     Royalties(Royalties),
     /// Fetch a granted dataset and embed it, to be searched
     #[command(after_help = "Example: vouch data index 0x81aa… --source http://127.0.0.1:4030")]
     Index(Index),
     /// Train a classifier on granted sets, and share out a pot by what each is worth
-    #[command(after_help = "Example: vouch data train classifier.toml --out model")]
+    #[command(after_help = "Example: vouch data train classifier.toml --out model
+Owners grant `--purpose train` to the trainer's own account, which --account shows. `vouch verify \
+model/training.json` checks what each set is credited; `vouch data settle --training` pays it.")]
     Train(Train),
 }
 
@@ -175,6 +186,9 @@ pub(crate) struct Settle {
     /// The gateway of this machine's provider
     #[arg(long, default_value = "http://127.0.0.1:4020", value_name = "URL")]
     pub(crate) gateway: String,
+    /// Pay for what models were trained on instead: what this machine's trainer owes
+    #[arg(long, conflicts_with = "gateway")]
+    pub(crate) training: bool,
     /// Seconds in which a root can be challenged, where a series is opened
     #[arg(long, default_value_t = 86_400, value_name = "SECONDS",
         value_parser = clap::value_parser!(u64).range(60..=2_592_000))]
@@ -196,14 +210,72 @@ pub(crate) struct Royalties {
     /// Every edge and how its amount follows
     #[arg(long)]
     pub(crate) explain: bool,
-    /// The vault [default: that of a chain which this machine's provider governs]
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) vault: Option<Address>,
+    /// First collect for the nodes that this machine's keys own, or for the named one of them
+    #[arg(long)]
+    pub(crate) collect: bool,
+    #[command(flatten)]
+    pub(crate) vault: AtVault,
     /// The token [default: the embedded chain's dollar]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) token: Option<Address>,
     #[command(flatten)]
     pub(crate) on: OnChain,
+}
+
+/// The vault that splits income.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AtVault {
+    /// The vault [default: that of a chain which this machine's provider governs]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) vault: Option<Address>,
+    /// The vault that this provider's gateway names
+    #[arg(long, value_name = "URL", conflicts_with = "vault")]
+    pub(crate) provider: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Register {
+    /// What kind of thing it is
+    pub(crate) kind: Made,
+    /// A dataset's id, or its name here; a model's identity, or any name
+    pub(crate) what: String,
+    /// What it was made from, and that one's part of its income in hundredths of a percent; repeatable
+    #[arg(long = "parent", value_name = "NODE:BPS", value_parser = parent)]
+    pub(crate) parents: Vec<(B256, u16)>,
+    /// Whose it is: this machine's owner of data, or its provider
+    #[arg(long = "as", default_value = "owner", value_name = "WHO")]
+    pub(crate) key: Key,
+    #[command(flatten)]
+    pub(crate) vault: AtVault,
+    #[command(flatten)]
+    pub(crate) on: OnChain,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Made {
+    Dataset,
+    Model,
+    FineTune,
+    Service,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Key {
+    Owner,
+    Provider,
+}
+
+/// `NODE:BPS`.
+fn parent(text: &str) -> Result<(B256, u16), String> {
+    let parsed = text.split_once(':').and_then(|(node, share)| {
+        let share = share.parse().ok().filter(|share| (1..=10_000).contains(share))?;
+        Some((node.parse().ok()?, share))
+    });
+    parsed.ok_or_else(|| {
+        "write it as NODE:BPS, a registered node's id and a share from 1 to 10000 hundredths of a \
+         percent"
+            .to_owned()
+    })
 }
 
 #[derive(Debug, Args)]
@@ -223,7 +295,15 @@ pub(crate) struct Index {
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     /// What to train, on what, and for how much
-    pub(crate) config: PathBuf,
+    // Not `config`: that is the name of the option that every command has.
+    #[arg(required_unless_present_any = ["account", "validation"])]
+    pub(crate) classifier: Option<PathBuf>,
+    /// Show the account of this machine's trainer, to which owners grant, and do nothing else
+    #[arg(long, conflicts_with = "classifier")]
+    pub(crate) account: bool,
+    /// Show what commits to a validation set, to be written into CLASSIFIER, and do nothing else
+    #[arg(long, value_name = "DIR", conflicts_with = "classifier")]
+    pub(crate) validation: Option<PathBuf>,
     /// Where model, manifest and report go
     #[arg(long, default_value = "model", value_name = "DIR")]
     pub(crate) out: PathBuf,

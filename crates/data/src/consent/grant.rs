@@ -26,7 +26,7 @@ impl Purpose {
     /// To train a model.
     #[must_use]
     pub fn train() -> Self {
-        Self::of("train")
+        Self::of(data_use::TRAIN)
     }
 
     fn of(word: &str) -> Self {

@@ -1,6 +1,6 @@
 //! The graph: nodes in the order in which they were registered, parents before children.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256, keccak256};
 use alloy_sol_types::SolValue;
@@ -11,6 +11,7 @@ use crate::{Error, Result};
 /// Hundredths of a percent in a whole.
 pub(super) const BPS: u16 = 10_000;
 const MAX_PARENTS: usize = 16;
+const MAX_ANCESTORS: usize = 1024;
 
 /// What a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,7 +77,7 @@ impl Node {
         } else if parents.len() > MAX_PARENTS {
             "it has more than 16 parents"
         } else if sum > u32::from(BPS) {
-            "its parents' shares are above all"
+            "its parents' shares are together above 10000 (100 %): they are parts of one income"
         } else {
             return Ok(Self { owner, kind, content, parents });
         };
@@ -129,16 +130,68 @@ impl Graph {
         self.nodes.get(&id)
     }
 
+    /// Whether the registry would take a node: new, after its parents, and not too far down.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] with the reason.
+    pub fn check(&self, node: &Node) -> Result<()> {
+        let id = node.id();
+        let why = if self.nodes.contains_key(&id) {
+            format!("{id} is registered already, with these parents and shares, and is frozen")
+        } else if let Some((parent, _)) =
+            node.parents.iter().find(|(parent, _)| !self.nodes.contains_key(parent))
+        {
+            format!(
+                "its parent {parent} is not registered: parents come first, which is why a node can \
+                 never descend from itself"
+            )
+        } else if self.paths(node) > MAX_ANCESTORS {
+            format!("it has {} ancestors, more than {MAX_ANCESTORS}", self.paths(node))
+        } else {
+            return Ok(());
+        };
+        Err(Error::malformed("lineage node", why))
+    }
+
+    /// Its ancestors, one counted for each path that leads to it, as the registry does.
+    fn paths(&self, node: &Node) -> usize {
+        let of = |(parent, _): &(B256, u16)| self.paths_to(*parent).saturating_add(1);
+        node.parents.iter().map(of).sum()
+    }
+
+    fn paths_to(&self, id: B256) -> usize {
+        let mut paths: BTreeMap<B256, usize> = BTreeMap::new();
+        for known in self.ancestry(id) {
+            let parents = self.nodes.get(&known).into_iter().flat_map(|node| &node.parents);
+            let above = parents.map(|(parent, _)| paths.get(parent).copied().unwrap_or(0) + 1);
+            let above = above.sum();
+            paths.insert(known, above);
+        }
+        paths.get(&id).copied().unwrap_or(0)
+    }
+
     /// Names in the order of registration.
     #[must_use]
     pub fn order(&self) -> &[B256] {
         &self.order
     }
 
+    /// These nodes, and all that was made of them.
+    #[must_use]
+    pub fn made_of(&self, nodes: &BTreeSet<B256>) -> BTreeSet<B256> {
+        let mut made = nodes.clone();
+        for (id, node) in self.order.iter().filter_map(|id| Some((id, self.nodes.get(id)?))) {
+            if node.parents.iter().any(|(parent, _)| made.contains(parent)) {
+                made.insert(*id);
+            }
+        }
+        made
+    }
+
     /// A node and all that it descends from, in the order of registration.
     #[must_use]
     pub fn ancestry(&self, id: B256) -> Vec<B256> {
-        let mut wanted = std::collections::BTreeSet::from([id]);
+        let mut wanted = BTreeSet::from([id]);
         for child in self.order.iter().rev() {
             if wanted.contains(child) {
                 let parents = self.nodes.get(child).into_iter().flat_map(|node| &node.parents);

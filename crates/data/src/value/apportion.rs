@@ -5,7 +5,7 @@ use alloy_primitives::U256;
 use crate::{Error, Result};
 
 /// What weights sum to: 10^18.
-pub const PARTS: u128 = 1_000_000_000_000_000_000;
+pub use vouch_core::training::PARTS;
 
 /// Splits `total` in proportion to `shares`: the parts sum to `total` exactly. Each gets its quota
 /// rounded down; what remains goes to the largest remainders, the earlier of equal ones first. All

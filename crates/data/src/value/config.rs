@@ -2,8 +2,12 @@
 
 use alloy_primitives::{Address, B256, Keccak256};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{Error, Result, dataset::Document};
+
+/// More are not credited in one commit.
+const MAX_SETS: usize = 64;
 
 /// What a classifier is trained on.
 ///
@@ -87,12 +91,18 @@ impl Config {
             "k is not from 1 to 1,000"
         } else if !(config.near_duplicate > 0.5 && config.near_duplicate <= 1.0) {
             "near_duplicate is not above 0.5 and at most 1"
-        } else if config.sets.is_empty() || config.sets.len() > 1_000 {
-            "sets are not 1 to 1,000"
+        } else if config.sets.is_empty() || config.sets.len() > MAX_SETS {
+            "sets are not 1 to 64"
         } else {
             return Ok(config);
         };
         Err(Error::malformed("classifier.toml", why))
+    }
+
+    /// What a receipt's `request` commits to: all of this, over one embedding model.
+    #[must_use]
+    pub fn manifest(&self, embedding: B256) -> Value {
+        json!({ "version": 1, "embedding": embedding, "classifier": self })
     }
 }
 

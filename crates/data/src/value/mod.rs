@@ -17,6 +17,7 @@ mod classifier;
 mod config;
 mod copies;
 mod examples;
+mod receipt;
 mod shapley;
 mod train;
 
@@ -25,5 +26,6 @@ pub use classifier::Classifier;
 pub use config::{Config, SetConfig, Validation, validation_hash};
 pub use copies::{Copies, remove_copies};
 pub use examples::Examples;
+pub use receipt::{Draft, Opening, UseDraft, UseOpening};
 pub use shapley::{OwnerValue, Values, knn_shapley};
 pub use train::{OwnerReport, Report, Set, Trained, train};

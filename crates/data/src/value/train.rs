@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, B256};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Classifier, Config, Examples, apportion, knn_shapley, remove_copies, validation_hash, weights,
@@ -57,6 +57,9 @@ pub struct OwnerReport {
     /// Of the pot, in atomic units.
     #[serde(with = "crate::decimal")]
     pub amount: u128,
+    /// Whether its grant no longer held at the end: then the amount is not credited. [`train`]
+    /// leaves it false; the caller asks the registry again.
+    pub revoked: bool,
 }
 
 /// How the training went.
@@ -152,6 +155,7 @@ pub fn train(
             error: values.owners[number].error,
             weight: weights[number],
             amount: amounts[number],
+            revoked: false,
         }
     };
     let report = Report {
@@ -164,12 +168,7 @@ pub fn train(
         guess: values.guess,
         owners: (0..sets.len()).map(owner_report).collect(),
     };
-    let manifest = json!({
-        "version": 1,
-        "embedding": embedding,
-        "classifier": config,
-    });
-    Ok(Trained { classifier, manifest, report })
+    Ok(Trained { classifier, manifest: config.manifest(embedding), report })
 }
 
 /// Every label that occurs, sorted.

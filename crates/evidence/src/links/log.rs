@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use vouch_core::{
+    Address, B256,
     bundle::{Bundle, LogProof},
     log::{
         Checkpoint, merkle,
@@ -35,9 +36,13 @@ pub(crate) fn inclusion(bundle: &Bundle, _: &Options<'_>) -> Outcome {
         ensure(bundle.anchor.is_none(), "there is an anchor, but no place in the log")?;
         return absent("not in the log yet", "the promise");
     };
-    ensure(log.index == promise.index, "it is at another index of the log than promised")?;
+    included(receipt.leaf_hash(), promise.index, log)
+}
+
+/// That a leaf is where it was promised.
+pub(crate) fn included(leaf: B256, promised: u64, log: &LogProof) -> Outcome {
+    ensure(log.index == promised, "it is at another index of the log than promised")?;
     let (_, checkpoint) = stated(log)?;
-    let leaf = receipt.leaf_hash();
     merkle::verify_inclusion(leaf, log.index, checkpoint.size, &log.path, checkpoint.root)?;
     proven(format!("it is entry {} of {}, as promised", log.index, checkpoint.size), "")
 }
@@ -53,10 +58,15 @@ pub(crate) fn checkpoint(bundle: &Bundle, _: &Options<'_>) -> Outcome {
     let Bundle { receipt, terms, log: Some(log), .. } = bundle else {
         return absent("no checkpoint", "");
     };
-    let (note, _) = stated(log)?;
     let key = Verifier::parse(&terms.log.key)?;
     ensure(key.name == terms.log.origin, "the terms name a key of another log")?;
-    let checkpoint = Checkpoint::verify(&note, &key, receipt.provider)?;
+    signed(log, &key, receipt.provider)
+}
+
+/// That log and provider signed a checkpoint.
+pub(crate) fn signed(log: &LogProof, key: &Verifier, provider: Address) -> Outcome {
+    let (note, _) = stated(log)?;
+    let checkpoint = Checkpoint::verify(&note, key, provider)?;
     proven(
         format!("the log's key and the provider signed the log at size {}", checkpoint.size),
         "that others are shown the same log: witnesses and the anchor stand for that",

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use vouch_core::{B256, receipt, tree::Node};
+use vouch_core::{B256, data_use::WHOLE, receipt, tree::Node};
 
 use crate::{Link, LinkName, Status, report::printable};
 
@@ -74,10 +74,16 @@ impl NodeReport {
                 let model = printable(&bundle.terms.model);
                 format!("{provider} answered {payer} with {model} for {charge}{failed}")
             }
+            Node::Use(used) if used.document == WHOLE => {
+                format!("{provider} trained on a set of {payer}, credited {charge}{failed}")
+            }
             Node::Use(_) if charge == &0 => format!("{provider} quoted {payer}, not credited"),
             Node::Use(_) => format!("{provider} quoted {payer}, credited {charge}"),
             Node::Act(act) => {
                 format!("{provider} for {payer}: {} for {charge}{failed}", printable(&act.kind))
+            }
+            Node::Training(_) => {
+                format!("{provider} trained a model for {payer}, crediting {charge} in all{failed}")
             }
         };
         Self { receipt: receipt.digest(), parent: receipt.parent, depth, what, links }

@@ -6,6 +6,7 @@ use vouch_core::{
     B256, act,
     bundle::Bundle,
     data_use::DataUse,
+    training::Training,
     tree::{Node, TreeBundle, VERSION},
 };
 
@@ -126,6 +127,14 @@ impl<'a> Shape<'a> {
     pub(super) fn answer(&self, digest: &B256) -> Option<&Bundle> {
         match self.nodes.get(*self.by_digest.get(digest)?)? {
             Node::Answer(bundle) => Some(bundle),
+            _ => None,
+        }
+    }
+
+    /// The training of that digest.
+    pub(super) fn training(&self, digest: &B256) -> Option<&Training> {
+        match self.nodes.get(*self.by_digest.get(digest)?)? {
+            Node::Training(training) => Some(training),
             _ => None,
         }
     }

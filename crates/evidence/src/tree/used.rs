@@ -5,12 +5,12 @@ use vouch_core::{
     B256,
     bundle::{self, Bundle},
     commitment,
-    data_use::{self, DataUse},
+    data_use::{self, DataUse, WHOLE},
     receipt::{Kind, Receipt, Status, Tier},
     sourced::Source,
 };
 
-use super::{Shape, until_broken};
+use super::{Shape, training, until_broken};
 use crate::{
     Link, LinkName, Options,
     links::{self, Outcome, absent, ensure, proven},
@@ -21,10 +21,13 @@ pub(super) fn links<'a>(
     used: &DataUse,
     options: &dyn Fn(&Bundle) -> Options<'a>,
 ) -> Vec<Link> {
+    if let Some(under) = shape.training(&used.receipt.parent) {
+        return training::under(used, under);
+    }
     let answer = shape.answer(&used.receipt.parent);
     let known = answer.map_or_else(Options::default, options);
     let mut checks = vec![
-        (LinkName::Receipt, receipt(shape, used)),
+        (LinkName::Receipt, answered(shape, used)),
         (LinkName::Grant, grant(used)),
         (LinkName::Credit, credit(used, answer)),
     ];
@@ -45,13 +48,18 @@ pub(super) fn links<'a>(
     until_broken(&known, checks)
 }
 
-fn receipt(shape: &Shape<'_>, used: &DataUse) -> Outcome {
+fn answered(shape: &Shape<'_>, used: &DataUse) -> Outcome {
+    let parent = &used.receipt.parent;
+    ensure(!parent.is_zero(), "it belongs to no answer")?;
+    let answer = shape.answer(parent).is_some() || !shape.has(parent);
+    ensure(answer, "it belongs to something that is no answer")?;
+    receipt(used)
+}
+
+pub(super) fn receipt(used: &DataUse) -> Outcome {
     let receipt = &used.receipt;
     receipt.check()?;
     ensure(receipt.kind == Kind::DataUse, "it is no receipt of a use of data")?;
-    ensure(!receipt.parent.is_zero(), "it belongs to no answer")?;
-    let answer = shape.answer(&receipt.parent).is_some() || !shape.has(&receipt.parent);
-    ensure(answer, "it belongs to something that is no answer")?;
     let stream = data_use::stream(&receipt.domain, receipt.provider, receipt.payer);
     ensure(receipt.channel == stream, "it is in another stream than its owner's")?;
     ensure(receipt.sequence > 0, "its sequence is 0, but streams count from 1")?;
@@ -85,7 +93,7 @@ fn is_bare(receipt: &Receipt) -> bool {
         && receipt.tier == Tier::Signed
 }
 
-fn grant(used: &DataUse) -> Outcome {
+pub(super) fn grant(used: &DataUse) -> Outcome {
     let DataUse { receipt, nonce, dataset, document, grant, .. } = used;
     let opened = data_use::request(nonce, dataset, document);
     ensure(opened == receipt.request, "the receipt is for another document, dataset or nonce")?;
@@ -95,7 +103,10 @@ fn grant(used: &DataUse) -> Outcome {
     ensure(grant.owner == receipt.payer, "the receipt credits another than the grant's owner")?;
     ensure(grant.grantee == receipt.provider, "the grant is another provider's")?;
     proven(
-        "this document was used under this grant",
+        match used.document == WHOLE {
+            true => "this set was used under this grant",
+            false => "this document was used under this grant",
+        },
         "the chain, that the owner gave the grant, and whether it was revoked",
     )
 }

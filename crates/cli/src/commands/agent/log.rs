@@ -9,12 +9,12 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use vouch_agent::act::{Acknowledged, ActError, ActLog, Draft, Opening};
-use vouch_core::{act::Act, domain::Domain, log::note};
+use vouch_core::{act::Act, domain::Domain};
 use vouch_journal::Journal;
 use vouch_store::{EmbeddedStore, Store};
-use vouch_wallet::{LogKey, Wallet};
+use vouch_wallet::Wallet;
 
-use crate::time::unix_milliseconds;
+use crate::own_log;
 
 /// One record of the journal of openings.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,25 +41,7 @@ impl AgentLog {
         key: Arc<Wallet>,
         provider: Option<DynProvider>,
     ) -> anyhow::Result<Self> {
-        let log = LogKey::open_or_create(home, &crate::passphrase())?;
-        let origin = format!("agent.localhost/{:x}", key.address());
-        let (promises, checkpoints) = (key.clone(), key);
-        let config = vouch_store::Config::new(
-            domain,
-            origin,
-            Arc::new(unix_milliseconds),
-            Arc::new(move |promise| Ok(promises.sign(promise.digest(&domain)))),
-            Arc::new(move |checkpoint| {
-                let signature = checkpoints.sign(checkpoint.digest());
-                Ok(vec![
-                    log.sign(&checkpoint.origin, &checkpoint.text()),
-                    note::sign_eip712(&checkpoint.origin, checkpoints.address(), &signature),
-                ])
-            }),
-        );
-        let directory = home.join("log");
-        let (store, _) = EmbeddedStore::open(&directory, config)
-            .with_context(|| format!("the log in {} cannot be opened", directory.display()))?;
+        let (store, _) = own_log::open(home, "agent", domain, key)?;
         let (openings, _) = Journal::open(&home.join("acts"), vouch_journal::Options::default())?;
         Ok(Self { store, openings: Mutex::new(openings), provider })
     }

@@ -1,4 +1,4 @@
-//! `vouch data`: publish, serve, grant, revoke, list, earnings, settle, royalties,
+//! `vouch data`: publish, serve, grant, revoke, list, earnings, settle, register, royalties,
 //! index, train.
 
 mod challenge;
@@ -9,10 +9,12 @@ mod index;
 mod list;
 mod owner;
 mod publish;
+mod register;
 mod royalties;
 mod serve;
 mod settle;
 mod train;
+mod trainer;
 mod uses;
 
 use std::path::Path;
@@ -28,6 +30,7 @@ pub(crate) async fn run(arguments: Data, data_dir: &Path, output: Output) -> any
         Data::List(list) => list::run(list, data_dir, output).await,
         Data::Earnings(earnings) => earnings::run(earnings, data_dir, output).await,
         Data::Settle(settle) => settle::run(settle, data_dir, output).await,
+        Data::Register(register) => register::run(register, data_dir, output).await,
         Data::Royalties(royalties) => royalties::run(royalties, data_dir, output).await,
         Data::Index(index) => index::run(index, data_dir, output).await,
         Data::Train(train) => train::run(train, data_dir, output).await,

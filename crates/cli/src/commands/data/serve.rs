@@ -23,7 +23,7 @@ pub(super) async fn run(arguments: Serve, data_dir: &Path, output: Output) -> an
     let (stop, stopped) = watch::channel(false);
     let following = tokio::spawn(async move { consents.follow(POLL, stopped).await });
     let end = serve::interrupted();
-    output.ready(&json!({ "url": url, "datasets": datasets }), || {
+    output.ready(&json!({ "url": url, "address": address, "datasets": datasets }), || {
         format!("{datasets} datasets are served at {url} to those who hold a grant, Ctrl-C ends it")
     })?;
     serve::until(listener, router(server), end).await?;

@@ -1,20 +1,25 @@
-//! `vouch data settle`: the provider proposes the root of all that it owes for data.
+//! `vouch data settle`: the provider, or the trainer, proposes the root of all that it owes for data.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, U256};
 use anyhow::{Context, bail, ensure};
 use serde_json::json;
-use vouch_contracts::bindings::{
-    ContributionRoot::{Challenge, ContributionRootInstance, proposalsReturn},
-    TestDollar::TestDollarInstance,
+use vouch_contracts::{
+    addresses,
+    bindings::{
+        ContributionRoot::{Challenge, ContributionRootInstance, proposalsReturn},
+        TestDollar::TestDollarInstance,
+    },
 };
+use vouch_core::{domain::Domain, receipt::Receipt};
 use vouch_data::payout::{Contributions, Leaf, Tree, history, totals};
 use vouch_wallet::Wallet;
 
 use super::{
     challenge::chain_time,
     owner::{Place, fund, provider_wallet},
+    trainer::Trainer,
     uses::Gateway,
 };
 use crate::{arguments::data::Settle, money::Dollars, output::Output, time::unix_milliseconds};
@@ -22,26 +27,69 @@ use crate::{arguments::data::Settle, money::Dollars, output::Output, time::unix_
 /// Receipts get their time a moment before they are durable: none of before the cut-off comes later.
 const SETTLING: Duration = Duration::from_secs(1);
 
+/// Who owes, and the receipts that say what.
+struct Debtor {
+    wallet: Arc<Wallet>,
+    domain: Domain,
+    token: Address,
+    book: Book,
+}
+
+enum Book {
+    /// A provider's, for what was quoted.
+    Gateway(Box<Gateway>),
+    /// A trainer's, for what models were trained on.
+    Trainer(Trainer),
+}
+
+impl Debtor {
+    async fn open(arguments: &Settle, place: &Place, data_dir: &Path) -> anyhow::Result<Self> {
+        if arguments.training {
+            let trainer = Trainer::open(data_dir, place)?;
+            let (wallet, domain) = (trainer.wallet.clone(), trainer.domain);
+            let book = Book::Trainer(trainer);
+            return Ok(Self { wallet, domain, token: addresses::TOKEN, book });
+        }
+        let wallet = provider_wallet(data_dir)?.context(
+            "there is no provider on this machine: `vouch up` or `vouch serve` makes one",
+        )?;
+        let gateway = Gateway::open(&arguments.gateway, place).await?;
+        ensure!(
+            gateway.document.provider == wallet.address(),
+            "the gateway is of {}, this machine's provider is {}",
+            gateway.document.provider,
+            wallet.address()
+        );
+        let (domain, token) = (gateway.domain, gateway.document.asset.address);
+        Ok(Self { wallet: Arc::new(wallet), domain, token, book: Book::Gateway(Box::new(gateway)) })
+    }
+
+    fn account(&self) -> Address {
+        self.wallet.address()
+    }
+
+    /// What is owed by the own receipts of before `until`.
+    async fn owed(&self, place: &Place, until: u64) -> anyhow::Result<Vec<Leaf>> {
+        let receipts = match &self.book {
+            Book::Gateway(gateway) => quoted(place, gateway, &self.wallet).await?,
+            Book::Trainer(trainer) => trainer.receipts()?,
+        };
+        Ok(totals(&receipts, &self.domain, self.account(), self.token, until)?)
+    }
+}
+
 pub(super) async fn run(arguments: Settle, data_dir: &Path, output: Output) -> anyhow::Result<()> {
     let place = Place::open(&arguments.on, data_dir).await?;
-    let wallet = provider_wallet(data_dir)?
-        .context("there is no provider on this machine: `vouch up` or `vouch serve` makes one")?;
-    let account = wallet.address();
-    let gateway = Gateway::open(&arguments.gateway, &place).await?;
-    ensure!(
-        gateway.document.provider == account,
-        "the gateway is of {}, this machine's provider is {account}",
-        gateway.document.provider
-    );
-    fund(&place, account, data_dir).await?;
+    let debtor = Debtor::open(&arguments, &place, data_dir).await?;
+    fund(&place, debtor.account(), data_dir).await?;
     let contract = place.economy.contributions;
-    let contributions = Contributions::new(&place.provider, contract, &wallet)?;
-    let token = gateway.document.asset.address;
-    let series = match own_series(&place, &gateway).await? {
+    let contributions = Contributions::new(&place.provider, contract, &debtor.wallet)?;
+    let token = debtor.token;
+    let series = match own_series(&place, &debtor).await? {
         Some(series) => series,
         None => {
             let (window, bond) = (arguments.window, arguments.bond.0);
-            let settlement = gateway.domain.settlement;
+            let settlement = debtor.domain.settlement;
             contributions.open(settlement, token, Address::ZERO, window, bond).await?
         }
     };
@@ -57,7 +105,7 @@ pub(super) async fn run(arguments: Settle, data_dir: &Path, output: Output) -> a
 
     let until = unix_milliseconds().min(chain_time(&place).await?.saturating_mul(1_000));
     tokio::time::sleep(SETTLING).await;
-    let mut leaves = owed(&place, &gateway, &wallet, until).await?;
+    let mut leaves = debtor.owed(&place, until).await?;
     if let Some(left_out) = arguments.leave_out {
         leaves.retain(|leaf| leaf.account != left_out);
         leaves.extend(known.as_ref().and_then(|tree| Some(tree.proof(left_out)?.0)));
@@ -67,7 +115,7 @@ pub(super) async fn run(arguments: Settle, data_dir: &Path, output: Output) -> a
         return output.answer(&value, || format!("series {series} owes nothing new"));
     }
     let tree = Tree::new(leaves)?;
-    afford(&place, &gateway, (series, &pending), tree.total()?).await?;
+    afford(&place, &debtor, (series, &pending), tree.total()?).await?;
     let sent = contributions.propose(series, &tree, until).await?;
     let pending = reader.proposals(series).call().await.context("the chain does not answer")?;
     let value = json!({
@@ -91,10 +139,10 @@ fn describe(series: U256, tree: &Tree, final_at: u64) -> String {
     )
 }
 
-/// The provider's account must hold what the next root adds, and the bond.
+/// The debtor's account must hold what the next root adds, and the bond.
 async fn afford(
     place: &Place,
-    gateway: &Gateway,
+    debtor: &Debtor,
     (series, pending): (U256, &proposalsReturn),
     total: u128,
 ) -> anyhow::Result<()> {
@@ -103,15 +151,18 @@ async fn afford(
     // A root whose window has passed becomes final with the next proposal.
     let paid_in = if pending.root.is_zero() { opened.total } else { pending.total };
     let needed = total.saturating_sub(paid_in).saturating_add(opened.bond);
-    let (token, account) = (gateway.document.asset.address, gateway.document.provider);
-    let dollar = TestDollarInstance::new(token, place.provider.clone());
+    let account = debtor.account();
+    let dollar = TestDollarInstance::new(debtor.token, place.provider.clone());
     let balance = dollar.balanceOf(account).call().await.context("the chain does not answer")?;
     ensure!(
         balance >= U256::from(needed),
-        "the root needs {} and the provider's account {account} has {}: channels that are claimed \
-         bring dollars",
+        "the root needs {} and the account {account} that pays has {}: {}",
         Dollars(needed),
-        Dollars(balance.saturating_to())
+        Dollars(balance.saturating_to()),
+        match debtor.book {
+            Book::Gateway(_) => "channels that are claimed bring dollars",
+            Book::Trainer(_) => "send it the pot of its trainings",
+        }
     );
     Ok(())
 }
@@ -122,16 +173,16 @@ fn sorted(leaves: &[Leaf]) -> Vec<Leaf> {
     leaves
 }
 
-/// The newest series of this provider in its settlement and token.
-async fn own_series(place: &Place, gateway: &Gateway) -> anyhow::Result<Option<U256>> {
+/// The newest series of this debtor in its settlement and token.
+async fn own_series(place: &Place, debtor: &Debtor) -> anyhow::Result<Option<U256>> {
     let contract = place.economy.contributions;
     let reader = ContributionRootInstance::new(contract, place.provider.clone());
     let mut series = reader.seriesCount().call().await.context("the chain does not answer")?;
     while !series.is_zero() {
         let opened = reader.seriesOf(series).call().await.context("the chain does not answer")?;
-        if opened.publisher == gateway.document.provider
-            && opened.settlement == gateway.domain.settlement
-            && opened.token == gateway.document.asset.address
+        if opened.publisher == debtor.account()
+            && opened.settlement == debtor.domain.settlement
+            && opened.token == debtor.token
         {
             return Ok(Some(series));
         }
@@ -183,13 +234,8 @@ async fn wait(
     }
 }
 
-/// What this provider owes by its own receipts of before `until`.
-async fn owed(
-    place: &Place,
-    gateway: &Gateway,
-    wallet: &Wallet,
-    until: u64,
-) -> anyhow::Result<Vec<Leaf>> {
+/// Every data-use receipt of this machine's provider.
+async fn quoted(place: &Place, gateway: &Gateway, wallet: &Wallet) -> anyhow::Result<Vec<Receipt>> {
     let provider = gateway.document.provider;
     let grants = place.consents().await?.grants();
     // Also of grants that ended or were revoked: what was used before is owed.
@@ -205,6 +251,5 @@ async fn owed(
         );
         receipts.extend(found.uses.into_iter().map(|usage| usage.receipt));
     }
-    let asset = gateway.document.asset.address;
-    Ok(totals(&receipts, &gateway.domain, provider, asset, until)?)
+    Ok(receipts)
 }

@@ -1,24 +1,36 @@
 //! `vouch data train`: a classifier from granted sets, and what each set earns.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use alloy_primitives::Address;
 use anyhow::Context;
-use serde_json::json;
-use vouch_core::commitment::canonical_hash;
+use serde_json::{Value, json};
+use vouch_contracts::addresses;
+use vouch_core::{
+    commitment::canonical_hash,
+    tree::{Node, TreeBundle},
+};
 use vouch_data::{
-    consent::{Consents, Purpose, Use},
-    dataset::{Limits, read},
-    payout::{Leaf, Tree},
-    value::{Config, Report, Set, train},
+    consent::{Consents, Grant, Purpose, Use},
+    dataset::{Document, Limits, read},
+    value::{Config, Draft, Opening, Set, train, validation_hash},
 };
 
 use super::{
     fetch::{Wanted, documents},
-    owner::{Place, provider_wallet},
+    owner::Place,
+    trainer::{Trainer, priceless},
 };
 use crate::{
-    arguments::data, embedder::Embedder, money::Dollars, output::Output, time::unix_seconds,
+    arguments::data,
+    embedder::Embedder,
+    money::Dollars,
+    output::{Output, printable},
+    time::{unix_milliseconds, unix_seconds},
 };
 
 pub(super) async fn run(
@@ -26,102 +38,157 @@ pub(super) async fn run(
     data_dir: &Path,
     output: Output,
 ) -> anyhow::Result<()> {
-    let path = &arguments.config;
-    let text =
-        fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let config = Config::from_toml(&text)?;
-    let embedder = Embedder::open().await?;
+    if let Some(directory) = &arguments.validation {
+        let commitment = validation_hash(&read(directory, &Limits::default())?.documents);
+        let value = json!({ "commitment": commitment });
+        return output.answer(&value, || commitment.to_string());
+    }
     let place = Place::open(&arguments.on, data_dir).await?;
-    let wallet = provider_wallet(data_dir)?
-        .context("there is no provider on this machine: `vouch up` or `vouch serve` makes one")?;
+    let trainer = Trainer::open(data_dir, &place)?;
+    let Some(path) = arguments.classifier else {
+        let account = trainer.account();
+        return output.answer(&json!({ "account": account }), || account.to_string());
+    };
+    let text =
+        fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let config = Config::from_toml(&text)?;
+    let beside = path.parent().unwrap_or(Path::new("."));
+    let validation = read(&beside.join(&config.validation.path), &Limits::default())?.documents;
+    let embedder = Embedder::open().await?;
+    let files = Files(arguments.out);
+    let manifest = config.manifest(embedder.identity()?);
+    // A pot is shared out once, however often the command is run.
+    let index = match trainer.find(&manifest)? {
+        Some(index) => index,
+        None => {
+            let draft = work(&place, &trainer, &config, &validation, &embedder, &files).await?;
+            trainer.log(&place, draft).await?
+        }
+    };
+    let tree = trainer.tree(index).await?;
+    let value = files.papers(&trainer, &tree)?;
+    output.answer(&value, || lines(&value))
+}
+
+/// Fetches, trains and values; the model is written before anything is promised.
+async fn work(
+    place: &Place,
+    trainer: &Trainer,
+    config: &Config,
+    validation: &[Document],
+    embedder: &Embedder,
+    files: &Files,
+) -> anyhow::Result<Draft> {
     let consents = place.consents().await?;
     let usage = || Use {
-        grantee: wallet.address(),
+        grantee: trainer.account(),
         purpose: Purpose::train(),
         service: Default::default(),
         at: unix_seconds(),
     };
-    let mut sets = Vec::new();
+    let (mut sets, mut grants) = (Vec::new(), Vec::new());
     for named in &config.sets {
-        consents.check(named.grant, &usage())?;
+        let grant = consents.check(named.grant, &usage())?;
+        priceless(&grant, named.grant)?;
         let wanted = Wanted {
             source: &named.source,
             dataset: named.dataset,
             owner: named.owner,
             usage: usage(),
         };
-        let fetched = documents(&place, &wallet, &wanted).await?;
+        let fetched = documents(place, &trainer.wallet, &wanted).await?;
         let documents = fetched.into_iter().map(|(_, document)| document).collect();
-        let (owner, dataset, grant) = (named.owner, named.dataset, named.grant);
-        sets.push(Set { owner, dataset, grant, documents });
+        let (owner, dataset) = (named.owner, named.dataset);
+        sets.push(Set { owner, dataset, grant: named.grant, documents });
+        grants.push(grant);
     }
-    let beside = path.parent().unwrap_or(Path::new("."));
-    let validation = read(&beside.join(&config.validation.path), &Limits::default())?.documents;
     let (model, dimensions) = (embedder.identity()?, embedder.dimensions());
-    let trained = train(&config, &sets, &validation, model, dimensions, &embedder)?;
-    let unpaid = settle(&consents, &config, usage()).await?;
-
-    let leaves = leaves(&trained.report, &unpaid);
-    let tree = (!leaves.is_empty()).then(|| Tree::new(leaves)).transpose()?;
-    let payout = tree.as_ref().map(|tree| json!({ "root": tree.root(), "leaves": tree.leaves() }));
-    let report = json!({ "report": trained.report, "revoked": unpaid, "payout": payout });
-    let out = &arguments.out;
-    fs::create_dir_all(out).with_context(|| format!("{} cannot be created", out.display()))?;
-    let classifier = json!(trained.classifier);
-    let files = [
-        ("model.json", &classifier),
-        ("manifest.json", &trained.manifest),
-        ("report.json", &report),
-    ];
-    for (name, value) in files {
-        let path = out.join(name);
-        fs::write(&path, serde_json::to_vec_pretty(value)?)
-            .with_context(|| format!("{} cannot be written", path.display()))?;
+    let mut trained = train(config, &sets, validation, model, dimensions, embedder)?;
+    let gone = revoked(&consents, config, usage()).await?;
+    for (share, gone) in trained.report.owners.iter_mut().zip(gone) {
+        share.revoked = gone;
     }
-    let value = json!({
-        "model": trained.report.model,
-        "manifest": canonical_hash(&trained.manifest)?,
-        "report": canonical_hash(&report)?,
-        "owners": trained.report.owners,
-        "revoked": unpaid,
-        "payout": payout,
-        "out": out,
-    });
-    output.answer(&value, || lines(&trained.report))
+    files.write("model.json", &json!(trained.classifier))?;
+    let opening = Opening::new(trained.manifest, json!(trained.report))?;
+    let grants: Vec<_> = grants.iter().map(|grant: &Grant| (*grant).into()).collect();
+    let (account, asset) = (trainer.account(), addresses::TOKEN);
+    Ok(Draft::new(account, trainer.domain, asset, opening, &grants, unix_milliseconds())?)
 }
 
-/// Grants are checked again before anyone is paid: the owners whose grants no longer hold.
-async fn settle(consents: &Consents, config: &Config, usage: Use) -> anyhow::Result<Vec<Address>> {
+/// Grants are checked again before anyone is paid: which no longer hold.
+async fn revoked(consents: &Consents, config: &Config, usage: Use) -> anyhow::Result<Vec<bool>> {
     consents.catch_up().await?;
-    let gone = config.sets.iter().filter(|set| consents.check(set.grant, &usage).is_err());
-    Ok(gone.map(|set| set.owner).collect())
+    Ok(config.sets.iter().map(|set| consents.check(set.grant, &usage).is_err()).collect())
 }
 
-/// One leaf for each owner who is paid.
-fn leaves(report: &Report, unpaid: &[Address]) -> Vec<Leaf> {
-    let mut amounts: BTreeMap<Address, u128> = BTreeMap::new();
-    for owner in report.owners.iter().filter(|owner| !unpaid.contains(&owner.owner)) {
-        *amounts.entry(owner.owner).or_default() += owner.amount;
+/// Where everything goes.
+struct Files(PathBuf);
+
+impl Files {
+    fn write(&self, name: &str, value: &Value) -> anyhow::Result<()> {
+        let path = self.0.join(name);
+        fs::create_dir_all(&self.0)
+            .and_then(|()| fs::write(&path, serde_json::to_vec_pretty(value)?))
+            .with_context(|| format!("{} cannot be written", path.display()))
     }
-    let paid = amounts.into_iter().filter(|(_, amount)| *amount > 0);
-    paid.map(|(account, cumulative)| Leaf { account, cumulative, sequence: 0 }).collect()
+
+    /// What a logged training leaves: manifest, report, the proof of both, and receipts for the
+    /// owners.
+    fn papers(&self, trainer: &Trainer, tree: &TreeBundle) -> anyhow::Result<Value> {
+        let training = tree.nodes.iter().find_map(|node| match node {
+            Node::Training(training) => Some(training),
+            _ => None,
+        });
+        let training = training.context("the trainer's log holds no training there")?;
+        self.write("manifest.json", &training.manifest)?;
+        self.write("report.json", &training.report)?;
+        self.write("training.json", &json!(tree))?;
+        let owners = tree.nodes.iter().filter_map(|node| match node {
+            Node::Use(used) => Some(used.receipt.payer),
+            _ => None,
+        });
+        for owner in owners.collect::<BTreeSet<Address>>() {
+            trainer.hand_out(owner, &self.0.join("receipts"))?;
+        }
+        Ok(json!({
+            "account": trainer.account(),
+            "receipt": tree.root,
+            "model": training.receipt.model,
+            "manifest": canonical_hash(&training.manifest)?,
+            "report": training.report,
+            "credited": training.receipt.charge.to_string(),
+            "out": self.0,
+        }))
+    }
 }
 
-fn lines(report: &Report) -> String {
-    let mut text = format!(
-        "{} labels {} of {} right\n  model  {}",
-        report.name, report.right, report.validation, report.model
+fn lines(value: &Value) -> String {
+    let (report, text) =
+        (&value["report"], |value: &Value| printable(value.as_str().unwrap_or_default()));
+    let mut lines = format!(
+        "{} labels {} of {} right\n  model    {}\n  receipt  {}, with what each set is credited in {}",
+        text(&report["name"]),
+        report["right"],
+        report["validation"],
+        text(&value["model"]),
+        text(&value["receipt"]),
+        Path::new(value["out"].as_str().unwrap_or_default()).join("training.json").display(),
     );
-    for owner in &report.owners {
-        text.push_str(&format!(
-            "\n  {}  value {:+.4} ± {:.4}, {} examples, {} copies, earns {}",
-            owner.owner,
-            owner.value,
-            owner.error,
-            owner.examples,
-            owner.copies,
-            Dollars(owner.amount)
+    for set in report["owners"].as_array().into_iter().flatten() {
+        let number = |key: &str| set[key].as_f64().unwrap_or_default();
+        let amount = set["amount"].as_str().and_then(|amount| amount.parse().ok());
+        let earns = match set["revoked"] == true {
+            true => "revoked meanwhile: earns nothing".to_owned(),
+            false => format!("earns {}", Dollars(amount.unwrap_or_default())),
+        };
+        lines.push_str(&format!(
+            "\n  {}  value {:+.4} ± {:.4}, {} examples, {} copies, {earns}",
+            text(&set["owner"]),
+            number("value"),
+            number("error"),
+            set["examples"],
+            set["copies"],
         ));
     }
-    text
+    lines
 }
