@@ -5,7 +5,7 @@ import {Receipts} from "../../src/Receipts.sol";
 import {TestDollar} from "../../src/TestDollar.sol";
 import {Types} from "../../src/Types.sol";
 import {ContributionRoot} from "../../src/contribution/ContributionRoot.sol";
-import {Promised} from "../../src/contribution/Promised.sol";
+import {Promised} from "../../src/Promised.sol";
 import {MerkleTree} from "./MerkleTree.sol";
 import {SortedTree} from "./SortedTree.sol";
 import {signWith, vm} from "./Vm.sol";
