@@ -5,6 +5,7 @@ import {Receipts} from "../src/Receipts.sol";
 import {ContributionRoot} from "../src/contribution/ContributionRoot.sol";
 import {Promised} from "../src/Promised.sol";
 import {ContributionFixture} from "./base/ContributionFixture.sol";
+import {encode} from "./base/ReceiptBytes.sol";
 import {CallbackToken, FeeToken} from "./base/Tokens.sol";
 import {bound, vm} from "./base/Vm.sol";
 
