@@ -12,6 +12,8 @@ import {FuzzSelector, bound, signWith, vm} from "./base/Vm.sol";
 /// @dev An honest provider, one that contradicts itself, whoever accuses either, a stranger, and time.
 contract Accusers is FaultsFixture {
     uint128 private constant BOND = 5e6;
+    /// @dev Until a stake is no longer held for a demand.
+    uint64 private constant ANSWERED = 5 days;
     address private immutable cheat = vm.addr(SECOND_KEY);
     uint64 private clock = NOW;
     uint128 private nextClaim;
@@ -25,15 +27,23 @@ contract Accusers is FaultsFixture {
     /// @dev A run goes on when a call in it fails, so what must never succeed is remembered.
     string private wrong;
 
+    modifier timely() {
+        vm.warp(clock);
+        _;
+    }
+
     constructor() {
         setUp();
         fund(cheat);
+        fund(provider);
+        vm.prank(cheat);
+        vault.deposit(cheat, STAKE / 2);
         nextClaim = 1;
         deposit(channel(), 1e18);
         purse = token.totalSupply();
     }
 
-    function doDeposit(bool honest, uint64 amount) external {
+    function doDeposit(bool honest, uint64 amount) external timely {
         address of_ = honest ? provider : cheat;
         amount = uint64(bound(amount, 1, STAKE / 10));
         vm.prank(of_);
@@ -41,19 +51,22 @@ contract Accusers is FaultsFixture {
         if (honest) honestStake += amount;
     }
 
-    function doStartWithdrawal(bool honest, uint128 amount) external {
+    function doStartWithdrawal(bool honest, uint128 amount) external timely {
         address of_ = honest ? provider : cheat;
         vm.prank(of_);
         vault.startWithdrawal(uint128(bound(amount, 1, STAKE / 4)));
     }
 
-    function doCancelWithdrawal(bool honest) external {
+    function doCancelWithdrawal(bool honest) external timely {
         vm.prank(honest ? provider : cheat);
         vault.cancelWithdrawal();
     }
 
-    function doWithdraw(uint8 who) external {
+    /// @param patient Whether it waits until it may.
+    function doWithdraw(uint8 who, bool patient) external timely {
         address of_ = [provider, cheat, stranger, REPORTER][who % 4];
+        uint64 leavesAt = bondOf(of_).leavesAt;
+        if (patient && clock < leavesAt) wait(leavesAt + ANSWERED);
         vm.prank(of_);
         uint128 amount = vault.withdraw();
         if (of_ == provider) honestStake -= amount;
@@ -61,7 +74,7 @@ contract Accusers is FaultsFixture {
     }
 
     /// @dev Each place is offered many times, in either order.
-    function doReportCheat(uint8 sequence, bool swapped) external {
+    function doReportCheat(uint8 sequence, bool swapped) external timely {
         (Receipts.Receipt memory one, Receipts.Receipt memory two) = (receipt(), other());
         (one.provider, two.provider) = (cheat, cheat);
         (one.sequence, two.sequence) = (sequence % 16, sequence % 16);
@@ -71,25 +84,25 @@ contract Accusers is FaultsFixture {
         count(swapped ? doubleSequence(second, first) : doubleSequence(first, second));
     }
 
-    function doReportSplit(uint8 size) external {
+    function doReportSplit(uint8 size) external timely {
         uint64 of_ = 1 + size % 4;
         count(split(cheat, of_, signedRoot(of_, keccak256("b"), SECOND_KEY), SECOND_KEY));
     }
 
     /// @dev Statements of the honest provider, which takes each place once, in every combination; and forged ones.
-    function doAccuseHonest(uint8 first, uint8 second, uint8 how) external {
+    function doAccuseHonest(uint8 first, uint8 second, uint8 how) external timely {
         Receipts.Receipt memory one = honestReceipt(first % 4);
         Receipts.Receipt memory two = honestReceipt(second % 4);
-        (uint64 at, uint64 to) = (100 + first % 4, 100 + second % 4);
+        (uint64 from, uint64 to) = (100 + first % 4, 100 + second % 4);
         how %= 5;
         bytes memory call;
         if (how == 0) {
-            call = doubleSequence(promised(one, at, PROVIDER_KEY), promised(two, to, PROVIDER_KEY));
+            call = doubleSequence(promised(one, from, PROVIDER_KEY), promised(two, to, PROVIDER_KEY));
         } else if (how == 1) {
             call = abi.encodeCall(
                 Faults.reportDoubleIndex,
                 (
-                    promised(one, at, PROVIDER_KEY),
+                    promised(one, from, PROVIDER_KEY),
                     terms(),
                     promised(two, to, PROVIDER_KEY),
                     terms(),
@@ -98,12 +111,12 @@ contract Accusers is FaultsFixture {
             );
         } else if (how == 2) {
             call = abi.encodeCall(
-                Faults.reportWrongCharge, (promised(one, at, PROVIDER_KEY), terms(), fresh())
+                Faults.reportWrongCharge, (promised(one, from, PROVIDER_KEY), terms(), fresh())
             );
         } else if (how == 3) {
             two.sequence = one.sequence;
             two.response = keccak256("forged");
-            call = doubleSequence(promised(one, at, PROVIDER_KEY), promised(two, to, STRANGER_KEY));
+            call = doubleSequence(promised(one, from, PROVIDER_KEY), promised(two, to, STRANGER_KEY));
         } else {
             Faults.SignedRoot memory forged = signedRoot(7, keccak256("forged"), STRANGER_KEY);
             call = split(provider, 7, forged, PROVIDER_KEY);
@@ -113,7 +126,7 @@ contract Accusers is FaultsFixture {
     }
 
     /// @dev It claims what it has receipts for, and answers whoever doubts it.
-    function doDoubtHonest() external {
+    function doDoubtHonest() external timely {
         nextClaim += 1;
         IBatchSettlement.VoucherClaim[] memory rows = batch(voucherClaim(channel(), nextClaim, nextClaim));
         vm.prank(provider);
@@ -123,16 +136,16 @@ contract Accusers is FaultsFixture {
         faults.demand(channel(), none);
     }
 
-    function doAnswer() external {
+    function doAnswer() external timely {
         answer();
     }
 
-    function doEnforce() external {
+    function doEnforce() external timely {
         faults.enforce(settlement.getChannelId(channel()));
         wrong = "an honest provider's demand was enforced";
     }
 
-    function doCollect(uint8 who) external {
+    function doCollect(uint8 who) external timely {
         address of_ = [provider, cheat, stranger, REPORTER][who % 4];
         vm.prank(of_);
         vault.withdrawReward();
@@ -140,25 +153,30 @@ contract Accusers is FaultsFixture {
         faults.withdrawCredit();
     }
 
-    function doBurn() external {
+    function doBurn() external timely {
         vault.burn();
     }
 
-    function doShare(uint16 share) external {
+    function doShare(uint16 share) external timely {
         parameters.setSlashingShareBps(share % 2000);
     }
 
     /// @dev The cheat hides behind its keys.
-    function doTurnKeys(bool stolen) external {
+    function doTurnKeys(bool stolen) external timely {
         vm.prank(cheat);
         if (stolen) keys.declareCompromised(KeyRegistry.Role.Receipts, cheat);
         else keys.rotate(KeyRegistry.Role.Receipts, address(uint160(++turns)));
     }
 
-    function doWait(uint64 seconds_) external {
+    function doWait(uint64 seconds_) external timely {
+        wait(clock + uint64(bound(seconds_, 1, 40 days)));
+    }
+
+    /// @dev Nobody waits past the end of a demand of the honest provider.
+    function wait(uint64 until) private {
         (, uint64 deadline,,) = faults.demands(settlement.getChannelId(channel()));
         if (deadline != 0) answer();
-        clock += uint64(bound(seconds_, 1, 40 days));
+        clock = until;
         vm.warp(clock);
     }
 
@@ -245,6 +263,24 @@ contract FaultsInvariantsTest {
         selectors[14] = Accusers.doWait.selector;
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector({addr: address(accusers), selectors: selectors});
+    }
+
+    /// @dev The runs are made of calls that can succeed.
+    function test_aRunThatGoesThrough() public {
+        accusers.doReportCheat(1, false);
+        accusers.doReportSplit(1);
+        accusers.doAccuseHonest(1, 2, 0);
+        accusers.doDoubtHonest();
+        accusers.doAnswer();
+        accusers.doTurnKeys(true);
+        accusers.doStartWithdrawal(true, 100e6);
+        accusers.doStartWithdrawal(false, 100e6);
+        accusers.doWait(30 days);
+        accusers.doWithdraw(0, false);
+        accusers.doWithdraw(1, true);
+        accusers.doCollect(3);
+        accusers.doBurn();
+        accusers.check();
     }
 
     function invariant_onlyTheFaultyPayAndOnlyOnce() public view {

@@ -67,9 +67,12 @@ contract KeyRegistryTest is FaultsFixture {
 
     /// @dev However a provider turns its keys over: what it signed in a key's term is held against it for the
     ///      whole window, and what a thief dates after the declaration never is.
-    function testFuzz_noTurnTakesAStatementOutOfItsTerm(uint32 signed, uint32 ended, uint32 shown, bool stolen)
-        public
-    {
+    function testFuzz_noTurnTakesAStatementOutOfItsTerm(
+        uint32 signed,
+        uint32 ended,
+        uint32 shown,
+        bool stolen
+    ) public {
         uint256 end = NOW + bound(ended, 2 hours, 300 days);
         uint256 time = NOW + bound(signed, 0, end - NOW);
         uint256 seen = time + bound(shown, 0, 14 days);
@@ -80,7 +83,9 @@ contract KeyRegistryTest is FaultsFixture {
         stolen ? keys.declareCompromised(RECEIPTS, KEY) : keys.rotate(RECEIPTS, address(0x12));
         vm.assertTrue(keys.answersForReceipt(provider, KEY, time, time + 60, seen), "in its term");
         vm.assertFalse(keys.answersForReceipt(provider, KEY, end + 1 hours + 1, end + 2 hours, seen), "after");
-        if (stolen) vm.assertFalse(keys.answersForReceipt(provider, KEY, end + 1, end + 1, seen), "a thief's");
+        if (stolen) {
+            vm.assertFalse(keys.answersForReceipt(provider, KEY, end + 1, end + 1, seen), "a thief's");
+        }
         vm.assertTrue(keys.wasKey(provider, KEY, time), "in its defence");
     }
 }

@@ -25,7 +25,11 @@ abstract contract Accountable is ReentrancyGuardTransient {
 
     /// @param place What the provider contradicted itself about, hashed: the same whichever statement comes first.
     event Proven(
-        bytes32 indexed fault, address indexed provider, FaultKind indexed kind, bytes32 place, address reporter
+        bytes32 indexed fault,
+        address indexed provider,
+        FaultKind indexed kind,
+        bytes32 place,
+        address reporter
     );
 
     constructor(IERC20 token, ProtocolParameters parameters, KeyRegistry keys_) {

@@ -55,7 +55,11 @@ contract BondVault is ReentrancyGuardTransient {
     event WithdrawalCancelled(address indexed provider, uint128 amount);
     event Withdrawn(address indexed provider, uint128 amount);
     event Slashed(
-        bytes32 indexed fault, address indexed provider, address indexed reporter, uint256 reward, uint256 burnt
+        bytes32 indexed fault,
+        address indexed provider,
+        address indexed reporter,
+        uint256 reward,
+        uint256 burnt
     );
     event Rewarded(address indexed account, uint256 amount);
     event Burnt(uint256 amount);

@@ -70,19 +70,16 @@ contract Faults is ClaimDemands {
 
     /// @param token The dollar that stakes and bonds are in.
     /// @param settlement_ Whose claims must be covered.
-    constructor(
-        IERC20 token,
-        ProtocolParameters parameters,
-        KeyRegistry keys_,
-        IBatchSettlement settlement_
-    ) Accountable(token, parameters, keys_) ClaimDemands(token, settlement_) {}
+    constructor(IERC20 token, ProtocolParameters parameters, KeyRegistry keys_, IBatchSettlement settlement_)
+        Accountable(token, parameters, keys_)
+        ClaimDemands(token, settlement_)
+    {}
 
     /// @notice Commits to a report: keccak256(abi.encode(sender, calldata of the report)). The report's salt hides
     ///         what it is about.
     function commit(bytes32 commitment) external {
         if (commitments[commitment].time != 0) return;
-        commitments[commitment] =
-            Moment({time: uint64(block.timestamp), blockNumber: uint64(block.number)});
+        commitments[commitment] = Moment({time: uint64(block.timestamp), blockNumber: uint64(block.number)});
         emit Committed(commitment);
     }
 
@@ -158,7 +155,11 @@ contract Faults is ClaimDemands {
         Promised.Evidence calldata evidence,
         bytes calldata terms,
         bytes32 /* salt */
-    ) external nonReentrant returns (bytes32 fault) {
+    )
+        external
+        nonReentrant
+        returns (bytes32 fault)
+    {
         Receipts.Receipt memory receipt = _promised(evidence, _shown());
         (bool fits, uint256 owed) = Quote.charge(terms, receipt);
         if (fits && owed == receipt.charge) revert ChargeFollows();

@@ -85,13 +85,11 @@ contract KeyRegistry {
     ///        it is logged), in Unix seconds: a later one does not take it out of the key's term.
     /// @param latest The later of them: an earlier one does not make it too old.
     /// @param shown When it was known to exist.
-    function answersForReceipt(
-        address provider,
-        address key,
-        uint256 earliest,
-        uint256 latest,
-        uint256 shown
-    ) external view returns (bool) {
+    function answersForReceipt(address provider, address key, uint256 earliest, uint256 latest, uint256 shown)
+        external
+        view
+        returns (bool)
+    {
         (bool known, uint256 since, uint256 end) = _term(provider, Role.Receipts, key);
         return known && latest + OVERLAP >= since && earliest <= end && shown <= latest + EVIDENCE_WINDOW;
     }

@@ -103,7 +103,8 @@ abstract contract FaultsFixture is SettlementFixture {
             Strings.toHexString(address(settlement)),
             '","version":1}'
         );
-        bytes memory chain = abi.encodePacked('{"asset":"0x41","chain":', Strings.toString(block.chainid), ",");
+        bytes memory chain =
+            abi.encodePacked('{"asset":"0x41","chain":', Strings.toString(block.chainid), ",");
         return bytes.concat(chain, log, prices, parties);
     }
 
