@@ -11,9 +11,7 @@ use vouch_core::{
 };
 use vouch_evidence::{
     Error,
-    fault::{
-        Fault, Promised, Uncovered, broken_promise, double_receipt, split_log, wrong_charge,
-    },
+    fault::{Fault, Promised, Uncovered, broken_promise, double_receipt, split_log, wrong_charge},
 };
 
 fn rows(group: &str) -> Vec<Value> {

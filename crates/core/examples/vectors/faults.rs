@@ -98,7 +98,10 @@ impl Statement {
             ("Path", json!(merkle::inclusion_path(&batch, 1))),
             ("Receipt", alloy_primitives::hex::encode_prefixed(self.receipt.encode()).into()),
             ("Root", json!(promise.root)),
-            ("Signature", json!(Signature::sign(promise.digest(&self.receipt.domain), &self.signer))),
+            (
+                "Signature",
+                json!(Signature::sign(promise.digest(&self.receipt.domain), &self.signer)),
+            ),
             ("Terms", String::from_utf8(terms).unwrap().into()),
         ];
         fields.map(|(name, value)| (format!("{prefix}{name}"), value)).into_iter().collect()
@@ -124,7 +127,11 @@ fn in_channel(receipt: &Receipt) -> B256 {
 }
 
 /// A row: `fault` is its id, or `None` where there is none.
-fn row(name: &str, fault: Option<B256>, fields: impl IntoIterator<Item = (String, Value)>) -> Value {
+fn row(
+    name: &str,
+    fault: Option<B256>,
+    fields: impl IntoIterator<Item = (String, Value)>,
+) -> Value {
     let mut row: Map<_, _> = fields.into_iter().collect();
     row.insert("case".to_owned(), name.into());
     row.insert("fault".to_owned(), fault.map_or("".into(), |id| json!(id)));
@@ -147,11 +154,26 @@ fn sequences() -> Value {
         pair("promised at two indexes", id, &one, &other.clone().from(9)),
         pair("the same receipt twice", None, &one, &one.clone().from(9)),
         pair("another chain", None, &one, &elsewhere(Domain { chain: far.chain, ..domain })),
-        pair("another settlement", None, &one, &elsewhere(Domain { settlement: far.settlement, ..domain })),
+        pair(
+            "another settlement",
+            None,
+            &one,
+            &elsewhere(Domain { settlement: far.settlement, ..domain })
+        ),
         pair("no channel", None, &none(&one), &none(&other)),
         pair("the next in the channel", None, &one, &other.clone().change(|r| r.sequence += 1)),
-        pair("another channel", None, &one, &other.clone().change(|r| r.channel = B256::repeat_byte(1))),
-        pair("another provider", None, &one, &other.clone().change(|r| r.provider = address_of(&key(0x32))).by(0x32)),
+        pair(
+            "another channel",
+            None,
+            &one,
+            &other.clone().change(|r| r.channel = B256::repeat_byte(1))
+        ),
+        pair(
+            "another provider",
+            None,
+            &one,
+            &other.clone().change(|r| r.provider = address_of(&key(0x32))).by(0x32)
+        ),
         pair("signed by somebody else", None, &one, &other.by(0x32)),
     ])
 }
@@ -162,7 +184,8 @@ fn indexes() -> Value {
     let other = one.clone().change(|receipt| receipt.sequence += 1);
     let id = Some(id("doubleIndexes", in_log(&one.terms.log.origin, INDEX)));
     // Text of a stranger that looks like the member that names the log.
-    let posing = r#"","log":{"key":"","merge_delay_s":60,"origin":"vouch.example/log"},"model":"{["#;
+    let posing =
+        r#"","log":{"key":"","merge_delay_s":60,"origin":"vouch.example/log"},"model":"{["#;
     let two_logs = other.clone().under(|terms| terms.log.origin = "vouch.example/other".into());
     let mut other_terms = other.clone();
     other_terms.terms.log.merge_delay_s += 1;
@@ -170,10 +193,20 @@ fn indexes() -> Value {
         pair("two receipts at one index", id, &one, &other),
         pair("the other way round", id, &other, &one),
         pair("under other prices", id, &one, &other.clone().under(|terms| terms.prices.input += 1)),
-        pair("a model's name that poses as a log", id, &one, &other.clone().under(|terms| terms.model = posing.into())),
+        pair(
+            "a model's name that poses as a log",
+            id,
+            &one,
+            &other.clone().under(|terms| terms.model = posing.into())
+        ),
         pair("the next index", None, &one, &other.clone().from(FIRST + 1)),
         pair("another log", None, &one, &two_logs),
-        pair("another log, and a model's name that poses as this one", None, &one, &two_logs.clone().under(|terms| terms.model = posing.into())),
+        pair(
+            "another log, and a model's name that poses as this one",
+            None,
+            &one,
+            &two_logs.clone().under(|terms| terms.model = posing.into())
+        ),
         pair("the same receipt twice", None, &one, &one),
         pair("not the receipt's terms", None, &one, &other_terms),
         pair("signed by somebody else", None, &one, &other.by(0x32)),
@@ -297,8 +330,18 @@ fn claims() -> Value {
         case("all of it", &one, one.receipt.cumulative, true),
         case("more than it", &one, one.receipt.cumulative - 1, true),
         case("one less", &one, one.receipt.cumulative + 1, false),
-        case("another channel", &one.clone().change(|r| r.channel = B256::repeat_byte(1)), 1, false),
-        case("another settlement", &one.clone().change(|r| r.domain.settlement = settlement), 1, false),
+        case(
+            "another channel",
+            &one.clone().change(|r| r.channel = B256::repeat_byte(1)),
+            1,
+            false
+        ),
+        case(
+            "another settlement",
+            &one.clone().change(|r| r.domain.settlement = settlement),
+            1,
+            false
+        ),
         case("signed by somebody else", &one.by(0x32), 1, false),
     ])
 }

@@ -42,11 +42,16 @@ impl Payout {
 pub(super) mod decimal {
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
-    pub(in crate::fault) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::fault) fn serialize<S: Serializer>(
+        value: &u128,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
-    pub(in crate::fault) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
+    pub(in crate::fault) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<u128, D::Error> {
         let text = String::deserialize(from)?;
         let value = text.parse::<u128>().map_err(D::Error::custom)?;
         if value.to_string() == text { Ok(value) } else { Err(D::Error::custom("not canonical")) }
