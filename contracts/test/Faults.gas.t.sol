@@ -17,7 +17,7 @@ contract FaultsGasTest is FaultsFixture, GasReport {
     }
 
     function test_gasDoubleSequence() public {
-        measure("double sequence", doubleSequence(promised(receipt()), promised(other())), 160_000);
+        measure("double sequence", doubleSequence(promised(receipt()), promised(other())), 130_000);
     }
 
     function test_gasDoubleIndex() public {
@@ -25,7 +25,7 @@ contract FaultsGasTest is FaultsFixture, GasReport {
         Promised.Evidence memory second = promised(other());
         bytes memory call =
             abi.encodeCall(Faults.reportDoubleIndex, (first, terms(), second, terms(), fresh()));
-        measure("double index", call, 800_000);
+        measure("double index", call, 660_000);
     }
 
     function test_gasBrokenPromise() public {
@@ -40,7 +40,7 @@ contract FaultsGasTest is FaultsFixture, GasReport {
         measure(
             "broken promise",
             abi.encodeCall(Faults.reportBrokenPromise, (evidence, terms(), logged, fresh())),
-            500_000
+            390_000
         );
     }
 
@@ -48,7 +48,7 @@ contract FaultsGasTest is FaultsFixture, GasReport {
         Receipts.Receipt memory made = receipt();
         made.charge += 1;
         bytes memory call = abi.encodeCall(Faults.reportWrongCharge, (promised(made), terms(), fresh()));
-        measure("wrong charge", call, 700_000);
+        measure("wrong charge", call, 450_000);
     }
 
     function test_gasDemandAndAnswer() public {
@@ -59,21 +59,21 @@ contract FaultsGasTest is FaultsFixture, GasReport {
         Promised.Evidence memory none;
         vm.prank(REPORTER);
         faults.demand(channel(), none);
-        report("demand", 200_000);
+        report("demand", 140_000);
         Receipts.Receipt memory made = receipt();
         made.channel = settlement.getChannelId(channel());
         Promised.Evidence memory evidence = promised(made);
         faults.answer(evidence);
-        report("answer", 100_000);
+        report("answer", 68_000);
     }
 
     function test_gasBond() public {
         vm.prank(provider);
         keys.rotate(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
-        report("rotate a key", 80_000);
+        report("rotate a key", 72_000);
         vm.prank(REPORTER);
         vault.deposit(provider, 1e6);
-        report("deposit", 30_000);
+        report("deposit", 28_500);
     }
 
     function measure(string memory name, bytes memory call, uint256 most) private {
