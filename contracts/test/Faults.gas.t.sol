@@ -13,7 +13,7 @@ import {vm} from "./base/Vm.sol";
 
 contract FaultsGasTest is FaultsFixture, GasReport {
     function test_gasSplitLog() public {
-        measure("split log", splitBy(PROVIDER_KEY), 110_000);
+        measure("split log", splitBy(PROVIDER_KEY), 107_000);
     }
 
     function test_gasDoubleSequence() public {
@@ -64,13 +64,13 @@ contract FaultsGasTest is FaultsFixture, GasReport {
         made.channel = settlement.getChannelId(channel());
         Promised.Evidence memory evidence = promised(made);
         faults.answer(evidence);
-        report("answer", 68_000);
+        report("answer", 65_500);
     }
 
     function test_gasBond() public {
         vm.prank(provider);
         keys.rotate(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
-        report("rotate a key", 72_000);
+        report("rotate a key", 49_000);
         vm.prank(REPORTER);
         vault.deposit(provider, 1e6);
         report("deposit", 28_500);

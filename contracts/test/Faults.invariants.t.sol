@@ -161,11 +161,14 @@ contract Accusers is FaultsFixture {
         parameters.setSlashingShareBps(share % 2000);
     }
 
-    /// @dev The cheat hides behind its keys.
+    /// @dev The cheat would hide behind keys, but its address speaks for it whatever there is besides.
     function doTurnKeys(bool stolen) external timely {
+        address next = address(uint160(++turns));
         vm.prank(cheat);
-        if (stolen) keys.declareCompromised(KeyRegistry.Role.Receipts, cheat);
-        else keys.rotate(KeyRegistry.Role.Receipts, address(uint160(++turns)));
+        keys.rotate(KeyRegistry.Role.Receipts, next);
+        vm.prank(cheat);
+        if (stolen) keys.declareCompromised(KeyRegistry.Role.Receipts, next);
+        else keys.rotate(KeyRegistry.Role.Checkpoints, next);
     }
 
     function doWait(uint64 seconds_) external timely {

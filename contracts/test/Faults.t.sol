@@ -107,18 +107,22 @@ contract FaultsTest is FaultsFixture {
     }
 
     function test_aRetiredKeyAnswersForItsTerm() public {
-        vm.prank(provider);
+        vm.startPrank(provider);
         keys.rotate(RECEIPTS, vm.addr(SECOND_KEY));
-        // What the address signed before it was replaced, and what is dated just after, still counts.
+        vm.warp(NOW + 1 days);
+        keys.rotate(RECEIPTS, address(0x33));
+        vm.stopPrank();
+        // What it signed before it was replaced, and what is dated just after, still counts.
         Receipts.Receipt memory late = other();
-        late.time = (NOW + 1 hours) * 1000;
-        proves(doubleSequence(promised(receipt()), promised(late)));
+        late.time = (NOW + 1 days + 1 hours) * 1000;
+        proves(doubleSequence(promised(receipt(), 100, SECOND_KEY), promised(late, 100, SECOND_KEY)));
         (Receipts.Receipt memory one, Receipts.Receipt memory two) = (receipt(), other());
         (one.sequence, two.sequence) = (9, 9);
-        two.time = (NOW + 1 hours + 1) * 1000;
-        refuses(doubleSequence(promised(one), promised(two)), Faults.NotAccountable.selector);
-        two.time = (NOW + 1 hours + 1) * 1000;
-        proves(doubleSequence(promised(one), promised(two, 100, SECOND_KEY)));
+        two.time = (NOW + 1 days + 1 hours + 1) * 1000;
+        Promised.Evidence memory first = promised(one, 100, SECOND_KEY);
+        refuses(doubleSequence(first, promised(two, 100, SECOND_KEY)), Faults.NotAccountable.selector);
+        // The address speaks whatever keys there are.
+        proves(doubleSequence(first, promised(two)));
     }
 
     function test_aKeyDoesNotSignForTheTimeBeforeIt() public {
@@ -131,19 +135,26 @@ contract FaultsTest is FaultsFixture {
 
     /// @dev A declaration helps against what follows, never against what was.
     function test_noFaultIsEscapedByDeclaringTheKeyCompromised() public {
+        vm.startPrank(provider);
+        keys.rotate(RECEIPTS, vm.addr(SECOND_KEY));
+        keys.rotate(CHECKPOINTS, vm.addr(SECOND_KEY));
+        vm.warp(NOW + 1 hours);
+        keys.declareCompromised(RECEIPTS, vm.addr(SECOND_KEY));
+        keys.declareCompromised(CHECKPOINTS, vm.addr(SECOND_KEY));
+        vm.stopPrank();
         Receipts.Receipt memory later = other();
-        later.time = (NOW + 1) * 1000;
-        vm.prank(provider);
-        keys.declareCompromised(RECEIPTS, provider);
-        refuses(doubleSequence(promised(receipt()), promised(later)), Faults.NotAccountable.selector);
-        proves(doubleSequence(promised(receipt()), promised(other())));
+        later.time = (NOW + 1 hours + 1) * 1000;
+        Promised.Evidence memory first = promised(receipt(), 100, SECOND_KEY);
+        refuses(doubleSequence(first, promised(later, 100, SECOND_KEY)), Faults.NotAccountable.selector);
+        later.time = (NOW + 1 hours) * 1000;
+        proves(doubleSequence(first, promised(later, 100, SECOND_KEY)));
 
-        vm.prank(provider);
-        keys.declareCompromised(CHECKPOINTS, provider);
-        vm.warp(NOW + 14 days + 1);
-        refuses(splitBy(PROVIDER_KEY), Faults.NotAccountable.selector);
-        vm.warp(NOW + 14 days);
-        proves(splitBy(PROVIDER_KEY));
+        vm.warp(NOW + 1 hours + 14 days + 1);
+        refuses(splitBy(SECOND_KEY), Faults.NotAccountable.selector);
+        vm.warp(NOW + 1 hours + 14 days);
+        proves(splitBy(SECOND_KEY));
+        vm.warp(NOW + 100 days);
+        refuses(splitBy(STRANGER_KEY), Faults.NotAccountable.selector);
     }
 
     function test_whatIsOlderThanTheWindowIsNotHeldAgainstAnyone() public {

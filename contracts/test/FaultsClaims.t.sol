@@ -137,17 +137,17 @@ contract FaultsClaimsTest is FaultsFixture {
 
     function test_oldReceiptsAndFormerKeysDefend() public {
         bytes32 id = claimed(channel(), 100);
-        vm.warp(NOW + 2 hours);
         vm.startPrank(provider);
-        keys.declareCompromised(KeyRegistry.Role.Receipts, provider);
         keys.rotate(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
+        vm.warp(NOW + 2 hours);
+        keys.declareCompromised(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
         vm.stopPrank();
         vm.warp(NOW + 100 days);
         demand(channel());
         Promised.Evidence memory foreign = promised(receiptOf(id), 100, STRANGER_KEY);
         vm.expectRevert(ClaimDemands.NotOfChannel.selector);
         faults.answer(foreign);
-        faults.answer(covering(id, 100));
+        faults.answer(promised(receiptOf(id), 100, SECOND_KEY));
         vm.assertEq(faults.credits(provider), BOND, "answered");
     }
 

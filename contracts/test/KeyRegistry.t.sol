@@ -35,6 +35,7 @@ contract KeyRegistryTest is FaultsFixture {
         vm.assertEq(keys.keyOf(provider, CHECKPOINTS), provider, "checkpoints");
         vm.assertEq(keys.keyOf(stranger, RECEIPTS), stranger, "another's");
         vm.assertFalse(keys.answersForCheckpoint(provider, KEY, NOW), "in the other role");
+        vm.assertTrue(keys.answersForReceipt(provider, provider, NOW + 9 days, NOW + 9 days, NOW), "as ever");
         vm.assertFalse(keys.answersForReceipt(stranger, KEY, NOW, NOW, NOW), "for another provider");
     }
 
@@ -51,13 +52,15 @@ contract KeyRegistryTest is FaultsFixture {
         vm.stopPrank();
     }
 
-    function test_aCompromisedKeyLeavesTheRoleEmpty() public {
+    function test_afterACompromisedKeyTheAddressSpeaks() public {
         vm.startPrank(provider);
         keys.rotate(RECEIPTS, KEY);
         vm.expectRevert(abi.encodeWithSelector(KeyRegistry.UnknownKey.selector, address(0x12)));
         keys.declareCompromised(RECEIPTS, address(0x12));
+        vm.expectRevert(abi.encodeWithSelector(KeyRegistry.UnknownKey.selector, provider));
+        keys.declareCompromised(RECEIPTS, provider);
         keys.declareCompromised(RECEIPTS, KEY);
-        vm.assertEq(keys.keyOf(provider, RECEIPTS), address(0), "none");
+        vm.assertEq(keys.keyOf(provider, RECEIPTS), provider, "the address");
         vm.expectRevert(abi.encodeWithSelector(KeyRegistry.AlreadyCompromised.selector, KEY));
         keys.declareCompromised(RECEIPTS, KEY);
         keys.rotate(RECEIPTS, address(0x12));

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-/// @title Which key speaks for which provider, in which role, since when
-/// @notice A provider that registers nothing speaks by its own address. With the first key that it registers for
-///         a role, its address ends in that role. A key has one term: once ended it does not come back.
+/// @title Which keys speak for which provider, in which role, since when
+/// @notice A provider's own address always speaks for it, registered keys or not: it is what a buyer knows who never
+///         looks here, so no registration makes what it signs worthless. It cannot be declared stolen either:
+///         whoever has it registers keys and takes the stake out. Another key speaks for its term, which it has once.
 ///
 ///         What a statement says of its time is its signer's word. So a term is read against the provider where
 ///         the clock is in doubt: it reaches OVERLAP beyond both ends, since promises under way at a rotation
@@ -13,8 +14,7 @@ pragma solidity ^0.8.28;
 ///         could otherwise contradict itself first and date the theft before it afterwards. What binds itself to
 ///         an earlier time therefore still counts, even if it is shown after the declaration, for EVIDENCE_WINDOW;
 ///         what binds itself to a later time never does. Whoever holds a stolen key can date statements back:
-///         until the window has passed that is the provider's risk, as it is until the theft is declared, and a
-///         reason to keep the address that registers keys away from the keys that it registers.
+///         until the window has passed that is the provider's risk, as it is until the theft is declared.
 contract KeyRegistry {
     /// @notice `Receipts` signs promises, `Checkpoints` the logs' checkpoints.
     enum Role {
@@ -22,7 +22,7 @@ contract KeyRegistry {
         Checkpoints
     }
 
-    /// @notice Unix seconds; zero in `since`: as long as the provider exists; in the others: not yet.
+    /// @notice Unix seconds; zero: not yet.
     struct Term {
         uint64 since;
         uint64 until;
@@ -40,7 +40,7 @@ contract KeyRegistry {
     event Rotated(address indexed provider, Role indexed role, address indexed key, address former);
     event Compromised(address indexed provider, Role indexed role, address indexed key);
 
-    /// @notice The key is zero, or has had its term.
+    /// @notice The key is zero, has had its term, or is the provider's own address, which needs none.
     error KeyUnusable(address key);
     error UnknownKey(address key);
     error AlreadyCompromised(address key);
@@ -48,36 +48,28 @@ contract KeyRegistry {
     /// @notice Makes `key` the sender's from now on, and ends the term of the one before.
     function rotate(Role role, address key) external {
         mapping(address key => Term) storage of_ = terms[msg.sender][role];
-        // A provider's own address has had its term from the beginning.
         if (key == address(0) || key == msg.sender || of_[key].since != 0) revert KeyUnusable(key);
-        address former = newest(msg.sender, role);
-        if (of_[former].until == 0) of_[former].until = uint64(block.timestamp);
+        address former = _newest[msg.sender][role];
+        if (former != address(0) && of_[former].until == 0) of_[former].until = uint64(block.timestamp);
         of_[key].since = uint64(block.timestamp);
         _newest[msg.sender][role] = key;
         emit Rotated(msg.sender, role, key, former);
     }
 
-    /// @notice Says that others may sign by a key of the sender's, as of now. Ends its term, if that is under way:
-    ///         there is no key in that role then until `rotate` names one.
+    /// @notice Says that others may sign by a key of the sender's, as of now, and ends its term.
     function declareCompromised(Role role, address key) external {
         Term storage term = terms[msg.sender][role][key];
-        if (term.since == 0 && key != msg.sender) revert UnknownKey(key);
+        if (term.since == 0) revert UnknownKey(key);
         if (term.compromised != 0) revert AlreadyCompromised(key);
         term.compromised = uint64(block.timestamp);
         if (term.until == 0) term.until = uint64(block.timestamp);
         emit Compromised(msg.sender, role, key);
     }
 
-    /// @notice The key by which a provider speaks now; zero if there is none.
+    /// @notice The key that a provider registered last, if its term is under way; else the provider's address.
     function keyOf(address provider, Role role) external view returns (address key) {
-        key = newest(provider, role);
-        if (terms[provider][role][key].until != 0) key = address(0);
-    }
-
-    /// @notice The last key of a provider, its term ended or not.
-    function newest(address provider, Role role) public view returns (address key) {
         key = _newest[provider][role];
-        if (key == address(0)) key = provider;
+        if (key == address(0) || terms[provider][role][key].until != 0) key = provider;
     }
 
     /// @notice Whether a promised receipt can be held against `provider`.
@@ -104,9 +96,10 @@ contract KeyRegistry {
     /// @notice Whether `key` was the provider's for receipts at a time, whatever became of it: for what a provider
     ///         says in its own defence, which has no age.
     function wasKey(address provider, address key, uint256 time) external view returns (bool) {
+        if (key == provider) return true;
         Term memory term = terms[provider][Role.Receipts][key];
-        bool known = term.since != 0 || key == provider;
-        return known && time + OVERLAP >= term.since && (term.until == 0 || time <= term.until + OVERLAP);
+        bool begun = term.since != 0 && time + OVERLAP >= term.since;
+        return begun && (term.until == 0 || time <= term.until + OVERLAP);
     }
 
     function _term(address provider, Role role, address key)
@@ -114,8 +107,9 @@ contract KeyRegistry {
         view
         returns (bool known, uint256 since, uint256 end)
     {
+        if (key == provider) return (true, 0, type(uint256).max);
         Term memory term = terms[provider][role][key];
-        known = term.since != 0 || key == provider;
+        known = term.since != 0;
         since = term.since;
         end = term.until == 0 ? type(uint256).max : term.until + OVERLAP;
         if (term.compromised != 0 && term.compromised < end) end = term.compromised;

@@ -30,7 +30,6 @@ sol! {
         function answersForReceipt(address provider, address key, uint256 earliest, uint256 latest, uint256 shown) external view returns (bool);
         function declareCompromised(Role role, address key) external;
         function keyOf(address provider, Role role) external view returns (address key);
-        function newest(address provider, Role role) external view returns (address key);
         function rotate(Role role, address key) external;
         function terms(address provider, Role role, address key) external view returns (uint64 since, uint64 until, uint64 compromised);
         function wasKey(address provider, address key, uint256 time) external view returns (bool);
