@@ -250,4 +250,98 @@ for case in cases("data_use.json", "acts"):
     same(case["request"], keccak(nonce + b"ACT " + case["kind"].encode() + b"\n" + intent), "intent")
     same(case["response"], keccak(nonce + outcome), "outcome")
 
+# --- Faults ----------------------------------------------------------------------------------
+
+
+def climb(leaf, index, size, path):
+    """The root to which a path of RFC 6962 leads; None if it is not of this index and size."""
+    if index >= size or (size == 1) != (not path):
+        return None
+    if size == 1:
+        return leaf
+    k, last = split(size), raw(path[-1])
+    below = climb(leaf, index, k, path[:-1]) if index < k else climb(leaf, index - k, size - k, path[:-1])
+    pair = (below, last) if index < k else (last, below)
+    return below and hashlib.sha256(b"\x01" + pair[0] + pair[1]).digest()
+
+
+def statement(case, prefix):
+    """A receipt's fields, with its index and terms, if its provider promised it."""
+    encoded, fields, at = raw(case[prefix + "Receipt"]), {}, 0
+    for field in LAYOUT.split():
+        name, size = field.split(":")
+        fields[name], at = encoded[at : at + int(size)], at + int(size)
+    names = ("root", "first", "count", "notBefore", "mergeBy")
+    promise = {name: case[prefix + name[0].upper() + name[1:]] for name in names}
+    promise |= {"chain": int.from_bytes(fields["chain"], "big"), "settlement": "0x" + fields["settlement"].hex()}
+    signer = Account.recover_message(typed(promise, "Promise", "Vouch"), signature=case[prefix + "Signature"])
+    leaf = hashlib.sha256(b"\x00\x01" + keccak(encoded)).digest()
+    index = int(case[prefix + "Index"])
+    root = climb(leaf, index - int(promise["first"]), int(promise["count"]), case[prefix + "Path"])
+    if raw(signer) != fields["provider"] or root != raw(promise["root"]):
+        return None
+    return fields | {"encoded": encoded, "leaf": leaf, "index": index, "text": case[prefix + "Terms"].encode()}
+
+
+def terms_of(said):
+    return json.loads(said["text"]) if keccak(said["text"]) == said["terms"] else None
+
+
+def signs(provider, origin, size, root, signature):
+    signable = typed({"origin": origin, "size": size, "root": root}, "Checkpoint", "Vouch Log")
+    return Account.recover_message(signable, signature=signature).lower() == provider
+
+
+def word(value):
+    return value.rjust(32, b"\0") if isinstance(value, bytes) else be(value, 32)
+
+
+def place_of(kind, case):
+    """Where the provider contradicts itself: words to hash, or None if it does not."""
+    if kind == "splitLogs":
+        told = [(case[f"{which}Root"], case[f"{which}Signature"]) for which in ("first", "second")]
+        signed = all(signs(case["provider"], case["origin"], case["size"], *one) for one in told)
+        return [keccak(case["origin"].encode()), case["size"]] if signed and told[0][0] != told[1][0] else None
+    first = statement(case, "first")
+    second = statement(case, "second") if kind.startswith("double") else first
+    if first is None or second is None or first["provider"] != second["provider"]:
+        return None
+    differ = first["encoded"] != second["encoded"]
+    if kind == "doubleSequences":
+        one, other = ([said[name] for name in ("chain", "settlement", "channel", "sequence")] for said in (first, second))
+        return one if differ and one == other and any(first["channel"]) else None
+    terms, others = terms_of(first), terms_of(second)
+    if terms is None or others is None:
+        return None
+    origin = terms["log"]["origin"]
+    if kind == "doubleIndexes":
+        same_place = (origin, first["index"]) == (others["log"]["origin"], second["index"])
+        return [keccak(origin.encode()), first["index"]] if differ and same_place else None
+    if kind == "brokenPromises":
+        size, root = int(case["logSize"]), raw(case["logRoot"])
+        signed = signs("0x" + first["provider"].hex(), origin, size, case["logRoot"], case["logSignature"])
+        holds = climb(raw(case["leaf"]), first["index"], size, case["logPath"]) == root
+        broken = signed and holds and raw(case["leaf"]) != first["leaf"]
+        return [keccak(origin.encode()), first["index"]] if broken else None
+    total = sum(int(terms["prices"][name]) * int.from_bytes(first[name], "big") for name in ("input", "cached", "output"))
+    owed = -(-total // 10**6) + int(terms["prices"]["request"])
+    fits = max(total, owed) < 2**128
+    return None if fits and owed == int.from_bytes(first["charge"], "big") else first["encoded"]
+
+
+for number, kind in enumerate(["splitLogs", "doubleSequences", "doubleIndexes", "brokenPromises", "wrongCharges"]):
+    for case in cases("faults.json", kind):
+        provider = raw(cases("faults.json", "splitLogs")[0]["provider"])
+        place = place_of(kind, case)
+        if place is not None:
+            hashed = keccak(place if isinstance(place, bytes) else b"".join(word(value) for value in place))
+            place = keccak(word(provider) + be(number, 32) + hashed)
+        same(case["fault"], place or "", f"{kind}: {case['case']}")
+for case in cases("faults.json", "claims"):
+    said = statement(case, "first")
+    here = said and said["channel"] == raw(case["channel"])
+    here = here and said["settlement"] == raw(cases("eip712.json", "channels")[0]["settlement"])
+    covers = bool(here and int.from_bytes(said["cumulative"], "big") >= int(case["claimed"]))
+    same(case["covers"], str(int(covers)), f"claims: {case['case']}")
+
 print(f"{checked} values agree")

@@ -3,8 +3,9 @@ pragma solidity ^0.8.28;
 
 import {Receipts} from "../src/Receipts.sol";
 import {ContributionRoot} from "../src/contribution/ContributionRoot.sol";
-import {Promised} from "../src/contribution/Promised.sol";
+import {Promised} from "../src/Promised.sol";
 import {ContributionFixture} from "./base/ContributionFixture.sol";
+import {encode} from "./base/ReceiptBytes.sol";
 import {CallbackToken, FeeToken} from "./base/Tokens.sol";
 import {bound, vm} from "./base/Vm.sol";
 

@@ -2,7 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {ConsentRegistry} from "../src/consent/ConsentRegistry.sol";
-import {Promised} from "../src/contribution/Promised.sol";
+import {Promised} from "../src/Promised.sol";
 import {ConsentFixture, OWNER_KEY, ROOT, SEARCH, SERVICE} from "./ConsentRegistry.t.sol";
 import {GovernanceFixture} from "./Governance.t.sol";
 import {Spender} from "./SpendPerPeriodEnforcer.t.sol";

@@ -23,7 +23,7 @@ const GENESIS: [(&str, &str); 5] = [
 ];
 
 /// Deployed by transactions. Field of `EconomyCode`, contract.
-const ECONOMY: [(&str, &str); 8] = [
+const ECONOMY: [(&str, &str); 10] = [
     ("consent", "ConsentRegistry"),
     ("lineage", "LineageRegistry"),
     ("vault", "RoyaltyVault"),
@@ -31,6 +31,8 @@ const ECONOMY: [(&str, &str); 8] = [
     ("parameters", "ProtocolParameters"),
     ("votes", "VouchVotes"),
     ("governor", "VouchGovernor"),
+    ("keys", "KeyRegistry"),
+    ("faults", "Faults"),
     ("spend_per_period", "SpendPerPeriodEnforcer"),
 ];
 

@@ -6,8 +6,8 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {MerkleProof} from "@openzeppelin/contracts/utils/cryptography/MerkleProof.sol";
 
+import {Promised} from "../Promised.sol";
 import {Receipts} from "../Receipts.sol";
-import {Promised} from "./Promised.sol";
 
 /// @title Pay for what varies by call: cumulative amounts under a Merkle root, period by period
 /// @notice A publisher opens a series and proposes roots. A root waits for a window; then its accounts claim by

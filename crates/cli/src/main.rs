@@ -73,6 +73,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             commands::contracts::run(contracts, &data_dir, output).await?;
         }
         Command::Govern(govern) => commands::govern::run(govern, &data_dir, output).await?,
+        Command::Faults(faults) => commands::faults::run(faults, &data_dir, output).await?,
         Command::Verify(verify) => {
             return commands::verify::run(&verify, &data_dir, output).await;
         }

@@ -45,6 +45,11 @@ pub struct EconomyCode {
     /// `VouchGovernor(address votes, uint48 delay, uint32 period, uint256 threshold,
     /// uint256 quorumPercent, uint256 timelockDelay)`; creates its timelock.
     pub governor: &'static [u8],
+    /// `KeyRegistry()`.
+    pub keys: &'static [u8],
+    /// `Faults(address token, address parameters, address keys, address settlement)`; creates the
+    /// vault of bonds.
+    pub faults: &'static [u8],
     /// `SpendPerPeriodEnforcer()`.
     pub spend_per_period: &'static [u8],
     /// MetaMask's `DelegationManager(address owner)`.

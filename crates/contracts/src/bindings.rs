@@ -4,6 +4,7 @@
 
 pub mod delegation;
 pub mod economy;
+pub mod faults;
 pub mod governance;
 pub mod settlement;
 pub mod uniswap;
@@ -13,6 +14,7 @@ pub use delegation::{
     LimitedCallsEnforcer, SpendPerPeriodEnforcer,
 };
 pub use economy::{ConsentRegistry, ContributionRoot, LineageRegistry, RoyaltyVault};
+pub use faults::{BondVault, Faults, KeyRegistry};
 pub use governance::{ProtocolParameters, TimelockController, VouchGovernor, VouchVotes};
 pub use settlement::{
     BatchSettlement, CheckpointAnchor, ClaimBatch, ClaimEntry, ERC3009DepositCollector, Erc20,

@@ -2,9 +2,12 @@
 
 use alloy::primitives::{B256, Bytes, U256, Uint, keccak256};
 use alloy::sol_types::SolValue;
-use vouch_core::{channel, signature::Signature};
+use vouch_core::{channel, promise::SignedPromise, receipt::Receipt, signature::Signature};
 
-use crate::bindings::BatchSettlement::{ChannelConfig, Voucher, VoucherClaim};
+use crate::bindings::{
+    BatchSettlement::{ChannelConfig, Voucher, VoucherClaim},
+    Faults,
+};
 
 impl From<&channel::ChannelConfig> for ChannelConfig {
     /// A delay beyond 40 bits saturates, as in the channel's id; the contract refuses it at deposit.
@@ -49,6 +52,25 @@ pub fn voucher_claim(
         },
         signature: Bytes::copy_from_slice(&voucher.signature.0),
         totalClaimed: total,
+    }
+}
+
+/// A promised receipt as `Faults` takes it.
+#[must_use]
+pub fn fault_evidence(receipt: &Receipt, signed: &SignedPromise) -> Faults::Evidence {
+    let promise = &signed.promise;
+    Faults::Evidence {
+        receipt: receipt.encode().into(),
+        promised: Faults::Promise {
+            root: promise.root,
+            first: promise.first,
+            count: promise.count,
+            notBefore: promise.not_before,
+            mergeBy: promise.merge_by,
+        },
+        signature: Bytes::copy_from_slice(&signed.signature.0),
+        index: signed.index,
+        path: signed.path.clone(),
     }
 }
 

@@ -32,6 +32,12 @@ pub struct Economy {
     pub timelock: Address,
     /// Alone proposes to the timelock.
     pub governor: Address,
+    /// Which key speaks for which provider.
+    pub keys: Address,
+    /// Punishes what signatures prove.
+    pub faults: Address,
+    /// Holds what providers stand to lose.
+    pub bonds: Address,
     /// MetaMask's, owned by nobody: it cannot be paused.
     pub delegation_manager: Address,
     /// `EIP7702StatelessDeleGator`: the code that an owner's account delegates to.
@@ -78,7 +84,7 @@ impl Economy {
     /// The contracts that others need to know, by name; caveats are named by the mandates that use
     /// them.
     #[must_use]
-    pub fn named(&self) -> [(&'static str, Address); 10] {
+    pub fn named(&self) -> [(&'static str, Address); 13] {
         [
             ("consent", self.consent),
             ("lineage", self.lineage),
@@ -88,6 +94,9 @@ impl Economy {
             ("votes", self.votes),
             ("timelock", self.timelock),
             ("governor", self.governor),
+            ("keys", self.keys),
+            ("faults", self.faults),
+            ("bonds", self.bonds),
             ("delegationManager", self.delegation_manager),
             ("delegator", self.delegator),
         ]
@@ -113,6 +122,8 @@ pub struct Governance {
     pub proposal_threshold: U256,
     /// Of the supply, at most 100.
     pub quorum_percent: u8,
+    /// The token that stakes and bonds are in; the least stake counts its atomic units.
+    pub dollar: Address,
 }
 
 impl Governance {
@@ -135,6 +146,7 @@ impl Governance {
             timelock_delay_s: 2 * DAY_S,
             proposal_threshold: U256::from(1_000) * vote,
             quorum_percent: 4,
+            dollar: addresses::TOKEN,
         }
     }
 }
@@ -185,6 +197,7 @@ pub async fn deploy_economy(
             .await?;
     }
     create2::require_code(provider, "TimelockController", economy.timelock).await?;
+    create2::require_code(provider, "BondVault", economy.bonds).await?;
     Ok(economy)
 }
 
@@ -212,6 +225,11 @@ fn plan(governance: &Governance, code: &EconomyCode) -> (Economy, Plan) {
     let timelock = governor.create(1);
     let parameters = plan.add("ProtocolParameters", code.parameters, timelock.abi_encode());
     let vault = plan.add("RoyaltyVault", code.vault, (lineage, parameters).abi_encode_params());
+    let keys = plan.add("KeyRegistry", code.keys, Vec::new());
+    let answers = (governance.dollar, parameters, keys, addresses::SETTLEMENT);
+    let faults = plan.add("Faults", code.faults, answers.abi_encode_params());
+    // As the timelock: its creator's first.
+    let bonds = faults.create(1);
     let manager = addresses::NOBODY.abi_encode();
     let delegation_manager = plan.add("DelegationManager", code.delegation_manager, manager);
     let account = (delegation_manager, addresses::ENTRY_POINT).abi_encode_params();
@@ -226,6 +244,9 @@ fn plan(governance: &Governance, code: &EconomyCode) -> (Economy, Plan) {
         votes,
         timelock,
         governor,
+        keys,
+        faults,
+        bonds,
         delegation_manager,
         delegator,
         entry_point: addresses::ENTRY_POINT,

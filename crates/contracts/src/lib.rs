@@ -35,7 +35,7 @@ mod signing;
 pub mod uniswap;
 
 pub use artefacts::{Artefacts, Code, EconomyCode, artefacts, economy_code};
-pub use convert::{collector_data, deposit_nonce, voucher_claim};
+pub use convert::{collector_data, deposit_nonce, fault_evidence, voucher_claim};
 pub use deployment::{Deployment, GenesisContract, deploy, genesis_code};
 pub use economy::{Economy, Enforcers, Governance, deploy_economy, economy};
 pub use error::Error;

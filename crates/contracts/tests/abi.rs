@@ -9,9 +9,9 @@ use alloy::{
     sol_types::{SolCall, SolEvent, SolStruct},
 };
 use vouch_contracts::bindings::{
-    BatchSettlement as batch, CheckpointAnchor, ClaimBatch, ConsentRegistry, ContributionRoot,
-    DelegationManager, EIP7702StatelessDeleGator, ERC20PeriodTransferEnforcer,
-    ERC3009DepositCollector, Erc20, LimitedCallsEnforcer, LineageRegistry,
+    BatchSettlement as batch, BondVault, CheckpointAnchor, ClaimBatch, ConsentRegistry,
+    ContributionRoot, DelegationManager, EIP7702StatelessDeleGator, ERC20PeriodTransferEnforcer,
+    ERC3009DepositCollector, Erc20, Faults, KeyRegistry, LimitedCallsEnforcer, LineageRegistry,
     NonfungiblePositionManager, ProtocolParameters, QuoterV2, ReceiveWithAuthorization, Refund,
     RoyaltyVault, SpendPerPeriodEnforcer, SwapRouter02, TestDollar, TimelockController,
     UniswapV2Factory, UniswapV2Pair, UniswapV2Router02, UniswapV3Factory, UniswapV3Pool,
@@ -57,6 +57,9 @@ fn bindings_equal_the_compiled_contracts() {
         ("VouchVotes", VouchVotes::abi::contract()),
         ("VouchGovernor", VouchGovernor::abi::contract()),
         ("TimelockController", TimelockController::abi::contract()),
+        ("KeyRegistry", KeyRegistry::abi::contract()),
+        ("BondVault", BondVault::abi::contract()),
+        ("Faults", Faults::abi::contract()),
         ("SpendPerPeriodEnforcer", SpendPerPeriodEnforcer::abi::contract()),
         ("ERC20", Erc20::abi::contract()),
     ] {

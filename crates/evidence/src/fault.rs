@@ -1,14 +1,23 @@
 //! Faults that signatures alone prove: two statements of one provider that cannot both be true.
 //!
+//! A contract (`contracts/src/faults`) punishes those that `vectors/faults.json` lists by the same
+//! proof. Here a provider's key is its address; which keys it has registered, and since when, is
+//! for the contract to say. A receipt names its log and its prices by the hash of a quote, so what
+//! needs terms is provable of answers and embeddings alone.
+//!
 //! Each function returns a [`Fault`] only once it has checked it; whoever receives one checks it
 //! again with [`Fault::verify`]. That a log rewrote its past without signing two roots of one size
 //! shows only to who holds both checkpoints and gets no [`check_consistency`] path: that is reason
 //! to leave, not proof for others.
 
-use alloy_primitives::keccak256;
+mod claim;
+mod payout;
+
+pub use claim::Uncovered;
+pub use payout::Payout;
 use serde::{Deserialize, Serialize};
 use vouch_core::{
-    Address, B256, U256, data_use,
+    Address, B256, data_use,
     log::{
         Checkpoint, merkle,
         note::{Note, Verifier},
@@ -40,59 +49,12 @@ impl Promised {
     pub fn verify(&self) -> Result<(), Error> {
         let Self { receipt, promise, terms } = self;
         receipt.check()?;
+        let quoted = matches!(receipt.kind, Kind::Inference | Kind::Embedding);
+        ensure(quoted, "a receipt is of a kind that names no quote")?;
         ensure(terms.hash()? == receipt.terms, "a receipt is under other terms")?;
         let named = terms.provider == receipt.provider && terms.domain == receipt.domain;
         ensure(named, "the terms are another provider's")?;
         Ok(promise.verify(receipt.leaf_hash(), &receipt.domain, receipt.provider)?)
-    }
-}
-
-/// A leaf of a payout tree, with its proof: what an owner was owed in all, up to a receipt.
-///
-/// Leaves are `keccak256(keccak256(abi.encode(account, cumulative, sequence)))` and pairs are
-/// sorted, as OpenZeppelin's `StandardMerkleTree` has them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Payout {
-    /// The root that the provider published.
-    pub root: B256,
-    /// Credited in all, in atomic units, in decimal.
-    #[serde(with = "decimal")]
-    pub cumulative: u128,
-    /// The last receipt of the owner's stream that is counted.
-    pub sequence: u64,
-    /// From the leaf up.
-    pub proof: Vec<B256>,
-}
-
-impl Payout {
-    /// Whether it is `account`'s leaf under the root.
-    fn proves(&self, account: Address) -> bool {
-        let words = [
-            account.into_word(),
-            U256::from(self.cumulative).into(),
-            U256::from(self.sequence).into(),
-        ];
-        let leaf = keccak256(keccak256(words.concat()));
-        let root = self.proof.iter().fold(leaf, |node, sibling| {
-            let (low, high) = if node <= *sibling { (node, *sibling) } else { (*sibling, node) };
-            keccak256([low.as_slice(), high.as_slice()].concat())
-        });
-        root == self.root
-    }
-}
-
-mod decimal {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u128, D::Error> {
-        let text = String::deserialize(from)?;
-        let value = text.parse::<u128>().map_err(D::Error::custom)?;
-        if value.to_string() == text { Ok(value) } else { Err(D::Error::custom("not canonical")) }
     }
 }
 
@@ -135,6 +97,19 @@ pub enum Fault {
         /// What the payout says of this owner.
         payout: Payout,
     },
+    /// A receipt was promised at an index of a log that holds something else there. The log never
+    /// changes, so nobody needs to wait for the time by which the promise was to be kept.
+    BrokenPromise {
+        /// The receipt.
+        receipt: Box<Promised>,
+        /// A signed note of the log that its terms name.
+        checkpoint: String,
+        /// RFC 6962 hash of what is at the index. An inner node cannot pose as one: the signed size
+        /// fixes how long the path is.
+        leaf: B256,
+        /// RFC 6962 audit path, from the leaf up.
+        path: Vec<B256>,
+    },
     /// A charge that does not follow from the terms.
     WrongCharge {
         /// The receipt.
@@ -151,10 +126,7 @@ impl Fault {
     pub fn verify(&self) -> Result<Address, Error> {
         match self {
             Self::SplitLog { provider, key, first, second } => {
-                let key = Verifier::parse(key)?;
-                let read = |text: &str| -> Result<Checkpoint, Error> {
-                    Ok(Checkpoint::verify(&Note::parse(text)?, &key, *provider)?)
-                };
+                let read = |text: &str| checkpoint(text, key, *provider);
                 let (first, second) = (read(first)?, read(second)?);
                 ensure(first.size == second.size, "the checkpoints are of different sizes")?;
                 ensure(first.root != second.root, "the checkpoints have the same root")?;
@@ -193,6 +165,15 @@ impl Fault {
                 ensure(payout.cumulative < receipt.cumulative, "the payout covers the receipt")?;
                 Ok(receipt.provider)
             }
+            Self::BrokenPromise { receipt: promised, checkpoint: note, leaf, path } => {
+                promised.verify()?;
+                let Promised { receipt, promise, terms } = promised.as_ref();
+                let held = checkpoint(note, &terms.log.key, receipt.provider)?;
+                ensure(held.origin == terms.log.origin, "the checkpoint is of another log")?;
+                ensure(*leaf != receipt.leaf_hash(), "the log holds what was promised")?;
+                merkle::verify_inclusion(*leaf, promise.index, held.size, path, held.root)?;
+                Ok(receipt.provider)
+            }
             Self::WrongCharge { receipt: promised } => {
                 promised.verify()?;
                 let Promised { receipt, terms, .. } = promised.as_ref();
@@ -216,6 +197,11 @@ fn distinct(first: &Promised, second: &Promised) -> Result<Address, Error> {
     ensure(provider == second.receipt.provider, "the receipts are by different providers")?;
     ensure(first.receipt != second.receipt, "it is the same receipt twice")?;
     Ok(provider)
+}
+
+/// A log's checkpoint, by both of its keys.
+fn checkpoint(note: &str, key: &str, provider: Address) -> Result<Checkpoint, Error> {
+    Ok(Checkpoint::verify(&Note::parse(note)?, &Verifier::parse(key)?, provider)?)
 }
 
 fn ensure(holds: bool, why: &'static str) -> Result<(), Error> {
@@ -257,6 +243,20 @@ pub fn double_receipt(first: &Promised, second: &Promised) -> Result<Fault, Erro
         let (first, second) = boxed();
         Fault::DoubleIndex { first, second }.checked()
     })
+}
+
+/// A receipt that was promised at an index where the log of this checkpoint holds `leaf`.
+///
+/// # Errors
+/// As [`Fault::verify`].
+pub fn broken_promise(
+    receipt: &Promised,
+    checkpoint: &Note,
+    leaf: B256,
+    path: Vec<B256>,
+) -> Result<Fault, Error> {
+    let (receipt, checkpoint) = (Box::new(receipt.clone()), checkpoint.to_string());
+    Fault::BrokenPromise { receipt, checkpoint, leaf, path }.checked()
 }
 
 /// A payout that leaves out a use of data which its receipt counts.

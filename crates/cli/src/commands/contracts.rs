@@ -46,10 +46,11 @@ pub(crate) async fn run(
 
 /// Votes of days with a holder that is named, else of seconds for the machine's own provider.
 pub(super) fn governance(economics: &Economics, provider: Address) -> Governance {
-    match (economics.holder, economics.development) {
+    let governance = match (economics.holder, economics.development) {
         (Some(holder), false) => Governance::public(holder),
         (holder, _) => Governance::development(holder.unwrap_or(provider)),
-    }
+    };
+    Governance { dollar: economics.dollar.unwrap_or(governance.dollar), ..governance }
 }
 
 async fn print(

@@ -7,6 +7,7 @@ pub(crate) mod channel;
 pub(crate) mod connect;
 pub(crate) mod contracts;
 pub(crate) mod data;
+pub(crate) mod faults;
 pub(crate) mod govern;
 pub(crate) mod log;
 pub(crate) mod market;

@@ -22,6 +22,7 @@ use vouch_core::{
 
 mod data_use;
 mod eip712;
+mod faults;
 mod log;
 mod receipt;
 mod refused;
@@ -38,6 +39,7 @@ pub fn files() -> Vec<(&'static str, String)> {
         ("commitments.json", receipt::commitments()),
         ("data_use.json", data_use::all()),
         ("eip712.json", eip712::all()),
+        ("faults.json", faults::all()),
         ("merkle.json", log::merkle()),
         ("money.json", receipt::money()),
         ("receipt.json", receipt::receipts()),

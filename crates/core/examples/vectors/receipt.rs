@@ -210,8 +210,9 @@ fn tokens() -> Vec<Value> {
     cases.map(case).into()
 }
 
-fn terms() -> Value {
-    let terms = Terms {
+/// A quote of the provider of [`ordinary`].
+pub(crate) fn quote() -> Terms {
+    Terms {
         version: vouch_core::terms::VERSION,
         domain: domains()[0],
         provider: address_of(&key(0x31)),
@@ -228,7 +229,11 @@ fn terms() -> Value {
             merge_delay_s: 60,
         },
         sources: None,
-    };
+    }
+}
+
+fn terms() -> Value {
+    let terms = quote();
     let canonical = commitment::canonical_json(&terms).unwrap();
     json!({
         "canonical": String::from_utf8(canonical).unwrap(),

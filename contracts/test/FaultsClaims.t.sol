@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {Promised} from "../src/Promised.sol";
+import {Receipts} from "../src/Receipts.sol";
+import {FaultKind} from "../src/faults/Accountable.sol";
+import {BondVault} from "../src/faults/BondVault.sol";
+import {ClaimDemands} from "../src/faults/ClaimDemands.sol";
+import {Faults} from "../src/faults/Faults.sol";
+import {KeyRegistry} from "../src/faults/KeyRegistry.sol";
+import {IBatchSettlement} from "../src/settlement/IBatchSettlement.sol";
+import {FaultsFixture} from "./base/FaultsFixture.sol";
+import {vm} from "./base/Vm.sol";
+
+contract FaultsClaimsTest is FaultsFixture {
+    uint128 private constant BOND = 5e6;
+    Promised.Evidence private none;
+
+    /// @dev The provider claims `total` of a channel with 1000 in it.
+    function claimed(IBatchSettlement.ChannelConfig memory of_, uint128 total) private returns (bytes32) {
+        deposit(of_, 1000);
+        IBatchSettlement.VoucherClaim[] memory rows = batch(voucherClaim(of_, 1000, total));
+        vm.prank(of_.receiverAuthorizer);
+        settlement.claim(rows);
+        return settlement.getChannelId(of_);
+    }
+
+    function covering(bytes32 id, uint128 cumulative) private view returns (Promised.Evidence memory) {
+        Receipts.Receipt memory made = receipt();
+        (made.channel, made.cumulative) = (id, cumulative);
+        return promised(made);
+    }
+
+    function demand(IBatchSettlement.ChannelConfig memory of_) private returns (bytes32) {
+        vm.prank(REPORTER);
+        return faults.demand(of_, none);
+    }
+
+    function test_aCoveredClaimCostsTheDemanderTheBond() public {
+        bytes32 id = claimed(channel(), 100);
+        vm.assertEq(demand(channel()), id, "channel");
+        Promised.Evidence memory less = covering(id, 99);
+        vm.expectRevert(abi.encodeWithSelector(ClaimDemands.NotCovering.selector, 99, 100));
+        faults.answer(less);
+        vm.expectRevert(abi.encodeWithSelector(ClaimDemands.DeadlineOpen.selector, NOW + 3 days));
+        faults.enforce(id);
+        faults.answer(covering(id, 100));
+        vm.prank(provider);
+        vm.assertEq(faults.withdrawCredit(), BOND, "the bond is the provider's");
+        vm.assertEq(token.balanceOf(address(faults)), 0, "nothing is left");
+        vm.assertEq(bondOf(provider).stake, STAKE, "no fault");
+        vm.prank(REPORTER);
+        vm.expectRevert(ClaimDemands.NothingClaimed.selector);
+        faults.demand(channel(), none);
+    }
+
+    function test_anUncoveredClaimIsAFault() public {
+        bytes32 id = claimed(channel(), 100);
+        demand(channel());
+        vm.warp(NOW + 3 days + 1);
+        Promised.Evidence memory late = covering(id, 100);
+        vm.expectRevert(abi.encodeWithSelector(ClaimDemands.DeadlinePassed.selector, NOW + 3 days));
+        faults.answer(late);
+        bytes32 fault = faults.enforce(id);
+        bytes32 place = keccak256(abi.encode(block.chainid, settlement, id, uint128(100)));
+        vm.assertEq(fault, faults.faultId(provider, FaultKind.ClaimAboveReceipts, place), "its id");
+        vm.assertEq(vault.rewards(REPORTER), STAKE / 20, "half a tenth");
+        vm.assertEq(faults.credits(REPORTER), BOND, "and the bond");
+        vm.expectRevert(ClaimDemands.NotDemanded.selector);
+        faults.enforce(id);
+        vm.prank(REPORTER);
+        vm.expectRevert(ClaimDemands.NothingClaimed.selector);
+        faults.demand(channel(), none);
+        // A later claim of the same channel can be doubted anew.
+        claimed(channel(), 101);
+        demand(channel());
+    }
+
+    function test_aClaimIsDemandedOnce() public {
+        claimed(channel(), 100);
+        demand(channel());
+        vm.prank(REPORTER);
+        vm.expectRevert(ClaimDemands.AlreadyDemanded.selector);
+        faults.demand(channel(), none);
+    }
+
+    function test_aStakeStaysInWhileADemandIsOpen() public {
+        vm.prank(provider);
+        vault.startWithdrawal(STAKE);
+        bytes32 id = claimed(channel(), 100);
+        vm.warp(NOW + 21 days - 1);
+        demand(channel());
+        vm.warp(NOW + 25 days - 1);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(BondVault.NotYet.selector, NOW + 25 days));
+        vault.withdraw();
+        faults.enforce(id);
+        vm.warp(NOW + 25 days);
+        vm.prank(provider);
+        vm.assertEq(vault.withdraw(), STAKE - STAKE / 10, "what is left");
+    }
+
+    /// @dev Anyone can open a channel to himself that names another as the one who authorizes its claims.
+    function test_nobodyAnswersForAnothersClaim() public {
+        IBatchSettlement.ChannelConfig memory posing = config(2);
+        (posing.receiver, posing.receiverAuthorizer) = (stranger, provider);
+        deposit(posing, 1000);
+        IBatchSettlement.VoucherClaim[] memory rows = batch(voucherClaim(posing, 1000, 500));
+        vm.prank(stranger);
+        settlement.claim(rows);
+        vm.prank(REPORTER);
+        (bool success,) = address(faults).call(abi.encodeCall(ClaimDemands.demand, (posing, none)));
+        vm.assertFalse(success, "without evidence");
+        Promised.Evidence memory other_ = covering(keccak256("another channel"), 7);
+        vm.prank(REPORTER);
+        vm.expectRevert(ClaimDemands.NotOfChannel.selector);
+        faults.demand(posing, other_);
+        Promised.Evidence memory forged =
+            promised(receiptOf(settlement.getChannelId(posing)), 100, STRANGER_KEY);
+        vm.prank(REPORTER);
+        vm.expectRevert(abi.encodeWithSelector(Faults.NotAccountable.selector, provider, stranger));
+        faults.demand(posing, forged);
+    }
+
+    /// @dev A provider that is paid through a vault has accepted a channel with its first receipt.
+    function test_whoPromisedAReceiptOfAChannelAnswersForIt() public {
+        IBatchSettlement.ChannelConfig memory through = config(2);
+        (through.receiver, through.receiverAuthorizer) = (address(0x7a), provider);
+        bytes32 id = claimed(through, 500);
+        Promised.Evidence memory accepted = covering(id, 7);
+        vm.prank(REPORTER);
+        faults.demand(through, accepted);
+        vm.warp(NOW + 3 days + 1);
+        faults.enforce(id);
+        vm.assertEq(bondOf(provider).stake, 900e6, "at fault");
+    }
+
+    function test_oldReceiptsAndFormerKeysDefend() public {
+        bytes32 id = claimed(channel(), 100);
+        vm.startPrank(provider);
+        keys.rotate(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
+        vm.warp(NOW + 2 hours);
+        keys.declareCompromised(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
+        vm.stopPrank();
+        vm.warp(NOW + 100 days);
+        demand(channel());
+        Promised.Evidence memory foreign = promised(receiptOf(id), 100, STRANGER_KEY);
+        vm.expectRevert(ClaimDemands.NotOfChannel.selector);
+        faults.answer(foreign);
+        faults.answer(promised(receiptOf(id), 100, SECOND_KEY));
+        vm.assertEq(faults.credits(provider), BOND, "answered");
+    }
+
+    function receiptOf(bytes32 id) private view returns (Receipts.Receipt memory made) {
+        made = receipt();
+        made.channel = id;
+    }
+}
