@@ -101,7 +101,7 @@ fn owner(house: &House, who: &str, set: &str, trainer: &str, url: Option<&str>) 
     serve.extend(url.iter().flat_map(|url| ["--url", url]));
     let serving = Running::start(&home, &serve);
     let url = serving.field("url");
-    Owner { home, account, dataset, grant: word(&granted, "id"), url, serving: serving }
+    Owner { home, account, dataset, grant: word(&granted, "id"), url, serving }
 }
 
 /// What `classifier.toml` says; `sources` in the order of the owners.
