@@ -179,6 +179,16 @@ pub fn economy(governance: &Governance) -> Result<Economy, Error> {
     Ok(plan(governance, &economy_code()?).0)
 }
 
+/// The parameters of a timelock, and the vault that asks them for the fee: a vault at any other
+/// address may pay whom it likes.
+///
+/// # Errors
+/// [`Error::NotBuilt`] if the contracts are not compiled.
+pub fn vault_under(lineage: Address, timelock: Address) -> Result<(Address, Address), Error> {
+    let code = economy_code()?;
+    Ok(vault(&mut Plan::default(), &code, lineage, timelock))
+}
+
 /// Deploys what is missing of the economy by transactions from `from`, for which `provider` must be
 /// able to sign, and waits until all of it stands.
 ///
@@ -223,8 +233,7 @@ fn plan(governance: &Governance, code: &EconomyCode) -> (Economy, Plan) {
     let governor = plan.add("VouchGovernor", code.governor, settings.abi_encode_params());
     // The first contract that the governor's constructor creates.
     let timelock = governor.create(1);
-    let parameters = plan.add("ProtocolParameters", code.parameters, timelock.abi_encode());
-    let vault = plan.add("RoyaltyVault", code.vault, (lineage, parameters).abi_encode_params());
+    let (parameters, vault) = vault(&mut plan, code, lineage, timelock);
     let keys = plan.add("KeyRegistry", code.keys, Vec::new());
     let answers = (governance.dollar, parameters, keys, addresses::SETTLEMENT);
     let faults = plan.add("Faults", code.faults, answers.abi_encode_params());
@@ -253,6 +262,17 @@ fn plan(governance: &Governance, code: &EconomyCode) -> (Economy, Plan) {
         enforcers,
     };
     (economy, plan)
+}
+
+fn vault(
+    plan: &mut Plan,
+    code: &EconomyCode,
+    lineage: Address,
+    timelock: Address,
+) -> (Address, Address) {
+    let parameters = plan.add("ProtocolParameters", code.parameters, timelock.abi_encode());
+    let splits = (lineage, parameters).abi_encode_params();
+    (parameters, plan.add("RoyaltyVault", code.vault, splits))
 }
 
 fn enforcers(plan: &mut Plan, code: &EconomyCode) -> Enforcers {

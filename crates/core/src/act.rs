@@ -94,6 +94,28 @@ impl Delegation {
     }
 }
 
+/// The intent of an act of kind [`ASK`]: what is set aside, and for which question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// [`commitment::request`] of the question.
+    pub request: B256,
+    /// The most that the answer may cost, in atomic units.
+    #[serde(with = "crate::serde_decimal")]
+    pub max_charge: u128,
+}
+
+impl Asked {
+    /// Reads an intent.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it asks nothing.
+    pub fn of(intent: &Value) -> Result<Self, Error> {
+        Self::deserialize(intent)
+            .map_err(|error| Error::malformed("intent to ask", error.to_string()))
+    }
+}
+
 /// The intent of an act of kind [`ANSWER`], which relies on the answer's receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -84,6 +84,21 @@ fn what_an_answer_did_not_cost_comes_back() {
     assert!(forged["outcome"]["reason"].to_string().contains("not signed"), "{forged}");
     assert_eq!(units(&line.say(&used)["used"]["dollars"]), spent + 20_000);
 
+    // By a provider that nobody named: whoever has the socket could have made it.
+    let house_two = House::new(&[]);
+    let elsewhere = format!("providers = [\"0x{}\"]\n", "22".repeat(20));
+    house_two.mandate(&format!("{ASK}{elsewhere}"));
+    let strict = house_two.signer("agent");
+    let mut strict_line = Line::to(&strict);
+    let set = json!({ "act": "ask", "permission": 0, "maxCharge": "20000", "request": request });
+    assert_eq!(strict_line.say(&json!({ "intent": set }))["outcome"]["status"], "settled");
+    again["evidence"]["receipt"]["charge"] = bundle["receipt"]["charge"].clone();
+    again["intent"]["charge"] = bundle["receipt"]["charge"].clone();
+    let stranger = strict_line.say(&again);
+    let named = stranger["outcome"]["reason"].to_string().contains("does not name");
+    assert!(named, "{stranger}");
+    drop((strict_line, strict));
+
     // The counts are in the signer's journal.
     drop((line, signer));
     let signer = house.signer("agent");

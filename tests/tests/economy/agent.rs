@@ -7,7 +7,7 @@ use crate::house::House;
 
 #[test]
 fn an_agents_question_pays_who_is_quoted() {
-    let house = House::new(&[]);
+    let house = House::new(&["--sources"]);
     let rain =
         "In Bergen it rains on two days of three, and the letters complain of it every week.";
     let ada = house.owner("ada", &[("rain.txt", rain)], "0.0005");

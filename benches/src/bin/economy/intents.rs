@@ -54,7 +54,7 @@ pub(crate) fn grant() -> anyhow::Result<Grant> {
                 fee: 500,
                 max_slippage_bps: 100,
             },
-            Permission::Ask { max_per_call: 1_000, total: ASK_TOTAL },
+            Permission::Ask { max_per_call: 1_000, total: ASK_TOTAL, providers: Vec::new() },
         ],
     };
     let contracts = Contracts::of(&economy(&Governance::development(at(0x40)))?, 1);

@@ -130,7 +130,7 @@ impl Mandate {
                 self.check_contract(*manager, "manager")
             }
             Permission::Vote { governor } => self.check_contract(*governor, "governor"),
-            Permission::Ask { max_per_call, total } => match max_per_call {
+            Permission::Ask { max_per_call, total, .. } => match max_per_call {
                 0 => refuse("it allows 0 dollars for a call"),
                 per_call if per_call > total => refuse(format!(
                     "one call may cost {per_call} and all together {total}: raise total or lower maxPerCall"

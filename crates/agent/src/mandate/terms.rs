@@ -115,6 +115,10 @@ pub enum Permission {
         /// Atomic dollars in all.
         #[serde(with = "crate::decimal")]
         total: u128,
+        /// Whose receipts say what an answer cost. Where none is named anybody's do, and the
+        /// strategy, which shows them, is trusted for it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        providers: Vec<Address>,
     },
     /// Hand permissions on to a sub-agent, which may hand on nothing.
     Delegate {

@@ -166,7 +166,7 @@ impl Row {
                 });
                 let received: Vec<String> = received.collect();
                 self.status = Status::Settled;
-                self.transaction = Some(fill.transaction);
+                self.transaction = (!fill.transaction.is_zero()).then_some(fill.transaction);
                 self.outcome = match received.is_empty() {
                     true => "done".into(),
                     false => format!("received {}", received.join(" and ")),

@@ -4,11 +4,15 @@ use alloy_primitives::{Address, B256};
 use vouch_core::receipt::Kind;
 
 use super::{Outcome, Refusal, Taken, record::Book};
-use crate::act::{Evidence, Request};
+use crate::{
+    act::{Evidence, Request},
+    mandate::Permission,
+};
 
 /// Settles a question: the rest of what was set aside comes back. A receipt settles one.
 pub(super) fn settle(
     book: &mut Book,
+    permission: &Permission,
     question: &B256,
     charge: u128,
     request: &Request,
@@ -16,6 +20,13 @@ pub(super) fn settle(
     let (act, aside) = *book.questions.get(question).ok_or(Refusal::NoQuestion)?;
     let evidence = request.evidence.as_deref().ok_or(Refusal::NotProven("no receipt is shown"))?;
     let answer = proven(evidence, charge)?;
+    if let Permission::Ask { providers, .. } = permission
+        && !(providers.is_empty() || providers.contains(&evidence.receipt.provider))
+    {
+        return Err(Refusal::NotProven(
+            "the receipt is by a provider that the mandate does not name",
+        ));
+    }
     if !request.relied_on.contains(&answer) {
         return Err(Refusal::NotProven("the receipt is not among those that it relied on"));
     }

@@ -248,7 +248,9 @@ impl Signer {
             match request.intent {
                 // What an answer cost is counted, whatever became of the mandate since.
                 Intent::Answer { request: question, charge, .. } => {
-                    return answer::settle(&mut state.book, &question, charge, request);
+                    let asks = self.grant.mandate.permissions.get(plan.permission);
+                    let asks = asks.ok_or(Refusal::NoPermission(plan.permission))?;
+                    return answer::settle(&mut state.book, asks, &question, charge, request);
                 }
                 Intent::Ask { request: question, .. } => taken.question = Some(question),
                 _ => {}

@@ -34,7 +34,7 @@ fn mandate() -> Mandate {
         permissions: vec![
             Permission::Transfer { token: TOKEN, payees: vec![PAYEE] },
             swap(),
-            Permission::Ask { max_per_call: 1, total: 2 },
+            Permission::Ask { max_per_call: 1, total: 2, providers: Vec::new() },
         ],
     }
 }
@@ -84,7 +84,9 @@ fn each_contradiction_has_its_sentence() {
             let Permission::Swap { fee, .. } = &mut m.permissions[1] else { panic!() };
             *fee = 500;
         }),
-        ("raise total", |m| m.permissions[2] = Permission::Ask { max_per_call: 3, total: 2 }),
+        ("raise total", |m| {
+            m.permissions[2] = Permission::Ask { max_per_call: 3, total: 2, providers: Vec::new() }
+        }),
         ("no sub-agent", |m| {
             let to = m.agent;
             let permissions = vec![0];

@@ -55,7 +55,7 @@ fn grant() -> Grant {
                 max_slippage_bps: 100,
             },
             Permission::Vote { governor: at(0x23) },
-            Permission::Ask { max_per_call: 1_000, total: ASK_TOTAL },
+            Permission::Ask { max_per_call: 1_000, total: ASK_TOTAL, providers: Vec::new() },
             Permission::Delegate {
                 to: at(0x32),
                 token,

@@ -268,7 +268,7 @@ impl World {
                 swap(Venue::UniswapV3, self.uniswap.router, other, dollar),
                 liquidity(Venue::UniswapV3, self.uniswap.positions),
                 Permission::Vote { governor: self.economy.governor },
-                Permission::Ask { max_per_call: DOLLAR, total: 10 * DOLLAR },
+                Permission::Ask { max_per_call: DOLLAR, total: 10 * DOLLAR, providers: Vec::new() },
                 liquidity(Venue::UniswapV2, self.uniswap.v2_router),
             ],
         }

@@ -213,6 +213,9 @@ pub(crate) struct Royalties {
     /// First collect for the nodes that this machine's keys own, or for the named one of them
     #[arg(long)]
     pub(crate) collect: bool,
+    /// Leave alone what is less: anyone can make a node of yours a parent, and send it dust
+    #[arg(long, default_value = "0.0001", value_name = "DOLLARS", requires = "collect")]
+    pub(crate) least: Dollars,
     #[command(flatten)]
     pub(crate) vault: AtVault,
     /// The token [default: the embedded chain's dollar]

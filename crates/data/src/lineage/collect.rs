@@ -28,30 +28,32 @@ pub enum Step {
 }
 
 /// What brings all that is due to the owners of `own`, in the order in which it flows: from what was
-/// made of their nodes, children first, to them. `waiting`: what lies at each node's receiver.
+/// made of their nodes, children first, to them. `waiting`: what lies at each node's receiver. What is
+/// less than `least` stays where it is.
 #[must_use]
 pub fn plan(
     graph: &Graph,
     royalties: &Royalties,
     own: &BTreeSet<B256>,
     waiting: &BTreeMap<B256, U256>,
+    least: U256,
 ) -> Vec<Step> {
-    let made = graph.made_of(own);
+    let (made, least) = (graph.made_of(own), least.max(U256::from(1)));
     let (mut steps, mut comes) = (Vec::new(), BTreeSet::new());
     for books in royalties.nodes.iter().rev().filter(|books| made.contains(&books.node)) {
         let node = books.node;
-        if waiting.get(&node).is_some_and(|amount| !amount.is_zero()) {
+        if waiting.get(&node).is_some_and(|amount| *amount >= least) {
             steps.push(Step::Sweep(node));
             comes.insert(node);
         }
         for (index, edge) in books.parents.iter().enumerate() {
-            let due = !edge.owed.is_zero() || comes.contains(&node);
+            let due = edge.owed >= least || comes.contains(&node);
             if due && made.contains(&edge.parent) {
                 steps.push(Step::Pull(node, index));
                 comes.insert(edge.parent);
             }
         }
-        if own.contains(&node) && (!books.withdrawable.is_zero() || comes.contains(&node)) {
+        if own.contains(&node) && (books.withdrawable >= least || comes.contains(&node)) {
             steps.push(Step::Withdraw(node));
         }
     }

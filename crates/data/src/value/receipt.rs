@@ -89,6 +89,10 @@ impl Draft {
         if shares.sets.len() != grants.len() {
             return Err(Error::malformed("training", "it has not one grant for each set"));
         }
+        let named = shares.sets.iter().map(|share| (share.set.owner, share.set.dataset));
+        if !named.eq(grants.iter().map(|grant| (grant.owner, grant.dataset))) {
+            return Err(Error::malformed("training", "a grant is of another set"));
+        }
         let blank = Receipt {
             version: VERSION,
             domain,

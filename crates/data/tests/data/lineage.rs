@@ -103,7 +103,7 @@ async fn what_is_due_is_collected_up_the_graph() {
     let due = async |amount: u128| {
         let moved = movements(&world.provider, world.economy.vault, TOKEN).await.unwrap();
         let waiting = BTreeMap::from([(service.id(), U256::from(amount))]);
-        plan(&graph, &explain(&graph, &moved).unwrap(), &own, &waiting)
+        plan(&graph, &explain(&graph, &moved).unwrap(), &own, &waiting, U256::ZERO)
     };
     assert_eq!(due(0).await, []);
     let amount = 1_000_003;

@@ -2,7 +2,7 @@
 
 use vouch_core::{
     B256,
-    act::{self, ANSWER, Act, Answered, DELEGATE, Delegation},
+    act::{self, ANSWER, ASK, Act, Answered, Asked, DELEGATE, Delegation},
     commitment,
     log::{Checkpoint, merkle, note},
     receipt::{Kind, Status, Tier},
@@ -104,6 +104,13 @@ fn checkpoint(act: &Act) -> Outcome {
 /// What an answer cost, of what was set aside for this very question.
 fn answered(shape: &Shape<'_>, act: &Act) -> Outcome {
     let Answered { request, nonce, charge } = Answered::of(&act.intent)?;
+    ensure(act.receipt.charge == 0, "it counts again what the answer's own receipt charged")?;
+    if let Some(ask) = shape.act(&act.receipt.parent) {
+        ensure(ask.kind == ASK, "what it was made under set nothing aside")?;
+        let asked = Asked::of(&ask.intent)?;
+        ensure(asked.request == request, "money was set aside for another question")?;
+        ensure(charge <= asked.max_charge, "the answer cost more than was set aside for it")?;
+    }
     let mut relied = act::relied_on(&act.intent)?.into_iter();
     let Some(answer) = relied.find_map(|digest| shape.answer(&digest)) else {
         return absent("the answer is not here", "the agent, for what it cost");

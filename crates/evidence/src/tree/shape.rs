@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vouch_core::{
-    B256, act,
+    B256,
+    act::{self, Act},
     bundle::Bundle,
     data_use::DataUse,
     training::Training,
@@ -127,6 +128,14 @@ impl<'a> Shape<'a> {
     pub(super) fn answer(&self, digest: &B256) -> Option<&Bundle> {
         match self.nodes.get(*self.by_digest.get(digest)?)? {
             Node::Answer(bundle) => Some(bundle),
+            _ => None,
+        }
+    }
+
+    /// The act of that digest.
+    pub(super) fn act(&self, digest: &B256) -> Option<&Act> {
+        match self.nodes.get(*self.by_digest.get(digest)?)? {
+            Node::Act(act) => Some(act),
             _ => None,
         }
     }

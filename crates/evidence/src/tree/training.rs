@@ -119,6 +119,7 @@ fn shared_out(plan: &Plan, shares: &Shares) -> Result<(), Broken> {
         let fits = over.is_some_and(|over| over <= U256::from(1));
         ensure(fits, "a set's amount does not follow from pot and weight")?;
         ensure(share.weight > 0 || share.amount == 0, "a set of no weight is paid")?;
+        ensure(share.examples > 0 || share.amount == 0, "a set of no examples is paid")?;
     }
     Ok(())
 }
@@ -157,6 +158,8 @@ fn sources(shape: &Shape<'_>, at: usize, training: &Training) -> Outcome {
 fn promise(training: &Training) -> Outcome {
     let Training { receipt, promise, .. } = training;
     promise.verify(receipt.leaf_hash(), &receipt.domain, receipt.provider)?;
+    let due = promise.promise.merge_by;
+    ensure(due >= receipt.time / 1000, "the promise was due before the receipt was made")?;
     proven(
         format!("the trainer signed this receipt and promised log index {}", promise.index),
         "the trainer's clock",

@@ -187,8 +187,12 @@ fn words(permission: &Permission) -> String {
             format!("provide {token0} and {token1} at {manager}, fee {fee}")
         }
         Permission::Vote { governor } => format!("vote at {governor}"),
-        Permission::Ask { max_per_call, total } => {
-            format!("ask, up to {max_per_call} for an answer and {total} in all")
+        Permission::Ask { max_per_call, total, providers } => {
+            let whom = match providers.len() {
+                0 => String::new(),
+                _ => format!(", of {providers:?} alone"),
+            };
+            format!("ask, up to {max_per_call} for an answer and {total} in all{whom}")
         }
         Permission::Delegate { to, token, limit, permissions, dollars } => {
             let answers = match dollars {

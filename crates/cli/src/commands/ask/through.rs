@@ -23,11 +23,14 @@ use crate::{
 /// The first chunk carries the prompt's ids.
 const MAX_EVENT_BYTES: usize = 8 << 20;
 
-/// The model that a question is put to.
+/// The model that a question is put to: the one that it names, if that is sold, or the cheapest.
 pub(crate) async fn model(url: &str, question: &Question) -> anyhow::Result<String> {
+    let client = Client::builder().no_proxy().build()?;
+    let list: ModelList = get_json(&client, &format!("{url}/v1/models")).await?;
     match question.named() {
-        Some(model) => Ok(model),
-        None => cheapest(&Client::builder().no_proxy().build()?, url, question.sourced).await,
+        Some(named) if list.data.iter().any(|model| model.id == named) => Ok(named),
+        Some(named) => bail!("the provider sells no {} at acceptable terms", printable(&named)),
+        None => cheapest(list, question.sourced),
     }
 }
 
@@ -77,8 +80,7 @@ fn checked(bundle: &Bundle, data_dir: &Path) -> Verdict {
     verify(bundle, &options).verdict
 }
 
-async fn cheapest(client: &Client, url: &str, sourced: bool) -> anyhow::Result<String> {
-    let list: ModelList = get_json(client, &format!("{url}/v1/models")).await?;
+fn cheapest(list: ModelList, sourced: bool) -> anyhow::Result<String> {
     let price = |model: &vouch_wire::openai::Model| {
         model.vouch.as_ref().map_or(u128::MAX, |info| info.terms.prices.output)
     };

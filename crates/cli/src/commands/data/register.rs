@@ -6,7 +6,12 @@ use alloy::providers::Provider as _;
 use alloy_primitives::{Address, B256, keccak256};
 use anyhow::{Context, ensure};
 use serde_json::json;
-use vouch_contracts::bindings::RoyaltyVault::RoyaltyVaultInstance;
+use vouch_contracts::{
+    bindings::{
+        ProtocolParameters::ProtocolParametersInstance, RoyaltyVault::RoyaltyVaultInstance,
+    },
+    vault_under,
+};
 use vouch_data::lineage::{Kind, Lineage, Node, read};
 use vouch_wallet::Wallet;
 
@@ -108,6 +113,25 @@ async fn published(place: &Place, dataset: B256, account: Address) -> anyhow::Re
     Ok(())
 }
 
+/// Whoever names a vault could name a contract that only looks like one: it must stand where the
+/// code that splits by rule stands, and its fee come from parameters with bounds.
+async fn genuine(
+    place: &Place,
+    vault: &RoyaltyVaultInstance<alloy::providers::DynProvider>,
+) -> anyhow::Result<()> {
+    let address = *vault.address();
+    let cannot = || format!("{address} is no royalty vault");
+    let parameters = vault.parameters().call().await.with_context(cannot)?;
+    let reader = ProtocolParametersInstance::new(parameters, place.provider.clone());
+    let timelock = reader.owner().call().await.with_context(cannot)?;
+    ensure!(
+        vault_under(place.economy.lineage, timelock)? == (parameters, address),
+        "the contract at {address} is no royalty vault of this protocol: it could keep what is paid \
+         to it; name another by --vault"
+    );
+    Ok(())
+}
+
 /// The vault that was named, else the one that this machine's provider governs; it must split by
 /// this registry.
 pub(super) async fn vault(
@@ -144,5 +168,6 @@ pub(super) async fn vault(
         registry == place.economy.lineage,
         "the vault {address} splits by another lineage registry, {registry}"
     );
+    genuine(place, &vault).await?;
     Ok(vault)
 }

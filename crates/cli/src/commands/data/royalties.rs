@@ -34,7 +34,9 @@ pub(super) async fn run(
     }
     let vault = vault(&place, &arguments.vault, data_dir).await?;
     let token = arguments.token.unwrap_or(addresses::TOKEN);
-    let money = Money { place: &place, graph: &graph, vault: &vault, token };
+    let Dollars(least) = arguments.least;
+    let least = U256::from(least);
+    let money = Money { place: &place, graph: &graph, vault: &vault, token, least };
     let taken = match arguments.collect {
         true => money.collect(arguments.node, data_dir).await?,
         false => Vec::new(),
@@ -69,6 +71,8 @@ struct Money<'a> {
     graph: &'a Graph,
     vault: &'a RoyaltyVaultInstance<DynProvider>,
     token: Address,
+    /// Less is not worth the gas.
+    least: U256,
 }
 
 impl Money<'_> {
@@ -93,7 +97,7 @@ impl Money<'_> {
         })?;
         let moved = movements(&self.place.provider, *self.vault.address(), self.token).await?;
         let before = explain(self.graph, &moved)?;
-        let steps = plan(self.graph, &before, &own, &self.waiting(&own).await?);
+        let steps = plan(self.graph, &before, &own, &self.waiting(&own).await?, self.least);
         if !steps.is_empty() {
             fund(self.place, wallet.address(), data_dir).await?;
             let vault = Vault::new(&self.place.provider, *self.vault.address(), wallet)?;

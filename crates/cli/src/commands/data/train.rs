@@ -7,7 +7,7 @@ use std::{
 };
 
 use alloy_primitives::Address;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use vouch_contracts::addresses;
 use vouch_core::{
@@ -89,6 +89,15 @@ async fn work(
     let (mut sets, mut grants) = (Vec::new(), Vec::new());
     for named in &config.sets {
         let grant = consents.check(named.grant, &usage())?;
+        ensure!(
+            (grant.owner, grant.dataset) == (named.owner, named.dataset),
+            "grant {} is of dataset {} of {}, the configuration names it for {} of {}",
+            named.grant,
+            grant.dataset,
+            grant.owner,
+            named.dataset,
+            named.owner
+        );
         priceless(&grant, named.grant)?;
         let wanted = Wanted {
             source: &named.source,

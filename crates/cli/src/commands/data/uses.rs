@@ -68,6 +68,8 @@ impl Gateway {
                 return Ok(found);
             }
             for usage in page.uses {
+                let seen = found.uses.len().saturating_add(found.faults.len());
+                ensure!(seen < MAX_USES, "more than {MAX_USES} receipts of {owner}");
                 let receipt = &usage.receipt;
                 let sequence = receipt.sequence;
                 if sequence <= after {
@@ -96,7 +98,6 @@ impl Gateway {
                 }
                 (total, after) = (receipt.cumulative, sequence);
                 found.uses.push(usage);
-                ensure!(found.uses.len() <= MAX_USES, "more than {MAX_USES} receipts of {owner}");
             }
         }
     }
