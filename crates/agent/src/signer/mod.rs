@@ -111,12 +111,14 @@ impl Signer {
         let chains = grant.chains()?.into_iter();
         let chains =
             chains.map(|(permission, usage, chain)| ((permission, usage), chain)).collect();
+        let delegated = grant.made_in()?;
         let book = Book::open(dir, compiled.hash)?;
         let parties = Parties {
             domain: surroundings.domain,
             agent: key.address(),
             owner: grant.mandate.owner,
             terms: compiled.hash,
+            delegated,
         };
         let state = Mutex::new(State { book, pools: BTreeMap::new(), unlogged: false });
         let frame = hash_of(&compiled.frame);
@@ -165,12 +167,17 @@ impl Signer {
         if state.unlogged {
             return Reply { outcome: Refusal::Unlogged.into(), receipt: None };
         }
-        let (outcome, charge) = match self.perform(&mut state, request).await {
+        let (mut outcome, charge) = match self.perform(&mut state, request).await {
             Ok(done) => done,
             Err(refusal) => (refusal.into(), (0, Address::ZERO)),
         };
         let receipt = self.log(request, &outcome, charge).await;
         state.unlogged = receipt.is_none();
+        if let (Outcome::Settled { grant: Some(grant), .. }, Some(receipt)) =
+            (&mut outcome, receipt)
+        {
+            grant.name_act(self.parties.terms, receipt, &self.key);
+        }
         Reply { outcome, receipt }
     }
 
