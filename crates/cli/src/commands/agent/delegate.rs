@@ -37,8 +37,8 @@ pub(super) async fn run(
         arguments.from_block,
     )?;
     delegate.check().await.context(
-        "the policy is not for this chain: `vouch contracts show` says where governance stands; \
-         or use --chain",
+        "the policy's contracts were not found on this chain: `vouch contracts show` says where \
+         they stand, and --chain names another",
     )?;
     let end = serve::interrupted();
     tokio::pin!(end);
