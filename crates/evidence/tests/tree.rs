@@ -423,6 +423,26 @@ fn an_edge_leads_to_a_node_or_to_one_that_is_named_absent() {
 }
 
 #[test]
+fn an_act_is_checked_with_the_delegations_that_it_was_made_under() {
+    let under = |by_seven| {
+        let [root, sub, _, other, _] = <[Node; 5]>::try_from(agents(1, by_seven)).unwrap();
+        of(vec![other, sub, root])
+    };
+    let tree = under(60);
+    let report = verify_tree(&tree, &|_| Options::default());
+    assert!(report.verdict.holds(), "{}", report.verdict);
+    let parents: Vec<_> = report.nodes.iter().map(|node| (node.depth, node.parent)).collect();
+    let first = |at: usize| report.nodes[at].receipt;
+    assert_eq!(parents, [(0, B256::ZERO), (1, first(0)), (2, first(1))]);
+    assert_eq!(first(2), tree.root);
+    assert_eq!(broken(&under(61)), LinkName::Budget);
+
+    let mut cut = tree.nodes;
+    cut.retain(|node| node.receipt().parent != first(0));
+    assert_eq!(broken(&of(cut)), LinkName::Tree, "what is between is missing");
+}
+
+#[test]
 fn an_act_is_what_it_says() {
     type Spoil = (fn(&mut Act), LinkName);
     let spoil: [Spoil; 4] = [

@@ -55,6 +55,18 @@ fn a_delegate_votes_by_policy_and_a_model_may_hold_it_back() {
         );
         house.file(name, &text)
     };
+    // A governor of another network: nothing to vote on, ever, is an error.
+    let nowhere = format!("{:?}", "0x00000000000000000000000000000000000000aa");
+    let strayed = std::fs::read_to_string(policy("here.toml", "")).expect("a policy");
+    let strayed = house.file("strayed.toml", &strayed.replace(&governor.to_string(), &nowhere));
+    let chain = house.up.field("chain");
+    let said = house.refused(&["agent", "delegate", &strayed, "--once", "--chain", &chain]);
+    assert!(
+        said.contains("there is no contract at 0x00000000000000000000000000000000000000")
+            && said.contains("`governor`")
+            && said.contains("`vouch contracts show`"),
+        "{said}"
+    );
     // Fine by the policy; the model says B, against.
     let first = house.proposed("fee-share-bps", "50");
     let model = format!("model = \"{}\"\n", house.up.field("model"));

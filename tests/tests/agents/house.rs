@@ -153,10 +153,15 @@ impl House {
 
     /// A stranger, who has nothing but the file, checks an act's tree.
     pub(crate) fn verified(&self, act: &Value) -> (Value, Value) {
+        self.verified_of("agent", act)
+    }
+
+    /// As [`Self::verified`], of the agent of that name.
+    pub(crate) fn verified_of(&self, name: &str, act: &Value) -> (Value, Value) {
         let out = self.directory.path().join("act.json");
         let out = out.to_str().expect("UTF-8");
         let act = act.as_str().expect("a receipt");
-        drop(self.vouch(&["agent", "log", "--bundle", act, "--out", out]));
+        drop(self.vouch(&["agent", "log", "--name", name, "--bundle", act, "--out", out]));
         let stranger = self.directory.path().join("stranger");
         let report = json(&mut vouch(&stranger, &["verify", out, "--json"]));
         let tree = std::fs::read(out).expect("it was written");

@@ -1,8 +1,8 @@
 //! A sub-agent with part of a mandate, and a signer of its own.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::house::{House, Line, code};
+use crate::house::{House, Line, code, proven};
 
 const PAYEE: &str = "0x00000000000000000000000000000000000000aa";
 
@@ -49,6 +49,8 @@ fn a_sub_agent_is_held_to_its_part_while_the_whole_has_more() {
     assert_eq!(code(&below.say(&ask("5000"))), "over-budget");
     assert_eq!(above.say(&ask("20000"))["outcome"]["status"], "settled");
 
+    in_the_tree(&house, &handed["receipt"]);
+
     // The owner ends the whole: the part ends with it.
     drop(house.on_chain(&["agent", "mandate", "revoke"]));
     assert_eq!(code(&below.pay(1)), "revoked");
@@ -59,12 +61,68 @@ fn a_sub_agent_is_held_to_its_part_while_the_whole_has_more() {
     drop((below, signer));
     let file = house.home.join("agent/sub/mandate.json");
     let written = std::fs::read_to_string(&file).expect("a mandate");
-    for (from, to) in [("\"5000\"", "\"30000\""), ("\"1000000\"", "\"2000000\"")] {
+    let start = |mandate: &str| {
+        let chain = house.up.field("chain");
+        house.refused(&[
+            "agent",
+            "signer",
+            "--name",
+            "sub",
+            "--mandate",
+            mandate,
+            "--chain",
+            &chain,
+        ])
+    };
+    let act = handed["receipt"].as_str().expect("a receipt");
+    let other = format!("0x{}", "22".repeat(32));
+    let forgeries =
+        [("\"5000\"", "\"30000\""), ("\"1000000\"", "\"2000000\""), (act, other.as_str())];
+    for (from, to) in forgeries {
         assert!(written.contains(from), "{written}");
         let forged = house.file("forged.json", &written.replace(from, to));
-        let chain = house.up.field("chain");
-        let signer = ["agent", "signer", "--name", "sub", "--mandate", &forged, "--chain", &chain];
-        let said = house.refused(&signer);
+        let said = start(&forged);
         assert!(said.contains("sign"), "{said}");
     }
+    let mut nameless: Value = serde_json::from_str(&written).expect("JSON");
+    let hand = nameless["hand"].as_object_mut().expect("a part");
+    assert!(hand.remove("madeIn").is_some(), "{hand:?}");
+    let said = start(&house.file("nameless.json", &nameless.to_string()));
+    assert!(said.contains("does not name the act"), "{said}");
+}
+
+/// What the sub-agent did, and was refused, is under the act that delegated to it, from both sides.
+fn in_the_tree(house: &House, delegation: &Value) {
+    let acts = house.vouch(&["agent", "log", "--name", "sub"]);
+    let acts = acts.as_array().expect("acts");
+    let kinds: Vec<_> = acts.iter().map(|act| act["kind"].as_str().expect("a kind")).collect();
+    assert_eq!(kinds, ["transfer", "transfer", "ask", "answer", "ask"], "{acts:?}");
+    for act in acts {
+        let under = if act["kind"] == "answer" { &acts[2]["receipt"] } else { delegation };
+        assert_eq!(act["parent"], *under, "{act}");
+    }
+
+    // From below: the act, and what it was made under.
+    let (report, tree) = house.verified_of("sub", &acts[0]["receipt"]);
+    let places = |report: &Value| -> Vec<(Value, Value)> {
+        let nodes = report["nodes"].as_array().expect("nodes").iter();
+        nodes.map(|node| (node["depth"].clone(), node["receipt"].clone())).collect()
+    };
+    let path = [(json!(0), delegation.clone()), (json!(1), acts[0]["receipt"].clone())];
+    assert_eq!(places(&report), path, "{report}");
+    assert_eq!((&report["root"], &tree["absent"]), (&acts[0]["receipt"], &Value::Null));
+    assert!(proven(&report, delegation, "budget"), "{report}");
+    let (report, _) = house.verified_of("sub", &acts[3]["receipt"]);
+    let depths: Vec<_> = places(&report).into_iter().map(|(depth, _)| depth).collect();
+    assert_eq!(depths, [0, 1, 2, 3], "delegation, ask, answer and the answer itself: {report}");
+
+    // From above: the delegation, with all that was done under it.
+    let (report, _) = house.verified(delegation);
+    let found = places(&report);
+    for act in acts {
+        assert!(found.iter().any(|(_, receipt)| *receipt == act["receipt"]), "{act}: {report}");
+    }
+    assert_eq!(found.len(), 7, "and the answer's own receipt: {report}");
+    assert!(proven(&report, delegation, "budget"), "{report}");
+    assert!(report.to_string().contains("600000 of 1000000 spent by all under it"), "{report}");
 }

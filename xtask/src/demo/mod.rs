@@ -7,6 +7,7 @@ mod answer;
 mod economy;
 mod http;
 mod lineage;
+mod mandate;
 
 use std::{
     io::{BufRead, BufReader},

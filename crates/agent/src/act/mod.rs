@@ -30,7 +30,8 @@ pub struct Request {
     /// Hash of the strategy that decided.
     #[serde(default)]
     pub strategy: B256,
-    /// Digest of the receipt that it was made under: an answer's, or the delegating act's.
+    /// Digest of the receipt that it was made under, such as an answer's. What a sub-agent does is
+    /// made under the delegating act, whatever stands here: [`Parties::parent`].
     #[serde(default)]
     pub parent: B256,
     /// Of an answer: the receipt that says what it cost. It is among `relied_on`.
@@ -131,6 +132,20 @@ pub struct Parties {
     pub owner: Address,
     /// The mandate's hash.
     pub terms: B256,
+    /// Of a sub-agent: the receipt of the act that delegated to it.
+    pub delegated: Option<B256>,
+}
+
+impl Parties {
+    /// The receipt that an act is made under. A strategy cannot take a sub-agent's acts out of the
+    /// tree of their budget; an `answer`, which spends nothing itself, stays under its `ask`.
+    fn parent(&self, request: &Request) -> B256 {
+        match (self.delegated, &request.intent) {
+            (Some(act), Intent::Answer { .. }) if request.parent.is_zero() => act,
+            (None, _) | (_, Intent::Answer { .. }) => request.parent,
+            (Some(act), _) => act,
+        }
+    }
 }
 
 impl Draft {
@@ -174,7 +189,7 @@ impl Draft {
             charge,
             cumulative: 0,
             asset,
-            parent: request.parent,
+            parent: parties.parent(request),
             time,
         };
         Ok(Self { receipt, opening })

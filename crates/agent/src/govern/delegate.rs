@@ -1,10 +1,11 @@
 //! The delegate: looks, decides, votes, and remembers.
 
+use alloy::providers::Provider;
 use alloy_primitives::{Address, U256};
 
 use super::{Decision, Policy, Proposal, decide, proposal, question};
 use crate::{
-    market::Chain,
+    market::{self, Chain},
     run::{
         Action, Adviser, Begin, Effect, Entry, Event, Executor, Journal, Order, Outcome, Result,
     },
@@ -83,6 +84,23 @@ impl<'a> Delegate<'a> {
             questions,
             open,
         })
+    }
+
+    /// That what the policy names stands on this chain: without code there are no proposals, and
+    /// nothing would ever be voted on.
+    ///
+    /// # Errors
+    /// [`Error::Market`](crate::run::Error::Market) if it does not, or the chain cannot be read.
+    pub async fn check(&self) -> Result<()> {
+        let Policy { governor, parameters, .. } = self.policy;
+        let named = [(governor, "the policy's `governor`"), (parameters, "its `parameters`")];
+        for (address, what) in named {
+            let code = self.chain.provider().get_code_at(address).await;
+            if code.map_err(market::Error::rpc("for a contract's code"))?.is_empty() {
+                return Err(market::Error::NoCode { address, what }.into());
+            }
+        }
+        Ok(())
     }
 
     /// What was written so far.

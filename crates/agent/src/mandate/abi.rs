@@ -8,6 +8,16 @@ sol! {
     /// ERC-7579.
     struct Execution { address target; uint256 value; bytes callData; }
 
+    /// That a part of a mandate was handed on in an act: what the agent signs.
+    struct Handed {
+        bytes32 mandate;
+        uint256 permission;
+        uint256 limit;
+        uint256 before;
+        uint256 dollars;
+        bytes32 receipt;
+    }
+
     /// The 7702 account: itself calls this.
     interface Account {
         function execute(bytes32 mode, bytes executionCalldata) external payable;

@@ -43,13 +43,18 @@ pub fn hash_of(delegation: &Delegation) -> B256 {
 
 /// What its delegator signs.
 fn digest(delegation: &Delegation, contracts: &Contracts) -> B256 {
-    typed::Delegation::from(delegation).eip712_signing_hash(&Eip712Domain::new(
-        Some(Cow::Borrowed("DelegationManager")),
+    typed::Delegation::from(delegation).eip712_signing_hash(&eip712("DelegationManager", contracts))
+}
+
+/// A domain at the manager.
+pub(super) fn eip712(name: &'static str, contracts: &Contracts) -> Eip712Domain {
+    Eip712Domain::new(
+        Some(Cow::Borrowed(name)),
         Some(Cow::Borrowed("1")),
         Some(U256::from(contracts.chain)),
         Some(contracts.manager),
         None,
-    ))
+    )
 }
 
 /// Signed by its delegator.
@@ -72,10 +77,18 @@ pub fn signed(
 
 /// Whether its delegator's key signed it.
 pub(crate) fn verify(delegation: &Delegation, contracts: &Contracts) -> Result<(), MandateError> {
-    let wanted = delegation.delegator;
-    let signature = Signature::from_slice(&delegation.signature)
+    check_signature(&delegation.signature, digest(delegation, contracts), delegation.delegator)
+}
+
+/// Whether `wanted` signed a digest.
+pub(super) fn check_signature(
+    signature: &[u8],
+    digest: B256,
+    wanted: Address,
+) -> Result<(), MandateError> {
+    let signature = Signature::from_slice(signature)
         .map_err(|_| MandateError::Signature { signer: Address::ZERO, wanted })?;
-    let signer = signature.recover(digest(delegation, contracts)).unwrap_or_default();
+    let signer = signature.recover(digest).unwrap_or_default();
     if signer == wanted { Ok(()) } else { Err(MandateError::Signature { signer, wanted }) }
 }
 

@@ -39,6 +39,11 @@ pub enum MandateError {
     /// What is handed on is not the sub-agent's.
     #[error("permission {0} hands nothing on to a sub-agent")]
     NotDelegable(usize),
+    /// A part of a mandate that says nothing of the act that handed it on.
+    #[error(
+        "the part does not name the act that it was handed on in: have the agent hand it on again"
+    )]
+    NoAct,
     /// More is handed on than the permission allows.
     #[error("{asked} is handed on and the permission allows {limit}")]
     AboveLimit {

@@ -8,6 +8,7 @@ use super::{
     Compiled, Contracts, Mandate, MandateError, Permission, Use,
     compile::hand_caveats,
     delegation::{Delegation, hash_of, signed, unsigned, verify},
+    hand::{Hand, Part},
 };
 
 /// A signed mandate. The delegations are not in it: they follow from the mandate, so that a file
@@ -24,36 +25,6 @@ pub struct Grant {
     /// Set where it was handed on to a sub-agent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub hand: Option<Hand>,
-}
-
-/// What a sub-agent was given of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Hand {
-    /// The `delegate` permission it was handed on under.
-    pub permission: usize,
-    /// The most that the sub-agent may spend, atomic units of the permission's token.
-    #[serde(with = "crate::decimal")]
-    pub limit: u128,
-    /// What was handed on under the permission before: each hand has a counter of its own.
-    #[serde(with = "crate::decimal")]
-    pub before: u128,
-    /// Atomic dollars for answers. No chain holds them; they are part of what is signed.
-    #[serde(with = "crate::decimal", default)]
-    pub dollars: u128,
-    /// The agent's: of each leaf of each permission that is handed on.
-    pub signatures: Vec<Bytes>,
-}
-
-/// How much is handed on; see [`Hand`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
-    /// Handed on before.
-    pub before: u128,
-    /// Atomic units of the permission's token.
-    pub limit: u128,
-    /// Atomic dollars for answers.
-    pub dollars: u128,
 }
 
 impl Grant {
@@ -153,7 +124,9 @@ impl Grant {
         Ok(chains)
     }
 
-    /// Hands permissions on to the sub-agent of a `delegate` permission. What it spends also counts for this agent; its own limit is enforced beside.
+    /// Hands permissions on to the sub-agent of a `delegate` permission. What it spends also counts
+    /// for this agent; its own limit is enforced beside. No signer takes the part until
+    /// [`Grant::name_act`] has named the act.
     ///
     /// # Errors
     /// [`MandateError::NotDelegable`] (sub-agents hand on nothing), [`MandateError::AboveLimit`],
@@ -174,7 +147,7 @@ impl Grant {
             .map(|link| Ok(signed(link, &self.contracts, agent)?.signature))
             .collect::<Result<_, MandateError>>()?;
         let Part { before, limit, dollars } = part;
-        let hand = Hand { permission, limit, before, dollars, signatures };
+        let hand = Hand { permission, limit, before, dollars, signatures, made_in: None };
         Ok(Self { hand: Some(hand), ..self.clone() })
     }
 

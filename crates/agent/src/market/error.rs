@@ -25,6 +25,17 @@ pub enum Error {
         /// Such as `a Uniswap v3 pool`.
         expected: &'static str,
     },
+    /// Nothing stands at an address.
+    #[error(
+        "there is no contract at {address}, where {what} should stand: check the address and the \
+         network"
+    )]
+    NoCode {
+        /// Where.
+        address: Address,
+        /// Such as `the policy's governor`.
+        what: &'static str,
+    },
     /// A pool does not trade this token.
     #[error("pool {pool} does not trade {token}")]
     OtherToken {

@@ -8,7 +8,11 @@
 //! journal before its signature leaves, and a transaction whose fate is unknown blocks the next.
 
 mod answer;
+mod calldata;
 mod client;
+mod compare;
+mod conclude;
+mod error;
 mod ledger;
 mod outcome;
 mod plan;
@@ -21,18 +25,15 @@ mod simulate;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use alloy::{
-    providers::{DynProvider, Provider},
-    rpc::types::TransactionRequest,
-    sol_types::SolCall,
-};
+use alloy::providers::DynProvider;
 use alloy_primitives::{Address, B256};
 use tokio::sync::Mutex;
-use vouch_contracts::bindings::{DelegationManager, NonfungiblePositionManager as Positions};
+use vouch_contracts::bindings::DelegationManager;
 use vouch_core::domain::Domain;
 use vouch_wallet::Wallet;
 
 pub use client::{Client, ClientError};
+pub use error::SignerError;
 pub use ledger::{Amount, Ledger, Spend, Taken};
 pub use outcome::{Mined, Moved, Outcome};
 pub use plan::{Call, Expected, Plan, plan};
@@ -43,48 +44,9 @@ pub use simulate::Change;
 use crate::{
     act::{ActError, ActLog, Draft, Parties, Request},
     intent::Intent,
-    mandate::{Delegation, Grant, MandateError, Part, Permission, Use, hash_of, redeem},
+    mandate::{Delegation, Grant, Part, Use, hash_of, redeem},
 };
 use record::{Book, Sent};
-
-/// Why a signer cannot start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignerError {
-    /// The mandate is not usable.
-    #[error(transparent)]
-    Mandate(#[from] MandateError),
-    /// The journal is not.
-    #[error(transparent)]
-    Journal(#[from] vouch_journal::Error),
-    /// The journal holds something else.
-    #[error("the signer's journal holds a record that is none of its own: {0}")]
-    Record(String),
-    /// The directory is another mandate's.
-    #[error("the directory belongs to the mandate {theirs}: use one directory for each mandate")]
-    OtherMandate {
-        /// Its hash.
-        theirs: B256,
-    },
-    /// The key is not the one that the mandate names.
-    #[error("the key is {key} and the mandate is for {agent}: start with the agent's own key")]
-    OtherKey {
-        /// The key's address.
-        key: Address,
-        /// The mandate's agent.
-        agent: Address,
-    },
-    /// The socket or the streams.
-    #[error("cannot {action} {path}: {source}")]
-    Io {
-        /// What was being done.
-        action: &'static str,
-        /// Where.
-        path: std::path::PathBuf,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-}
 
 /// Acts that are told at a time.
 const MAX_ACTS: usize = 64;
@@ -149,12 +111,14 @@ impl Signer {
         let chains = grant.chains()?.into_iter();
         let chains =
             chains.map(|(permission, usage, chain)| ((permission, usage), chain)).collect();
+        let delegated = grant.made_in()?;
         let book = Book::open(dir, compiled.hash)?;
         let parties = Parties {
             domain: surroundings.domain,
             agent: key.address(),
             owner: grant.mandate.owner,
             terms: compiled.hash,
+            delegated,
         };
         let state = Mutex::new(State { book, pools: BTreeMap::new(), unlogged: false });
         let frame = hash_of(&compiled.frame);
@@ -203,12 +167,17 @@ impl Signer {
         if state.unlogged {
             return Reply { outcome: Refusal::Unlogged.into(), receipt: None };
         }
-        let (outcome, charge) = match self.perform(&mut state, request).await {
+        let (mut outcome, charge) = match self.perform(&mut state, request).await {
             Ok(done) => done,
             Err(refusal) => (refusal.into(), (0, Address::ZERO)),
         };
         let receipt = self.log(request, &outcome, charge).await;
         state.unlogged = receipt.is_none();
+        if let (Outcome::Settled { grant: Some(grant), .. }, Some(receipt)) =
+            (&mut outcome, receipt)
+        {
+            grant.name_act(self.parties.terms, receipt, &self.key);
+        }
         Reply { outcome, receipt }
     }
 
@@ -317,158 +286,4 @@ impl Signer {
             Err(error) => Err(Refusal::Rpc(error.to_string())),
         }
     }
-
-    async fn simulate(
-        &self,
-        state: &mut State,
-        plan: &Plan,
-        call: &Call,
-        redemption: alloy_primitives::Bytes,
-    ) -> Result<Vec<Change>, Refusal> {
-        let permission = self.grant.mandate.permissions.get(plan.permission);
-        let spot = match (permission, &call.expected) {
-            (
-                Some(Permission::Swap { venue, router, sell, buy, fee, .. }),
-                Expected::Swap { amount_in, .. },
-            ) => {
-                let tokens = [*sell, *buy];
-                let pool = match state.pools.get(&plan.permission) {
-                    Some(pool) => *pool,
-                    None => price::pool(self.provider(), *venue, *router, tokens, *fee).await?,
-                };
-                state.pools.insert(plan.permission, pool);
-                Some(price::Spot::new(*venue, pool, tokens, *amount_in, *fee))
-            }
-            _ => None,
-        };
-        let simulated =
-            simulate::simulate(self.provider(), &self.grant, call, redemption, spot).await?;
-        let came = simulated.check(&call.expected)?;
-        match (permission, &call.expected) {
-            (
-                Some(Permission::Swap { max_slippage_bps, max_impact_bps, .. }),
-                Expected::Swap { min_out, .. },
-            ) => {
-                let impact_bps = price::impact_bps(simulated.spot.unwrap_or(u128::MAX), came[0]);
-                if impact_bps > u32::from(*max_impact_bps) {
-                    return Err(Refusal::Impact { impact_bps, max_impact_bps: *max_impact_bps });
-                }
-                check_minima([*min_out, 0], [came[0], 0], *max_slippage_bps)?;
-            }
-            (
-                Some(Permission::Liquidity { max_slippage_bps, .. }),
-                Expected::Add { minima, .. } | Expected::Remove { minima, position: None, .. },
-            ) => check_minima(*minima, came, *max_slippage_bps)?,
-            (
-                Some(Permission::Liquidity { max_slippage_bps, fee, .. }),
-                Expected::Remove { minima, position: Some(position), .. },
-            ) => {
-                let freed = self.freed(call, *position, *fee).await?;
-                check_minima(*minima, freed, *max_slippage_bps)?;
-            }
-            _ => {}
-        }
-        Ok(simulated.changes())
-    }
-
-    /// What a v3 removal frees, fees left out: the manager's own answer to the owner. The position
-    /// must be of the permission's fee tier; its tokens were compared before.
-    async fn freed(
-        &self,
-        call: &Call,
-        position: alloy_primitives::U256,
-        fee: u32,
-    ) -> Result<[u128; 2], Refusal> {
-        let failed = |error: &dyn std::fmt::Display| Refusal::Rpc(error.to_string());
-        let manager = Positions::new(call.target, self.provider());
-        let held = manager.positions(position).call().await.map_err(|e| failed(&e))?;
-        if held.fee.to::<u32>() != fee {
-            return Err(Refusal::OtherPosition(position.to_string()));
-        }
-        let request = TransactionRequest::default()
-            .from(self.grant.mandate.owner)
-            .to(call.target)
-            .input(call.data.clone().into());
-        let answer = self.provider().call(request).await.map_err(|e| failed(&e))?;
-        let freed = Positions::decreaseLiquidityCall::abi_decode_returns(&answer)
-            .map_err(|e| failed(&e))?;
-        Ok([freed.amount0.saturating_to(), freed.amount1.saturating_to()])
-    }
-
-    /// Finds out what became of a transaction that was sent and not seen again. The very same bytes
-    /// are sent once more: they can be mined once.
-    async fn settle_open(&self, state: &mut State) -> Result<(), Refusal> {
-        let Some((act, sent)) = state.book.open.clone() else { return Ok(()) };
-        let (outcome, charge) = match send::find(self.provider(), &self.key, &sent).await {
-            send::Found::Mined(receipt) => {
-                self.conclude(state, act, &sent, &receipt, Vec::new())?
-            }
-            send::Found::Never => {
-                let ended = state.book.end(act, sent.taken.clone());
-                ended.map_err(|error| Refusal::Journal(error.to_string()))?;
-                (Refusal::Replaced(sent.transaction).into(), (0, Address::ZERO))
-            }
-            send::Found::Open => return Err(Refusal::Pending(sent.transaction)),
-        };
-        if self.log(&sent.request, &outcome, charge).await.is_none() {
-            state.unlogged = true;
-            return Err(Refusal::Unlogged);
-        }
-        Ok(())
-    }
-
-    fn conclude(
-        &self,
-        state: &mut State,
-        act: u64,
-        sent: &Sent,
-        receipt: &alloy::rpc::types::TransactionReceipt,
-        simulated: Vec<Change>,
-    ) -> Result<(Outcome, (u128, Address)), Refusal> {
-        let mined = Mined::from(receipt);
-        let failed = |error: SignerError| Refusal::Journal(error.to_string());
-        if !receipt.status() {
-            state.book.end(act, sent.taken.clone()).map_err(failed)?;
-            let reason = "it was mined and reverted: the chain had moved on since the simulation";
-            return Ok((Outcome::Failed { mined, reason: reason.to_owned() }, (0, Address::ZERO)));
-        }
-        let owner = self.grant.mandate.owner;
-        let moved = send::moved(receipt, owner);
-        let (unused, charge) = self.used(&sent.taken, &moved);
-        state.book.end(act, unused).map_err(failed)?;
-        Ok((Outcome::Settled { mined: Some(mined), simulated, moved, grant: None }, charge))
-    }
-
-    /// Of what was taken: what the logs show as not used, and what the act spent (of its first
-    /// token, which is what a receipt has room for).
-    fn used(&self, taken: &Taken, moved: &[Moved]) -> (Taken, (u128, Address)) {
-        let owner = self.grant.mandate.owner;
-        let mut unused = Taken::default();
-        let mut charge = (0, Address::ZERO);
-        for spend in &taken.spends {
-            let Some(cap) = self.grant.mandate.caps.get(spend.cap) else { continue };
-            let of_token = moved.iter().filter(|moved| moved.token == cap.token);
-            let (mut left, mut came) = (0_u128, 0_u128);
-            for transfer in of_token {
-                let sum = if transfer.from == owner { &mut left } else { &mut came };
-                *sum = sum.saturating_add(transfer.amount);
-            }
-            let spent = left.saturating_sub(came).min(spend.amount.0);
-            let rest = Amount(spend.amount.0.saturating_sub(spent));
-            unused.spends.push(Spend { amount: rest, ..*spend });
-            if charge.0 == 0 {
-                charge = (spent, cap.token);
-            }
-        }
-        (unused, charge)
-    }
-}
-
-fn check_minima(minima: [u128; 2], came: [u128; 2], max_slippage_bps: u16) -> Result<(), Refusal> {
-    for (min_out, expected) in minima.into_iter().zip(came) {
-        if !price::within_slippage(min_out, expected, max_slippage_bps) {
-            return Err(Refusal::Slippage { min_out, expected, max_slippage_bps });
-        }
-    }
-    Ok(())
 }

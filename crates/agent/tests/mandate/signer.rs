@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use vouch_agent::{
     act::{Acknowledged, ActError, ActLog, Draft, Opening, Request},
     intent::{Intent, Range},
-    mandate::{Cap, Grant, Mandate, Permission, revoke},
+    mandate::{Cap, Grant, Hand, Mandate, MandateError, Permission, revoke},
     signer::{Outcome, Reply, Signer, SignerError, Surroundings, serve},
 };
 use vouch_contracts::bindings::UniswapV2Router02;
@@ -347,11 +347,25 @@ async fn a_sub_agents_signer_knows_its_part() {
     let signer = bench.open();
     let delegate = |limit| request(Intent::Delegate { permission: 7, limit, dollars: 0 });
     let reply = signer.act(&delegate(CAP / 4)).await;
+    let first_act = reply.receipt;
     let Outcome::Settled { grant: Some(first), .. } = reply.outcome else { panic!("{reply:?}") };
+    assert_eq!(first.made_in().unwrap(), first_act);
     let reply = signer.act(&delegate(CAP / 4)).await;
+    let second_act = reply.receipt;
     let Outcome::Settled { grant: Some(second), .. } = reply.outcome else { panic!("{reply:?}") };
+    assert_ne!(first_act, second_act);
+    let open = |hand| {
+        let forged = Grant { hand: Some(hand), ..*second.clone() };
+        bench.try_open(&sub, &forged, bench.world.dir.path().join("forged")).unwrap_err()
+    };
+    let (of_first, of_second) = (first.hand.clone().unwrap(), second.hand.clone().unwrap());
+    let swapped = open(Hand { made_in: of_first.made_in, ..of_second.clone() });
+    assert!(matches!(swapped, SignerError::Mandate(MandateError::Signature { .. })), "{swapped}");
+    let nameless = open(Hand { made_in: None, ..of_second });
+    assert!(matches!(nameless, SignerError::Mandate(MandateError::NoAct)), "{nameless}");
     assert_eq!(refused(&signer.act(&delegate(CAP / 2 + 1)).await).0, "over-cap");
-    for (name, grant) in [("first", first), ("second", second)] {
+    for (name, grant, delegated) in [("first", first, first_act), ("second", second, second_act)] {
+        let before = bench.acts.0.lock().len();
         let signer = bench.try_open(&sub, &grant, bench.world.dir.path().join(name)).unwrap();
         assert_eq!(refused(&signer.act(&pay(0, CAP / 4 + 1)).await).0, "over-cap");
         let reply = signer.act(&pay(0, CAP / 4)).await;
@@ -359,6 +373,10 @@ async fn a_sub_agents_signer_knows_its_part() {
         assert_eq!(refused(&signer.act(&pay(0, 1)).await).0, "over-cap");
         let ask = Intent::Ask { permission: 5, max_charge: 1, request: B256::repeat_byte(1) };
         assert_eq!(refused(&signer.act(&request(ask)).await).0, "not-permitted");
+        // Another parent than the delegating act was asked for, each time.
+        let acts = bench.acts.0.lock();
+        let parents: Vec<_> = acts[before..].iter().map(|act| Some(act.receipt.parent)).collect();
+        assert_eq!(parents, [delegated; 4]);
     }
 }
 

@@ -12,7 +12,7 @@ pub struct NodeReport {
     pub receipt: B256,
     /// The receipt it was made under, 0 if none.
     pub parent: B256,
-    /// How far from the root.
+    /// How far from the first of what the root was made under, which is at 0.
     pub depth: usize,
     /// One line: who did what for whom, safe to print.
     pub what: String,

@@ -44,7 +44,7 @@ pub(super) fn shape(tree: &TreeBundle) -> Result<Shape<'_>, Broken> {
     ensure(ascends(absent), "the absent receipts are not in order, or one is twice")?;
     let by_digest: BTreeMap<_, _> = digests.iter().copied().zip(0..).collect();
     let (children, relied) = edges(nodes, &by_digest, absent)?;
-    let order = walk(&children, &relied, nodes);
+    let order = walk(top(nodes, &by_digest), &children, &relied, nodes);
     ensure(order.len() == nodes.len(), "a node hangs on nothing in the tree")?;
     Ok(Shape { nodes, by_digest, children, order, absent: absent.len() })
 }
@@ -91,11 +91,27 @@ fn edges(
     Ok((children, relied))
 }
 
-/// From the root down. Receipts cannot be in circles: each has its parent's hash in its own.
-fn walk(children: &[Vec<usize>], relied: &[Vec<usize>], nodes: &[Node]) -> Vec<(usize, usize)> {
+/// The first of what the root was made under, as far as that is here. Receipts cannot be in
+/// circles: each has its parent's hash in its own.
+fn top(nodes: &[Node], by_digest: &BTreeMap<B256, usize>) -> usize {
+    let above = |at: usize| by_digest.get(&nodes.get(at)?.receipt().parent).copied();
+    let mut at = 0;
+    while let Some(parent) = above(at) {
+        at = parent;
+    }
+    at
+}
+
+/// From the top down.
+fn walk(
+    top: usize,
+    children: &[Vec<usize>],
+    relied: &[Vec<usize>],
+    nodes: &[Node],
+) -> Vec<(usize, usize)> {
     let mut seen = BTreeSet::new();
     let mut order = Vec::new();
-    let mut waiting = vec![(0, 0_usize)];
+    let mut waiting = vec![(top, 0_usize)];
     while let Some((at, depth)) = waiting.pop() {
         if !seen.insert(at) {
             continue;

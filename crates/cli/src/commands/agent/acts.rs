@@ -41,19 +41,22 @@ pub(super) async fn run(
     );
     let acts = match client(arguments.signer.as_ref(), &home).acts().await {
         Ok(acts) => acts,
-        Err(ClientError::Absent { .. }) => read(arguments, &home).await?,
+        Err(ClientError::Absent { .. }) => read(arguments.mandate.as_deref(), &home).await?,
         Err(error) => return Err(error.into()),
     };
     match (arguments.bundle, &arguments.out) {
-        (Some(root), Some(out)) => export(&acts, root, out, data_dir, output),
+        (Some(root), Some(out)) => {
+            let others = others(data_dir, &home).await?;
+            export((&acts, &others), root, out, data_dir, output)
+        }
         _ => list(&acts, output),
     }
 }
 
 /// The log that no signer holds.
-async fn read(arguments: &agent::AgentLog, home: &Path) -> anyhow::Result<Vec<Act>> {
-    let mandate = match &arguments.mandate {
-        Some(named) => named.clone(),
+async fn read(named: Option<&Path>, home: &Path) -> anyhow::Result<Vec<Act>> {
+    let mandate = match named {
+        Some(named) => named.to_owned(),
         None => mandate(home)?,
     };
     let chain = read_grant(&mandate)?.mandate.chain;
@@ -61,6 +64,32 @@ async fn read(arguments: &agent::AgentLog, home: &Path) -> anyhow::Result<Vec<Ac
     let log = AgentLog::open(home, domain, Arc::new(agent_key(home)?), None)
         .context("the agent's log cannot be read: end the `vouch agent signer` that holds it")?;
     log.read(0, usize::MAX).await
+}
+
+/// What the other agents of this machine did: those who delegated to this one, and its sub-agents.
+/// An agent whose log cannot be read is left out.
+async fn others(data_dir: &Path, home: &Path) -> anyhow::Result<Vec<Act>> {
+    let agents = data_dir.join("agent");
+    let cannot = || format!("{} cannot be read", agents.display());
+    let mut acts = Vec::new();
+    for agent in fs::read_dir(&agents).with_context(cannot)? {
+        let other = agent.with_context(cannot)?.path();
+        if other == home || !other.join("log").is_dir() {
+            continue;
+        }
+        let read = match client(None, &other).acts().await {
+            Err(ClientError::Absent { .. }) => read(None, &other).await,
+            told => told.map_err(Into::into),
+        };
+        match read {
+            Ok(more) => acts.extend(more),
+            Err(error) => {
+                let log = other.display();
+                tracing::warn!("what the agent in {log} did is left out: {error:#}");
+            }
+        }
+    }
+    Ok(acts)
 }
 
 /// The mandate in force here, else the last one that was: a log outlives its mandates.
@@ -149,7 +178,7 @@ fn line(act: &Act) -> String {
 }
 
 fn export(
-    acts: &[Act],
+    acts: (&[Act], &[Act]),
     root: B256,
     out: &Path,
     data_dir: &Path,
@@ -172,20 +201,31 @@ fn export(
     })
 }
 
-/// An act with all that it leads to: the answers and acts that it relied on, and, of a delegation,
-/// what this agent did under it.
-fn tree(acts: &[Act], root: B256, bought: &Path) -> anyhow::Result<TreeBundle> {
-    let own: BTreeMap<B256, &Act> = acts.iter().map(|act| (act.receipt.digest(), act)).collect();
-    ensure!(own.contains_key(&root), "{root} is no act of this agent: see `vouch agent log`");
+/// An act of this agent with all that it leads to: the answers and acts that it relied on, what was
+/// done under it, and the acts that it was made under itself.
+fn tree((own, others): (&[Act], &[Act]), root: B256, bought: &Path) -> anyhow::Result<TreeBundle> {
+    ensure!(
+        own.iter().any(|act| act.receipt.digest() == root),
+        "{root} is no act of this agent: see `vouch agent log`"
+    );
+    let here: BTreeMap<B256, &Act> =
+        own.iter().chain(others).map(|act| (act.receipt.digest(), act)).collect();
     let mut nodes = BTreeMap::new();
     let mut waiting = vec![root];
+    // Of what it was made under, nothing is handed out but what led to it.
+    let mut above = here.get(&root).map(|act| act.receipt.parent);
+    while let Some((digest, act)) = above.and_then(|digest| Some((digest, *here.get(&digest)?))) {
+        nodes.insert(digest, Node::Act(Box::new(act.clone())));
+        waiting.extend(act::relied_on(&act.intent)?);
+        above = Some(act.receipt.parent);
+    }
     while let Some(digest) = waiting.pop() {
         if nodes.contains_key(&digest) {
             continue;
         }
-        if let Some(&act) = own.get(&digest) {
+        if let Some(&act) = here.get(&digest) {
             waiting.extend(act::relied_on(&act.intent)?);
-            let under = own.iter().filter(|(_, other)| other.receipt.parent == digest);
+            let under = here.iter().filter(|(_, other)| other.receipt.parent == digest);
             waiting.extend(under.map(|(other, _)| *other));
             nodes.insert(digest, Node::Act(Box::new(act.clone())));
         } else if let Some((bundle, uses)) = answer(bought, digest)? {

@@ -2,6 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
+use anyhow::Context;
 use serde_json::json;
 use vouch_agent::{
     govern::{Delegate, Policy},
@@ -34,6 +35,10 @@ pub(super) async fn run(
         executor.as_ref(),
         Some(&adviser),
         arguments.from_block,
+    )?;
+    delegate.check().await.context(
+        "the policy's contracts were not found on this chain: `vouch contracts show` says where \
+         they stand, and --chain names another",
     )?;
     let end = serve::interrupted();
     tokio::pin!(end);

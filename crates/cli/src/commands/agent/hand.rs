@@ -42,6 +42,8 @@ pub(super) async fn run(
         Outcome::Refused { code, reason } => bail!("the signer refused ({code}): {reason}"),
         other => bail!("the signer handed nothing on: {other:?}"),
     };
+    let receipt =
+        reply.receipt.context("the signer could not log the act, and hands nothing on")?;
     let written = serde_json::to_vec_pretty(&grant)?;
     fs::write(&file, written).with_context(|| format!("{} cannot be written", file.display()))?;
     let value = json!({
@@ -49,10 +51,9 @@ pub(super) async fn run(
         "limit": arguments.limit.to_string(),
         "dollars": dollars.to_string(),
         "file": file,
-        "receipt": reply.receipt,
+        "receipt": receipt,
     });
     output.answer(&value, || {
-        let receipt = reply.receipt.unwrap_or_default();
         format!(
             "{to} may spend {} in all, and {} on answers\n  kept in {}\n  act {receipt}",
             arguments.limit,
