@@ -37,9 +37,8 @@ contract FaultsGasTest is FaultsFixture, GasReport {
         bytes memory quote = termsOf(string(name), string(bytes.concat(name, bytes('","more":"'), name)));
         (Receipts.Receipt memory one, Receipts.Receipt memory two) = (receipt(), other());
         (one.terms, two.terms) = (keccak256(quote), keccak256(quote));
-        bytes memory call = abi.encodeCall(
-            Faults.reportDoubleIndex, (promised(one), quote, promised(two), quote, fresh())
-        );
+        bytes memory call =
+            abi.encodeCall(Faults.reportDoubleIndex, (promised(one), quote, promised(two), quote, fresh()));
         measure("double index, longest terms", call, 4_000_000);
     }
 
