@@ -131,6 +131,27 @@ contract BondVaultTest is FaultsFixture {
         made.slash(keccak256("fault"), provider, REPORTER);
     }
 
+    /// @dev Whoever reports itself before it has a stake does not make its faults free.
+    function test_aFaultThatCostNothingCanBeReportedAgain() public {
+        BondVault made = vaultOf(new BurnableToken(address(this)));
+        bytes32 fault = keccak256("fault");
+        vm.assertEq(made.slash(fault, provider, provider), 0, "nothing is staked");
+        made.deposit(provider, 10);
+        vm.assertEq(made.slash(fault, provider, provider), 1, "a tenth of ten");
+        vm.expectRevert(abi.encodeWithSelector(BondVault.AlreadySlashed.selector, fault));
+        made.slash(fault, provider, REPORTER);
+        made.deposit(provider, 991);
+        // No vote makes it dearer.
+        parameters.setSlashingShareBps(10_000);
+        vm.assertEq(made.slash(fault, provider, REPORTER), 99, "what is missing to a tenth of a thousand");
+        (uint128 taken, uint16 share) = made.costs(fault);
+        vm.assertEq(taken, 100, "a tenth in all");
+        vm.assertEq(share, 1000, "the share");
+        vm.assertEq(made.rewards(REPORTER), 49, "half of it");
+        vm.expectRevert(abi.encodeWithSelector(BondVault.AlreadySlashed.selector, fault));
+        made.slash(fault, provider, REPORTER);
+    }
+
     function test_tokensThatTakeAFeeAreRefused() public {
         BondVault made = vaultOf(new FeeToken(address(this)));
         vm.expectRevert(abi.encodeWithSelector(BondVault.TransferShort.selector, 990, 1000));

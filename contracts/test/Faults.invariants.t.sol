@@ -22,6 +22,7 @@ contract Accusers is FaultsFixture {
     uint256 private honestStake = STAKE;
     /// @dev All dollars but the payer's, which only the channel's claims move.
     uint256 private purse;
+    /// @dev What was seen to leave the cheat's stake for each.
     mapping(bytes32 fault => uint256) private punished;
     bytes32[] private found;
     /// @dev A run goes on when a call in it fails, so what must never succeed is remembered.
@@ -205,18 +206,22 @@ contract Accusers is FaultsFixture {
     }
 
     function count(bytes memory call) private {
+        uint256 stake = bondOf(cheat).stake;
         (bool success, bytes memory data) = report(call);
         if (!success) return;
         bytes32 fault = abi.decode(data, (bytes32));
-        ++punished[fault];
+        punished[fault] += stake - bondOf(cheat).stake;
         found.push(fault);
+        (, uint16 share) = vault.costs(fault);
+        if (punished[fault] > (stake * share + 9999) / 10_000) wrong = "a fault cost more than its share";
     }
 
     function check() external view {
         vm.assertEq(wrong, "", "what must never succeed");
         vm.assertEq(token.balanceOf(stranger), 0, "a stranger has nothing");
         for (uint256 i = 0; i < found.length; ++i) {
-            vm.assertEq(punished[found[i]], 1, "a fault is punished once");
+            (uint128 taken,) = vault.costs(found[i]);
+            vm.assertEq(punished[found[i]], taken, "a fault's share is taken once");
         }
         uint256 stakes = bondOf(provider).stake + bondOf(cheat).stake;
         uint256 rewards = vault.rewards(REPORTER);

@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {Promised} from "../src/Promised.sol";
 import {Receipts} from "../src/Receipts.sol";
 import {FaultKind} from "../src/faults/Accountable.sol";
+import {ClaimDemands} from "../src/faults/ClaimDemands.sol";
 import {Faults} from "../src/faults/Faults.sol";
 import {KeyRegistry} from "../src/faults/KeyRegistry.sol";
 import {Quote} from "../src/faults/Quote.sol";
@@ -103,7 +104,7 @@ contract FaultsTest is FaultsFixture {
     function test_anotherVersionIsNotRead() public {
         Receipts.Receipt memory made = receipt();
         made.version = 2;
-        refuses(doubleSequence(promised(made), promised(other())), Faults.UnknownVersion.selector);
+        refuses(doubleSequence(promised(made), promised(other())), ClaimDemands.UnknownVersion.selector);
     }
 
     function test_aRetiredKeyAnswersForItsTerm() public {
@@ -120,7 +121,7 @@ contract FaultsTest is FaultsFixture {
         (one.sequence, two.sequence) = (9, 9);
         two.time = (NOW + 1 days + 1 hours + 1) * 1000;
         Promised.Evidence memory first = promised(one, 100, SECOND_KEY);
-        refuses(doubleSequence(first, promised(two, 100, SECOND_KEY)), Faults.NotAccountable.selector);
+        refuses(doubleSequence(first, promised(two, 100, SECOND_KEY)), ClaimDemands.NotAccountable.selector);
         // The address speaks whatever keys there are.
         proves(doubleSequence(first, promised(two)));
     }
@@ -130,7 +131,7 @@ contract FaultsTest is FaultsFixture {
         vm.prank(provider);
         keys.rotate(RECEIPTS, vm.addr(SECOND_KEY));
         Promised.Evidence memory one = promised(receipt());
-        refuses(doubleSequence(one, promised(other(), 100, SECOND_KEY)), Faults.NotAccountable.selector);
+        refuses(doubleSequence(one, promised(other(), 100, SECOND_KEY)), ClaimDemands.NotAccountable.selector);
     }
 
     /// @dev A declaration helps against what follows, never against what was.
@@ -145,22 +146,22 @@ contract FaultsTest is FaultsFixture {
         Receipts.Receipt memory later = other();
         later.time = (NOW + 1 hours + 1) * 1000;
         Promised.Evidence memory first = promised(receipt(), 100, SECOND_KEY);
-        refuses(doubleSequence(first, promised(later, 100, SECOND_KEY)), Faults.NotAccountable.selector);
+        refuses(doubleSequence(first, promised(later, 100, SECOND_KEY)), ClaimDemands.NotAccountable.selector);
         later.time = (NOW + 1 hours) * 1000;
         proves(doubleSequence(first, promised(later, 100, SECOND_KEY)));
 
         vm.warp(NOW + 1 hours + 14 days + 1);
-        refuses(splitBy(SECOND_KEY), Faults.NotAccountable.selector);
+        refuses(splitBy(SECOND_KEY), ClaimDemands.NotAccountable.selector);
         vm.warp(NOW + 1 hours + 14 days);
         proves(splitBy(SECOND_KEY));
         vm.warp(NOW + 100 days);
-        refuses(splitBy(STRANGER_KEY), Faults.NotAccountable.selector);
+        refuses(splitBy(STRANGER_KEY), ClaimDemands.NotAccountable.selector);
     }
 
     function test_whatIsOlderThanTheWindowIsNotHeldAgainstAnyone() public {
         bytes memory call = doubleSequence(promised(receipt()), promised(other()));
         vm.warp(NOW + 60 + 14 days + 1);
-        refuses(call, Faults.NotAccountable.selector);
+        refuses(call, ClaimDemands.NotAccountable.selector);
         vm.warp(NOW + 60 + 14 days);
         bytes memory again = doubleSequence(promised(receipt()), promised(other()));
         commit(again);

@@ -118,7 +118,7 @@ contract FaultsClaimsTest is FaultsFixture {
         Promised.Evidence memory forged =
             promised(receiptOf(settlement.getChannelId(posing)), 100, STRANGER_KEY);
         vm.prank(REPORTER);
-        vm.expectRevert(abi.encodeWithSelector(Faults.NotAccountable.selector, provider, stranger));
+        vm.expectRevert(abi.encodeWithSelector(ClaimDemands.NotAccountable.selector, provider, stranger));
         faults.demand(posing, forged);
     }
 
@@ -154,5 +154,61 @@ contract FaultsClaimsTest is FaultsFixture {
     function receiptOf(bytes32 id) private view returns (Receipts.Receipt memory made) {
         made = receipt();
         made.channel = id;
+    }
+
+    /// @dev Nor do its kind and version put it out of the reach of other faults.
+    function test_anAnswerIsAReceiptThatFaultsReach() public {
+        bytes32 id = claimed(channel(), 100);
+        demand(channel());
+        Receipts.Receipt memory made = receiptOf(id);
+        made.version = 2;
+        Promised.Evidence memory unread = promised(made);
+        vm.expectRevert(abi.encodeWithSelector(ClaimDemands.UnknownVersion.selector, 2));
+        faults.answer(unread);
+        (made.version, made.kind) = (1, 5);
+        unread = promised(made);
+        vm.expectRevert(ClaimDemands.NotOfChannel.selector);
+        faults.answer(unread);
+    }
+
+    /// @dev A receipt that is made up and dated back contradicts the payer's, however old that is by then.
+    function test_anAnswerIsHeldAgainstItsProviderFromThenOn() public {
+        bytes32 id = claimed(channel(), 100);
+        vm.warp(NOW + 100 days);
+        demand(channel());
+        Receipts.Receipt memory bought = receiptOf(id);
+        bought.cumulative = 60;
+        Promised.Evidence memory made = promised(receiptOf(id), 100, PROVIDER_KEY);
+        refuses(doubleSequence(promised(bought), made), ClaimDemands.NotAccountable.selector);
+        faults.answer(made);
+        vm.assertEq(faults.shownAt(keccak256(made.receipt)), NOW + 100 days, "shown");
+        Promised.Evidence memory foreign = promised(bought, 100, STRANGER_KEY);
+        refuses(doubleSequence(foreign, made), ClaimDemands.NotAccountable.selector);
+        vm.warp(NOW + 114 days + 1);
+        refuses(doubleSequence(promised(bought), made), ClaimDemands.NotAccountable.selector);
+        vm.warp(NOW + 114 days);
+        proves(doubleSequence(made, promised(bought)));
+    }
+
+    /// @dev Whoever waits until its last receipt is old does not get rid of the channel.
+    function test_havingAcceptedAChannelDoesNotAge() public {
+        IBatchSettlement.ChannelConfig memory through = config(2);
+        (through.receiver, through.receiverAuthorizer) = (address(0x7a), provider);
+        bytes32 id = claimed(through, 500);
+        vm.prank(provider);
+        keys.rotate(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
+        vm.prank(provider);
+        keys.declareCompromised(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
+        vm.warp(NOW + 100 days);
+        // What a stolen key signs does, as everything by it.
+        Promised.Evidence memory stolen = promised(receiptOf(id), 100, SECOND_KEY);
+        vm.prank(REPORTER);
+        vm.expectRevert(
+            abi.encodeWithSelector(ClaimDemands.NotAccountable.selector, provider, vm.addr(SECOND_KEY))
+        );
+        faults.demand(through, stolen);
+        Promised.Evidence memory accepted = covering(id, 7);
+        vm.prank(REPORTER);
+        vm.assertEq(faults.demand(through, accepted), id, "demanded");
     }
 }

@@ -37,7 +37,7 @@ abstract contract Accountable is ReentrancyGuardTransient {
         vault = new BondVault(token, parameters);
     }
 
-    /// @notice The name of a fault, under which it is punished once.
+    /// @notice The name of a fault, under which it costs its share once.
     function faultId(address provider, FaultKind kind, bytes32 place) public pure returns (bytes32) {
         return keccak256(abi.encode(provider, kind, place));
     }

@@ -32,6 +32,12 @@ contract BondVault is ReentrancyGuardTransient {
         uint64 heldUntil;
     }
 
+    /// @notice What a fault has taken so far, and the share that held when it was first proven (0: it is not).
+    struct Cost {
+        uint128 taken;
+        uint16 shareBps;
+    }
+
     /// @notice Longer than a statement can be held against its provider (`KeyRegistry.EVIDENCE_WINDOW`) and a
     ///         demand be answered after that.
     uint64 public constant WITHDRAWAL_DELAY = 21 days;
@@ -46,7 +52,7 @@ contract BondVault is ReentrancyGuardTransient {
     address public immutable faults;
 
     mapping(address provider => Bond) public bonds;
-    mapping(bytes32 fault => bool) public slashed;
+    mapping(bytes32 fault => Cost) public costs;
     mapping(address account => uint256) public rewards;
     uint256 public unburnt;
 
@@ -65,6 +71,7 @@ contract BondVault is ReentrancyGuardTransient {
     event Burnt(uint256 amount);
 
     error OnlyFaults();
+    /// @notice It has taken its share of what is staked.
     error AlreadySlashed(bytes32 fault);
     error StakeShort(uint256 asked, uint256 free);
     error NothingLeaves();
@@ -128,17 +135,25 @@ contract BondVault is ReentrancyGuardTransient {
         if (until > bond.heldUntil) bond.heldUntil = until;
     }
 
-    /// @notice Takes the share of a fault, once for each.
+    /// @notice Takes the share of a fault. If it is shown again after the stake has grown, only what is missing.
+    /// @dev Otherwise a provider could report itself while it has nothing, or next to nothing, at stake, and so
+    ///      make the places that it will contradict itself about later free. A least stake to slash would not do:
+    ///      one fault puts whoever stakes no more than it below it, and every other would then cost nothing. The
+    ///      share is the first report's, so that no vote makes an old fault dearer.
     function slash(bytes32 fault, address provider, address reporter)
         external
         onlyFaults
         nonReentrant
         returns (uint256 amount)
     {
-        if (slashed[fault]) revert AlreadySlashed(fault);
-        slashed[fault] = true;
         Bond storage bond = bonds[provider];
-        amount = Math.ceilDiv(bond.stake * shareBps(), BPS);
+        Cost storage cost = costs[fault];
+        bool known = slashed(fault);
+        if (!known) cost.shareBps = uint16(shareBps());
+        uint256 due = Math.ceilDiv(uint256(bond.stake) * cost.shareBps, BPS);
+        if (known && due <= cost.taken) revert AlreadySlashed(fault);
+        amount = due - cost.taken;
+        cost.taken = uint128(due);
         bond.stake -= uint128(amount);
         if (bond.leaving > bond.stake) bond.leaving = bond.stake;
         uint256 reward = amount / 2;
@@ -173,6 +188,11 @@ contract BondVault is ReentrancyGuardTransient {
         Bond memory bond = bonds[provider];
         uint256 stays = bond.stake - bond.leaving;
         return stays != 0 && stays >= parameters.minimumStake();
+    }
+
+    /// @notice Whether a fault was proven.
+    function slashed(bytes32 fault) public view returns (bool) {
+        return costs[fault].shareBps != 0;
     }
 
     /// @notice What a fault costs of a stake now, in hundredths of a percent.

@@ -3,11 +3,13 @@ pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {Promised} from "../Promised.sol";
 import {Receipts} from "../Receipts.sol";
 import {IBatchSettlement} from "../settlement/IBatchSettlement.sol";
 import {Accountable, FaultKind} from "./Accountable.sol";
+import {Quote} from "./Quote.sol";
 
 /// @title Claims that receipts must cover
 /// @notice Whoever doubts what a channel's provider has claimed demands the receipt that covers it, with a bond.
@@ -15,7 +17,8 @@ import {Accountable, FaultKind} from "./Accountable.sol";
 /// @dev A provider here is a channel's `receiverAuthorizer`. It answers for a claim only if nobody else can have
 ///      made it: it is the channel's receiver too, or it has promised a receipt of the channel, and so has
 ///      accepted the receiver. Otherwise anyone could open a channel to himself in another's name.
-///      What an answer says is the provider's signed word. One made up for the purpose contradicts the
+///      What an answer says is the provider's signed word, whatever its age; from then on it can be held against
+///      the provider as if it were said now. One made up for the purpose and in another's place contradicts the
 ///      provider's log or the payer's own receipts, which the other faults prove.
 abstract contract ClaimDemands is Accountable {
     using SafeERC20 for IERC20;
@@ -28,6 +31,15 @@ abstract contract ClaimDemands is Accountable {
         uint128 claimed;
     }
 
+    /// @dev A promised receipt, who signed it, and the times that it binds itself to, in Unix seconds.
+    struct Statement {
+        Receipts.Receipt receipt;
+        address signer;
+        uint256 earliest;
+        uint256 latest;
+    }
+
+    uint8 private constant RECEIPT_VERSION = 1;
     uint64 public constant ANSWER_WINDOW = 3 days;
     /// @notice How long a stake stays in after a demand's end, so that it can be enforced.
     uint64 public constant ENFORCE_WINDOW = 1 days;
@@ -40,6 +52,8 @@ abstract contract ClaimDemands is Accountable {
     mapping(bytes32 channel => Demand) public demands;
     /// @notice How much of a channel's claims was asked for already.
     mapping(bytes32 channel => uint128) public settled;
+    /// @notice When a receipt, by its digest, was last an answer: it is not older than that.
+    mapping(bytes32 receipt => uint64 time) public shownAt;
     /// @notice Bonds that wait to be withdrawn.
     mapping(address account => uint256) public credits;
 
@@ -58,7 +72,10 @@ abstract contract ClaimDemands is Accountable {
     error NothingClaimed();
     error DeadlineOpen(uint64 deadline);
     error DeadlinePassed(uint64 deadline);
-    /// @notice The receipt is not of this channel, or not this provider's.
+    /// @notice The key was not the provider's then, or the statement is too old.
+    error NotAccountable(address provider, address key);
+    error UnknownVersion(uint8 version);
+    /// @notice The receipt is not of this channel, or not this provider's, or of a kind that no channel pays.
     error NotOfChannel();
     error NotCovering(uint128 cumulative, uint128 claimed);
     error BondShort(uint256 arrived, uint256 expected);
@@ -96,19 +113,22 @@ abstract contract ClaimDemands is Accountable {
     /// @notice Answers a demand with a promised receipt whose `cumulative` is at least what was claimed. Anyone
     ///         may send it; the bond is the provider's.
     function answer(Promised.Evidence calldata evidence) external nonReentrant {
-        (Receipts.Receipt memory receipt, address signer) = Promised.signed(evidence);
+        Statement memory made = _read(evidence);
+        Receipts.Receipt memory receipt = made.receipt;
         bytes32 channel = receipt.channel;
         Demand memory open = demands[channel];
         if (open.deadline == 0) revert NotDemanded();
         if (block.timestamp > open.deadline) revert DeadlinePassed(open.deadline);
-        bool ofChannel = _isHere(receipt) && receipt.provider == open.provider
-            && keys.wasKey(open.provider, signer, receipt.time / 1000);
+        bool ofChannel = _isHere(receipt) && receipt.provider == open.provider && Quote.isNamedBy(receipt)
+            && keys.wasKey(open.provider, made.signer, receipt.time / 1000);
         if (!ofChannel) revert NotOfChannel();
         if (receipt.cumulative < open.claimed) revert NotCovering(receipt.cumulative, open.claimed);
 
         _close(channel, open);
         credits[open.provider] += DEMAND_BOND;
-        emit Answered(channel, open.provider, open.claimed, keccak256(evidence.receipt));
+        bytes32 digest = keccak256(evidence.receipt);
+        shownAt[digest] = uint64(block.timestamp);
+        emit Answered(channel, open.provider, open.claimed, digest);
     }
 
     /// @notice Ends a demand that had no answer: the provider is at fault. The demander has its bond back.
@@ -140,7 +160,9 @@ abstract contract ClaimDemands is Accountable {
         private
         view
     {
-        Receipts.Receipt memory receipt = _promised(evidence, block.timestamp);
+        Statement memory made = _read(evidence);
+        _requireAccountable(made, _ageless(made, block.timestamp), block.timestamp);
+        Receipts.Receipt memory receipt = made.receipt;
         bool ofChannel = _isHere(receipt) && receipt.channel == channel && receipt.provider == provider;
         if (!ofChannel) revert NotOfChannel();
     }
@@ -149,10 +171,26 @@ abstract contract ClaimDemands is Accountable {
         return receipt.chain == block.chainid && receipt.settlement == address(settlement);
     }
 
-    /// @dev The receipt, if it can be held against its provider at `shown`.
-    function _promised(Promised.Evidence calldata evidence, uint256 shown)
-        internal
-        view
-        virtual
-        returns (Receipts.Receipt memory receipt);
+    function _read(Promised.Evidence calldata evidence) internal view returns (Statement memory made) {
+        (made.receipt, made.signer) = Promised.signed(evidence);
+        if (made.receipt.version != RECEIPT_VERSION) revert UnknownVersion(made.receipt.version);
+        (uint256 said, uint256 mergeBy) = (made.receipt.time / 1000, evidence.promised.mergeBy);
+        made.earliest = Math.min(said, mergeBy);
+        made.latest = Math.max(Math.max(said, mergeBy), shownAt[keccak256(evidence.receipt)]);
+    }
+
+    /// @dev Its latest time, or `since` if that is later and the provider's own address signed: what that has
+    ///      said once does not grow old where something newer rests on it. Of other keys it does, since they can
+    ///      be stolen, and who has one can date back.
+    function _ageless(Statement memory made, uint256 since) internal pure returns (uint256) {
+        return made.signer == made.receipt.provider ? Math.max(made.latest, since) : made.latest;
+    }
+
+    /// @dev Refuses what cannot be held against its provider at `shown`.
+    function _requireAccountable(Statement memory made, uint256 latest, uint256 shown) internal view {
+        address provider = made.receipt.provider;
+        if (!keys.answersForReceipt(provider, made.signer, made.earliest, latest, shown)) {
+            revert NotAccountable(provider, made.signer);
+        }
+    }
 }

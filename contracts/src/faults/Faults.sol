@@ -45,8 +45,6 @@ contract Faults is ClaimDemands {
         uint64 blockNumber;
     }
 
-    uint8 private constant RECEIPT_VERSION = 1;
-
     /// @notice When a report was committed to.
     mapping(bytes32 commitment => Moment) public commitments;
 
@@ -54,9 +52,6 @@ contract Faults is ClaimDemands {
 
     /// @notice This report of this sender was not committed to in an earlier block.
     error NotCommitted(bytes32 commitment);
-    /// @notice The key was not the provider's then, or the statement is too old.
-    error NotAccountable(address provider, address key);
-    error UnknownVersion(uint8 version);
     /// @notice It is the same statement twice.
     error SameStatement();
     /// @notice The statements are about different things, or of different providers.
@@ -175,32 +170,29 @@ contract Faults is ClaimDemands {
         return made.time;
     }
 
-    /// @inheritdoc ClaimDemands
+    /// @dev The receipt, if it can be held against its provider at `shown`.
     function _promised(Promised.Evidence calldata evidence, uint256 shown)
-        internal
+        private
         view
-        override
-        returns (Receipts.Receipt memory receipt)
+        returns (Receipts.Receipt memory)
     {
-        address signer;
-        (receipt, signer) = Promised.signed(evidence);
-        if (receipt.version != RECEIPT_VERSION) revert UnknownVersion(receipt.version);
-        (uint256 made, uint256 mergeBy) = (receipt.time / 1000, evidence.promised.mergeBy);
-        (uint256 earliest, uint256 latest) = made < mergeBy ? (made, mergeBy) : (mergeBy, made);
-        bool answers = keys.answersForReceipt(receipt.provider, signer, earliest, latest, shown);
-        if (!answers) revert NotAccountable(receipt.provider, signer);
+        Statement memory made = _read(evidence);
+        _requireAccountable(made, made.latest, shown);
+        return made.receipt;
     }
 
-    /// @dev Two different receipts of one provider.
+    /// @dev Two different receipts of one provider. It contradicts itself when it makes the later one.
     function _distinct(Promised.Evidence calldata first, Promised.Evidence calldata second, uint256 shown)
         private
         view
-        returns (Receipts.Receipt memory one, Receipts.Receipt memory other)
+        returns (Receipts.Receipt memory, Receipts.Receipt memory)
     {
-        one = _promised(first, shown);
-        other = _promised(second, shown);
-        if (one.provider != other.provider) revert DifferentPlaces();
+        (Statement memory one, Statement memory other) = (_read(first), _read(second));
+        _requireAccountable(one, _ageless(one, other.latest), shown);
+        _requireAccountable(other, _ageless(other, one.latest), shown);
+        if (one.receipt.provider != other.receipt.provider) revert DifferentPlaces();
         if (keccak256(first.receipt) == keccak256(second.receipt)) revert SameStatement();
+        return (one.receipt, other.receipt);
     }
 
     function _inChannel(Receipts.Receipt memory receipt) private pure returns (bytes32) {

@@ -46,9 +46,13 @@ library Quote {
         fits = sum <= type(uint128).max && owed <= type(uint128).max;
     }
 
+    /// @notice Whether the receipt is of a kind that names a quote: those that channels pay.
+    function isNamedBy(Receipts.Receipt memory receipt) internal pure returns (bool) {
+        return receipt.kind == INFERENCE || receipt.kind == EMBEDDING;
+    }
+
     function _require(bytes calldata terms, Receipts.Receipt memory receipt) private pure {
-        bool quoted = receipt.kind == INFERENCE || receipt.kind == EMBEDDING;
-        if (!quoted || keccak256(terms) != receipt.terms) revert OtherTerms();
+        if (!isNamedBy(receipt) || keccak256(terms) != receipt.terms) revert OtherTerms();
         _requireMember(terms, "provider", _quoted(receipt.provider));
         _requireMember(terms, "settlement", _quoted(receipt.settlement));
         _requireMember(terms, "chain", bytes(Strings.toString(receipt.chain)));

@@ -123,6 +123,9 @@ impl Policy {
         if terms.version != vouch_core::terms::VERSION {
             return refuse("its terms have an unknown version");
         }
+        if terms.check().is_err() {
+            return refuse("its terms have a name that is too long or has control characters");
+        }
         let agrees = terms.provider == document.provider
             && terms.receiver == document.receiver
             && terms.domain.chain == chain

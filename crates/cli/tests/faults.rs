@@ -4,7 +4,7 @@
 use std::{path::Path, process::Command, sync::Arc};
 
 use alloy::{network::EthereumWallet, providers::DynProvider};
-use alloy_primitives::{Address, Bytes, U256, address};
+use alloy_primitives::{Address, B256, Bytes, U256, address};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use vouch_chain::{Chain, Genesis, GenesisAccount, ManualClock, Options, random_chain_id};
@@ -68,6 +68,10 @@ async fn each_fault_is_checked_reported_and_paid_for() {
     assert_eq!((&shown["stake"], &shown["bonded"]), (&json!(left.to_string()), &json!(true)));
     assert_eq!(shown["keys"]["receipts"], checksummed(FAULTY));
     assert_eq!(on_chain(&["withdraw"]).unwrap()["earned"], earned.to_string());
+
+    assert_eq!(shown["demands"], json!([]));
+    let undemanded = on_chain(&["answer", &B256::repeat_byte(7).to_string()]).unwrap_err();
+    assert!(undemanded.contains("nobody demands a receipt"), "{undemanded}");
 
     // What it earned it may stake itself.
     let staked = on_chain(&["bond", "1.5"]).unwrap();

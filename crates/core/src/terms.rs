@@ -8,6 +8,12 @@ use crate::{Error, commitment::canonical_hash, domain::Domain, money::Prices};
 /// The version of [`Terms`] that this crate writes.
 pub const VERSION: u32 = 1;
 
+/// The most bytes of a model's name and of a log's origin: a contract that is shown terms walks
+/// through all of them.
+pub const MAX_NAME_BYTES: usize = 256;
+/// The most bytes of a log's key: its name, hash and key.
+const MAX_KEY_BYTES: usize = MAX_NAME_BYTES + 64;
+
 /// A quote for one model. Its hash is keccak-256 of its RFC 8785 form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -69,11 +75,68 @@ impl Terms {
         self.receiver.unwrap_or(self.provider)
     }
 
+    /// Checks what the types alone do not hold: that no name is too long, and none has control
+    /// characters, which JSON spells with six bytes.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if one is or has.
+    pub fn check(&self) -> Result<(), Error> {
+        for (what, name, most) in [
+            ("the model's name", &self.model, MAX_NAME_BYTES),
+            ("the log's origin", &self.log.origin, MAX_NAME_BYTES),
+            ("the log's key", &self.log.key, MAX_KEY_BYTES),
+        ] {
+            if name.len() > most || name.chars().any(char::is_control) {
+                let why =
+                    format!("{what} has more than {most} bytes, or control characters: shorten it");
+                return Err(Error::malformed("terms", why));
+            }
+        }
+        Ok(())
+    }
+
     /// The hash that requests and receipts carry.
     ///
     /// # Errors
     /// [`Error::Canonical`] never for terms made of valid strings.
     pub fn hash(&self) -> Result<B256, Error> {
         canonical_hash(self)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
+mod tests {
+    use super::*;
+
+    fn terms() -> Terms {
+        let hash = B256::ZERO.to_string();
+        let account = Address::ZERO.to_string();
+        serde_json::from_value(serde_json::json!({
+            "version": 1, "chain": 1, "settlement": account, "provider": account, "asset": account,
+            "model": "m", "identity": hash, "quantum_tokens": 64,
+            "prices": { "input": "1", "cached": "1", "output": "1", "request": "1" },
+            "log": { "origin": "o", "key": "k", "merge_delay_s": 60 },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn names_are_short_and_plain() {
+        terms().check().unwrap();
+        let name = |text: String| [(text.clone(), "o".into()), ("m".into(), text)];
+        for (model, origin) in name("é".repeat(MAX_NAME_BYTES / 2)) {
+            let log = LogTerms { origin, ..terms().log };
+            Terms { model, log, ..terms() }.check().unwrap();
+        }
+        for text in ["x".repeat(MAX_NAME_BYTES + 1), "a\nb".into()] {
+            for (model, origin) in name(text) {
+                let log = LogTerms { origin, ..terms().log };
+                let refused = Terms { model, log, ..terms() }.check().unwrap_err();
+                assert!(refused.to_string().contains("256 bytes"), "{refused}");
+            }
+        }
+        let log = LogTerms { key: "k".repeat(MAX_KEY_BYTES + 1), ..terms().log };
+        assert!(Terms { log, ..terms() }.check().is_err());
     }
 }

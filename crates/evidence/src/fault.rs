@@ -49,6 +49,7 @@ impl Promised {
     pub fn verify(&self) -> Result<(), Error> {
         let Self { receipt, promise, terms } = self;
         receipt.check()?;
+        terms.check()?;
         let quoted = matches!(receipt.kind, Kind::Inference | Kind::Embedding);
         ensure(quoted, "a receipt is of a kind that names no quote")?;
         ensure(terms.hash()? == receipt.terms, "a receipt is under other terms")?;

@@ -188,6 +188,7 @@ impl Model {
                 max_bytes: sourcing.max_bytes,
             }),
         };
+        terms.check().map_err(SetupError::Terms)?;
         let terms_hash = terms.hash().map_err(SetupError::Terms)?;
         Ok(Self {
             name,

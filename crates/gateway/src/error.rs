@@ -37,8 +37,8 @@ pub enum SetupError {
     /// A model without a canonical identity.
     #[error("the model's identity cannot be hashed: {0}")]
     Identity(vouch_model::Error),
-    /// Terms without a canonical form.
-    #[error("the terms cannot be hashed: {0}")]
+    /// Terms without a canonical form, or with a name that is too long.
+    #[error("the terms cannot be offered: {0}")]
     Terms(vouch_core::Error),
     /// A document that cannot be written.
     #[error("a document cannot be written as JSON: {0}")]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use clap::{Args, Subcommand};
 
 use super::Economics;
@@ -26,7 +26,7 @@ Half of what it costs is the reporter's: `vouch faults withdraw` takes it.")]
         #[command(flatten)]
         at: At,
     },
-    /// Show what a provider stands to lose, and which keys speak for it
+    /// Show what a provider stands to lose, which keys speak for it, and what it has to answer
     #[command(after_help = "Example: vouch faults show 0x5f3c…")]
     Show {
         /// Whose [default: this machine's provider]
@@ -34,8 +34,23 @@ Half of what it costs is the reporter's: `vouch faults withdraw` takes it.")]
         #[command(flatten)]
         at: At,
     },
+    /// Answer a demand for the receipt behind a claim: the demander's bond is then the provider's
+    #[command(after_help = "Example: vouch faults answer 0x5f3c…
+`vouch faults show` lists demands. The receipt is the channel's last in this machine's store, which
+nothing may serve from meanwhile; or it is read from a file, such as a buyer's bundle.")]
+    Answer {
+        /// The channel
+        channel: B256,
+        /// A JSON file with the receipt and its promise, instead of the store
+        #[arg(long, value_name = "FILE")]
+        receipt: Option<PathBuf>,
+        #[command(flatten)]
+        at: At,
+    },
     /// Stake dollars that faults of this machine's provider cost it
-    #[command(after_help = "Example: vouch faults bond 100")]
+    #[command(after_help = "Example: vouch faults bond 100
+Whoever doubts a claim may demand the receipt behind it: `vouch faults show` lists demands, and
+`vouch faults answer` has to answer each within 3 days, or it is a fault.")]
     Bond {
         /// How many dollars
         amount: Dollars,

@@ -60,6 +60,11 @@ impl Keys {
             log: Arc::new(LogKey::open_or_create(&directory, &passphrase)?),
         })
     }
+
+    /// The name of the provider's log for a settlement.
+    pub(crate) fn origin(&self, domain: Domain) -> String {
+        format!("vouch.localhost/{}/{:x}", domain.chain, self.wallet.address())
+    }
 }
 
 /// Where a provider settles.
@@ -100,7 +105,7 @@ impl Provider {
         let url = format!("http://{address}");
         let deployment = settling.deployment;
         let domain = Domain { chain: deployment.chain_id, settlement: deployment.settlement };
-        let origin = format!("vouch.localhost/{}/{:x}", domain.chain, keys.wallet.address());
+        let origin = keys.origin(domain);
         let store = open_store(data_dir, domain, &origin, &keys)?;
         let settler = Settler::new(
             settling.provider,
@@ -235,7 +240,7 @@ async fn sourcing(
     }))
 }
 
-fn open_store(
+pub(crate) fn open_store(
     data_dir: &Path,
     domain: Domain,
     origin: &str,

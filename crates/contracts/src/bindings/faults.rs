@@ -60,6 +60,7 @@ sol! {
         function bonds(address provider) external view returns (uint128 stake, uint128 leaving, uint64 leavesAt, uint64 heldUntil);
         function burn() external returns (uint256 amount);
         function cancelWithdrawal() external;
+        function costs(bytes32 fault) external view returns (uint128 taken, uint16 shareBps);
         function deposit(address provider, uint128 amount) external;
         function faults() external view returns (address);
         function isBonded(address provider) external view returns (bool);
@@ -177,6 +178,7 @@ sol! {
         function reportWrongCharge(Evidence calldata evidence, bytes calldata terms, bytes32) external returns (bytes32 fault);
         function settled(bytes32 channel) external view returns (uint128);
         function settlement() external view returns (address);
+        function shownAt(bytes32 receipt) external view returns (uint64 time);
         function vault() external view returns (address);
         function withdrawCredit() external returns (uint256 amount);
     }

@@ -15,7 +15,7 @@ use vouch_contracts::bindings::{
     KeyRegistry::{KeyRegistryInstance, Role},
 };
 
-use super::Bench;
+use super::{Bench, answer};
 use crate::{money::Dollars, output::Output};
 
 async fn vault(bench: &Bench) -> anyhow::Result<BondVaultInstance<DynProvider>> {
@@ -32,7 +32,9 @@ pub(super) async fn show(bench: &Bench, provider: Address, output: Output) -> an
     let bond = vault.bonds(provider).call().await.context(UNANSWERED)?;
     let bonded = vault.isBonded(provider).call().await.context(UNANSWERED)?;
     let share = vault.shareBps().call().await.context(UNANSWERED)?;
+    let open = answer::open(bench, provider).await?;
     let value = json!({
+        "demands": open.iter().map(answer::Open::json).collect::<Vec<_>>(),
         "provider": provider, "stake": bond.stake.to_string(), "leaving": bond.leaving.to_string(),
         "leavesAt": bond.leavesAt, "bonded": bonded, "faultShareBps": share.to_string(),
         "keys": { "receipts": receipts, "checkpoints": checkpoints },
@@ -40,11 +42,12 @@ pub(super) async fn show(bench: &Bench, provider: Address, output: Output) -> an
     output.answer(&value, || {
         format!(
             "{provider}\n  stake        {}{}\n  leaving      {}, at Unix time {}\n  a fault costs \
-             {share} basis points\n  receipts     {receipts}\n  checkpoints  {checkpoints}",
+             {share} basis points\n  receipts     {receipts}\n  checkpoints  {checkpoints}{}",
             Dollars(bond.stake),
             if bonded { "" } else { " (not bonded: nothing, or below the least stake)" },
             Dollars(bond.leaving),
             bond.leavesAt,
+            open.iter().map(answer::Open::line).collect::<String>(),
         )
     })
 }
@@ -65,7 +68,14 @@ pub(super) async fn deposit(bench: &Bench, amount: Dollars, output: Output) -> a
     let sent = mined("the stake", vault.deposit(bench.account, amount.0).send().await).await?;
     let stake = vault.bonds(bench.account).call().await.context(UNANSWERED)?.stake;
     let value = json!({ "provider": bench.account, "stake": stake.to_string(), "transaction": sent.transaction_hash });
-    output.answer(&value, || format!("{} of {} is staked", Dollars(stake), bench.account))
+    output.answer(&value, || {
+        format!(
+            "{} of {} is staked\n  whoever doubts a claim may demand the receipt behind it: look by \
+             `vouch faults show`, and answer within 3 days by `vouch faults answer`",
+            Dollars(stake),
+            bench.account
+        )
+    })
 }
 
 pub(super) async fn start(bench: &Bench, amount: Dollars, output: Output) -> anyhow::Result<()> {
@@ -109,7 +119,7 @@ const UNANSWERED: &str = "the chain does not answer";
 
 type Sent = Result<PendingTransactionBuilder<Ethereum>, CallError>;
 
-async fn mined(what: &str, sent: Sent) -> anyhow::Result<TransactionReceipt> {
+pub(super) async fn mined(what: &str, sent: Sent) -> anyhow::Result<TransactionReceipt> {
     let sent = sent.with_context(|| format!("{what} was refused"))?;
     let receipt =
         sent.get_receipt().await.with_context(|| format!("{what} is not seen on the chain"))?;

@@ -1,5 +1,6 @@
 //! `vouch faults`: proofs that a provider contradicted itself, and the stakes that they cost.
 
+mod answer;
 mod bond;
 mod report;
 
@@ -38,6 +39,10 @@ pub(crate) async fn run(arguments: Faults, data_dir: &Path, output: Output) -> a
             let bench = Bench::open(&at, data_dir)?;
             bond::show(&bench, provider.unwrap_or(bench.account), output).await
         }
+        Faults::Answer { channel, receipt, at } => {
+            let bench = Bench::open(&at, data_dir)?;
+            answer::run(&bench, channel, receipt.as_deref(), data_dir, output).await
+        }
         Faults::Bond { amount, at } => {
             bond::deposit(&Bench::open(&at, data_dir)?, amount, output).await
         }
@@ -68,6 +73,10 @@ impl Bench {
         Ok(Self { faults, signing, account })
     }
 
+    async fn chain(&self) -> anyhow::Result<u64> {
+        Ok(self.signing.get_chain_id().await?)
+    }
+
     /// The contract; an error if none stands there.
     async fn contract(&self) -> anyhow::Result<FaultsInstance<DynProvider>> {
         let code = self.signing.get_code_at(self.faults).await;
@@ -84,16 +93,20 @@ impl Bench {
 
 /// Reads a proof and checks it.
 fn read(path: &Path) -> anyhow::Result<(Fault, Address)> {
-    let shown = path.display();
-    let size = std::fs::metadata(path).with_context(|| format!("{shown} cannot be read"))?.len();
-    if size > MAX_PROOF_BYTES {
-        bail!("{shown} has {size} bytes: a proof of a fault has at most {MAX_PROOF_BYTES}");
-    }
-    let text = std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read"))?;
+    let (shown, text) = (path.display(), bounded(path)?);
     let fault: Fault =
         serde_json::from_str(&text).with_context(|| format!("{shown} is no proof of a fault"))?;
     let provider = fault.verify().with_context(|| format!("{shown} proves nothing"))?;
     Ok((fault, provider))
+}
+
+fn bounded(path: &Path) -> anyhow::Result<String> {
+    let shown = path.display();
+    let size = std::fs::metadata(path).with_context(|| format!("{shown} cannot be read"))?.len();
+    if size > MAX_PROOF_BYTES {
+        bail!("{shown} has {size} bytes: a proof has at most {MAX_PROOF_BYTES}");
+    }
+    std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read"))
 }
 
 /// The fault's name in its JSON form.

@@ -1,6 +1,7 @@
 //! From a proof to the contract that punishes it.
 
 use alloy::{
+    eips::BlockId,
     network::TransactionBuilder as _,
     providers::Provider as _,
     rpc::types::TransactionRequest,
@@ -31,9 +32,9 @@ use vouch_evidence::fault::{Fault, Promised};
 use super::{Bench, name};
 use crate::{money::Dollars, output::Output};
 
-/// A report cannot be estimated: the block that an estimate sees may be the commitment's own. The
-/// dearest takes half of this.
-const REPORT_GAS: u64 = 2_000_000;
+/// Where a report cannot be estimated: the block that an estimate sees may be the commitment's own.
+/// No terms that [`vouch_core::terms::Terms::check`] lets pass need more.
+const REPORT_GAS: u64 = 4_000_000;
 
 pub(super) async fn run(
     bench: &Bench,
@@ -55,7 +56,10 @@ pub(super) async fn run(
         .with_from(bench.account)
         .with_to(bench.faults)
         .with_input(data);
-    let sent = bench.signing.send_transaction(request.clone().with_gas_limit(REPORT_GAS)).await;
+    let estimate = bench.signing.estimate_gas(request.clone()).block(BlockId::pending()).await;
+    // A quarter more: what the vault writes depends on what is in it by then.
+    let gas = estimate.map_or(REPORT_GAS, |gas| gas.saturating_add(gas / 4));
+    let sent = bench.signing.send_transaction(request.clone().with_gas_limit(gas)).await;
     let receipt = sent
         .context("the report was refused")?
         .get_receipt()
