@@ -82,8 +82,9 @@ impl Buyer {
         })
     }
 
-    /// Writes the bundle, then the books: a crash between the two repeats the call, which gives the
-    /// same bundle again.
+    /// Writes the bundle's file, then bundle and receipt to the journal in one sync: a crash between
+    /// the two repeats the call, which gives the same bundle again; one after them may take the file,
+    /// which the next start writes again.
     fn keep(
         &self,
         call: &Call,
@@ -121,9 +122,9 @@ impl Buyer {
             .or(changed)
             .or_else(|| state.ledger.fits(&entry).err());
         // A receipt that was given for another call has its bundle already, and keeps it.
-        let path = match misconduct.is_some() && state.ledger.entry(&digest).is_some() {
-            true => state.write_evidence(&format!("call-{}", call.nonce), &json(bundle))?,
-            false => state.write_bundle(bundle)?,
+        let (path, kept) = match misconduct.is_some() && state.ledger.entry(&digest).is_some() {
+            true => (state.write_evidence(&format!("call-{}", call.nonce), &json(bundle))?, None),
+            false => state.file_bundle(bundle)?,
         };
         if let Some(what) = &misconduct {
             entry.misconduct = Some(what.to_string());
@@ -138,7 +139,7 @@ impl Buyer {
                 state.write_evidence(&format!("streamed-{digest}"), &json(&streamed))?;
             }
         }
-        state.commit([Record::Received(Box::new(entry))])?;
+        state.commit(kept.into_iter().chain([Record::Received(Box::new(entry))]))?;
         Ok(misconduct.map(|what| (what, path)))
     }
 }

@@ -8,7 +8,8 @@ use tokio::{sync::MutexGuard, time::timeout};
 use vouch_contracts::{bindings::ReceiveWithAuthorization, deposit_nonce};
 use vouch_core::{
     B256,
-    channel::{ChannelConfig, SignedVoucher},
+    channel::{ChannelConfig, SignedVoucher, Voucher},
+    domain::Domain,
 };
 use vouch_wire::{
     vouch::OfferInfo,
@@ -261,10 +262,15 @@ impl Buyer {
         };
         let domain = state.ledger.channels.get(&channel).map(|channel| channel.opened.domain);
         let domain = domain.ok_or(Error::NotFound { what: "channel", id: channel })?;
-        let signature = self.inner.wallet.sign(voucher.digest(&domain));
-        let voucher = SignedVoucher { voucher, signature };
+        let voucher = self.sign_voucher(voucher, &domain);
         state.commit([Record::Voucher(voucher)])?;
         Ok(voucher)
+    }
+
+    /// Not to leave the machine before it is in the journal.
+    pub(crate) fn sign_voucher(&self, voucher: Voucher, domain: &Domain) -> SignedVoucher {
+        let signature = self.inner.wallet.sign(voucher.digest(domain));
+        SignedVoucher { voucher, signature }
     }
 
     /// Ends a deposit that was sent with a call which was then served.

@@ -1,11 +1,16 @@
 //! The disk fails at every operation of a run: afterwards nothing is paid twice, nothing lower is
-//! signed, and no receipt is lost.
+//! signed, and no receipt is lost, nor its bundle, whose file is not synced.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod stub;
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use alloy_primitives::B256;
 use serde_json::json;
 use stub::{MODEL, Stub, install_tls, policy};
 use vouch_buyer::{Buyer, Error, Event, Status, system_clock};
@@ -16,7 +21,7 @@ use vouch_wire::openai::Endpoint;
 /// What a fault leaves of each unsynced sector.
 type Survives = fn(usize) -> usize;
 
-fn open(disk: &MemoryDisk, dir: &std::path::Path, stub: &Stub) -> Result<Buyer, Error> {
+fn open(disk: &MemoryDisk, dir: &Path, stub: &Stub) -> Result<Buyer, Error> {
     let wallet = Wallet::open_or_create(dir, "").unwrap();
     let urls = std::slice::from_ref(&stub.url);
     let disk = Box::new(disk.clone());
@@ -68,6 +73,7 @@ async fn fail(at: u64, fault: Fault, keep: Survives) -> bool {
     }
     let reached = disk.operations() > at;
     let disk = disk.power_loss(keep);
+    tear_bundles(dir.path(), at);
     let buyer = open(&disk, dir.path(), &stub).expect("a journal that lost power opens again");
     let sent: BTreeSet<_> = stub.books().sent.keys().copied().collect();
     buyer.resolve().await.unwrap();
@@ -84,6 +90,25 @@ async fn fail(at: u64, fault: Fault, keep: Survives) -> bool {
         assert_eq!(buyer.bundle(&receipt.digest).unwrap().receipt.digest(), receipt.digest);
     }
     reached
+}
+
+/// What a crash may leave of each bundle's file, which is not synced: less of it, or zeros.
+fn tear_bundles(dir: &Path, how: u64) {
+    let Ok(bundles) = std::fs::read_dir(dir.join("bundles")) else { return };
+    for bundle in bundles {
+        tear(&bundle.unwrap().path(), how);
+    }
+}
+
+fn tear(path: &Path, how: u64) {
+    let whole = std::fs::read(path).unwrap();
+    let (begins, rest) = whole.split_at(whole.len() / 2);
+    match how % 4 {
+        0 => std::fs::remove_file(path).unwrap(),
+        1 => std::fs::write(path, []).unwrap(),
+        2 => std::fs::write(path, begins).unwrap(),
+        _ => std::fs::write(path, [begins, &vec![0; rest.len()]].concat()).unwrap(),
+    }
 }
 
 fn check(at: u64, status: &Status, stub: &Stub) {
@@ -133,4 +158,45 @@ async fn power_loss_that_tears_what_was_not_synced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sync_that_fails_and_is_forgotten() {
     fail_everywhere(Fault::SyncLost, |_| 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_a_crash_took_is_written_again_and_one_that_grew_is_left() {
+    install_tls();
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start().await);
+    let disk = MemoryDisk::default();
+    let buyer = open(&disk, dir.path(), &stub).unwrap();
+    for _ in 0..6 {
+        call(&buyer, false).await.unwrap();
+    }
+    let digests: Vec<_> = buyer.receipts(10).iter().map(|receipt| receipt.digest).collect();
+    // Whole with its place in the log, while the journal does not yet say so; and where it does.
+    let patience = Duration::from_secs(2);
+    let (first, _) = buyer.complete(&digests[0], patience).await.unwrap();
+    let mut disks = vec![disk.power_loss(|_| 0)];
+    let (second, _) = buyer.complete(&digests[1], patience).await.unwrap();
+    assert!(first.log.is_some() && second.log.is_some());
+    disks.push(disk.power_loss(|_| 0));
+    drop(buyer);
+    for disk in disks {
+        let kept: Vec<_> = digests.iter().map(|digest| read(dir.path(), digest)).collect();
+        for (how, digest) in (0..).zip(&digests[2..]) {
+            tear(&bundle_path(dir.path(), digest), how);
+        }
+        let buyer = open(&disk, dir.path(), &stub).unwrap();
+        for (digest, kept) in digests.iter().zip(kept) {
+            assert_eq!(read(dir.path(), digest), kept, "byte by byte");
+            assert_eq!(buyer.bundle(digest).unwrap().receipt.digest(), *digest);
+        }
+        assert_eq!(buyer.bundle(&digests[0]).unwrap(), first);
+        assert_eq!(buyer.bundle(&digests[1]).unwrap(), second);
+    }
+}
+
+fn bundle_path(dir: &Path, digest: &B256) -> PathBuf {
+    dir.join("bundles").join(format!("{digest}.json"))
+}
+
+fn read(dir: &Path, digest: &B256) -> String {
+    std::fs::read_to_string(bundle_path(dir, digest)).unwrap()
 }

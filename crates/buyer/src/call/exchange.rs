@@ -76,7 +76,8 @@ impl Buyer {
         Ok(Answered { cut, vouchers: stream.vouchers(), ..answered })
     }
 
-    /// Signs the request and makes it durable: from here on its nonce is its only one.
+    /// Signs the request and makes it durable: from here on its nonce is its only one. The voucher
+    /// that it wants goes with it, where that needs no deposit first: one sync for both.
     fn sign(&self, plan: Plan, channel: B256) -> Result<(Call, Claim), Error> {
         let nonce = random()?;
         let terms = plan.info.terms;
@@ -103,10 +104,14 @@ impl Buyer {
         let claim = self.claim(nonce).ok_or(Error::State("a nonce came up twice".into()))?;
         let mut state = self.state();
         // In one step with the record: a channel that is being closed has no calls in flight.
-        if state.ledger.channels.get(&channel).is_none_or(|c| c.phase != Phase::Open) {
+        let open = state.ledger.channels.get(&channel).filter(|c| c.phase == Phase::Open);
+        let Some(open) = open else {
             return Err(Error::Voucher("the channel was closed just now: ask again".into()));
-        }
-        state.commit([Record::Call(Box::new(call.clone()))])?;
+        };
+        let voucher = state.ledger.raise_for(&call);
+        let voucher = voucher.map(|voucher| self.sign_voucher(voucher, &open.opened.domain));
+        let record = Record::Call(Box::new(call.clone()));
+        state.commit([record].into_iter().chain(voucher.map(Record::Voucher)))?;
         Ok((call, claim))
     }
 

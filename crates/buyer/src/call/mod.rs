@@ -1,11 +1,11 @@
 //! One call, from the question to the kept receipt.
 //!
 //! ```text
-//! plan ─▶ channel ─▶ Call (durable) ─▶ voucher (durable) ─▶ send ─┬▶ answer ─────────────▶ settle
-//!                                          ▲                      ├▶ voucher needed ─┐
-//!                                          └──────────────────────┼──────────────────┘
-//!                                                                 └▶ left, broken, unknown
-//!                                                                        └▶ repeat ─▶ settle
+//! plan ─▶ channel ─▶ Call and voucher (durable) ─▶ send ─┬▶ answer ─────────────▶ settle
+//!                            ▲                           ├▶ voucher needed ─┐
+//!                            └─── higher one (durable) ──┼──────────────────┘
+//!                                                        └▶ left, broken, unknown
+//!                                                               └▶ repeat ─▶ settle
 //! ```
 
 mod exchange;

@@ -104,6 +104,8 @@ impl Ledger {
             Record::DepositEnded { channel, settled } => self.end_deposit(&channel, settled)?,
             Record::Voucher(voucher) => self.sign(voucher)?,
             Record::Call(call) => drop(self.calls.insert(call.nonce, *call)),
+            // The books have no use for it.
+            Record::Bundle { .. } => {}
             Record::Received(entry) => self.receive(*entry)?,
             Record::Abandoned { nonce } => drop(self.calls.remove(&nonce)),
             Record::Checkpoint { provider, note } => drop(self.checkpoints.insert(provider, note)),

@@ -6,7 +6,10 @@ use vouch_core::{
 };
 use vouch_wallet::BudgetError;
 
-use super::ledger::{Channel, Ledger, Phase};
+use super::{
+    ledger::{Channel, Ledger, Phase},
+    record::Call,
+};
 
 /// What may be signed next for a channel.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,10 +52,15 @@ impl Ledger {
     /// The total that the deposit must cover so that no call in flight stands still for want of
     /// one; `None` if it does.
     pub(crate) fn wants_deposit(&self, id: &B256) -> Option<u128> {
+        self.wants_deposit_with(id, 0)
+    }
+
+    /// As [`Ledger::wants_deposit`], with one more call that may cost so much.
+    fn wants_deposit_with(&self, id: &B256, max_charge: u128) -> Option<u128> {
         let channel = self.channels.get(id)?;
         let in_flight = self.calls.values().filter(|call| call.channel() == *id);
-        let most =
-            in_flight.fold(channel.charged, |sum, call| sum.saturating_add(call.max_charge()));
+        let known = channel.charged.saturating_add(max_charge);
+        let most = in_flight.fold(known, |sum, call| sum.saturating_add(call.max_charge()));
         let total = most.min(channel.signed().saturating_add(self.budget.left()));
         (total > channel.covers()).then_some(total)
     }
@@ -60,13 +68,31 @@ impl Ledger {
     /// What to sign so that the provider can go on: as far ahead as bound, budget and deposit
     /// allow, and at least `required`.
     pub(crate) fn raise(&self, id: &B256, required: u128) -> Result<Raise, RaiseError> {
+        self.raise_within(id, required, self.bound(id))
+    }
+
+    /// What to sign for a call together with the call itself: nothing where a deposit must come
+    /// first, the best voucher is enough, or none may be signed. [`Ledger::raise`] says which.
+    pub(crate) fn raise_for(&self, call: &Call) -> Option<Voucher> {
+        let id = call.channel();
+        let pending = self.channels.get(&id)?.pending;
+        if pending.is_some() || self.wants_deposit_with(&id, call.max_charge()).is_some() {
+            return None;
+        }
+        let bound = self.bound(&id).saturating_add(call.allowance());
+        match self.raise_within(&id, 0, bound) {
+            Ok(Raise::Sign(voucher)) => Some(voucher),
+            Ok(Raise::Enough(_)) | Err(_) => None,
+        }
+    }
+
+    fn raise_within(&self, id: &B256, required: u128, bound: u128) -> Result<Raise, RaiseError> {
         let channel = self.channels.get(id).ok_or(RaiseError::Closed)?;
         if let Some(why) = self.stopped(channel) {
             // What is signed already stays good for asking for a call's receipt.
             let best = channel.best.filter(|_| required <= channel.signed());
             return best.map(Raise::Enough).ok_or(why);
         }
-        let bound = self.bound(id);
         if required > bound {
             return Err(RaiseError::Overreach { required, bound });
         }

@@ -31,7 +31,11 @@ pub(crate) enum Record {
     Voucher(SignedVoucher),
     /// A call that may have been started.
     Call(Box<Call>),
-    /// A call's receipt. Its bundle is in a file, written before.
+    /// The bundle of the receipt whose record is next, as its file was first written. The file is a
+    /// view of this until the receipt is logged: then it has more, and is durable by itself.
+    Bundle { digest: B256, text: String },
+    /// A call's receipt. Its bundle is in the record before; in a file alone where that is older
+    /// than such records, or the bundle is very large.
     Received(Box<Entry>),
     /// A call that the provider did not start.
     Abandoned { nonce: B256 },
