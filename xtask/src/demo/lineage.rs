@@ -98,8 +98,9 @@ impl Demo {
         let receiver = word(&made, "receiver")?;
         title("The provider is started again, to be paid at the service's receiver");
         let Town { up, provider, .. } = town;
+        // Their servers follow the chain that ends here.
+        drop((ada.serving, ben.serving, up));
         let (ada, ben) = (ada.home, ben.home);
-        drop(up);
         let ports = ["--listen", "127.0.0.1:0", "--chain-listen", "127.0.0.1:0", "--json"];
         let sale = ["up", "--receiver", &receiver, "--price-output", "40"];
         println!("$ vouch {}", sale.join(" "));

@@ -50,8 +50,12 @@ impl Demo {
         let connect = Running::start(&mut self.command(carol, &connect))?;
         let ask = ["agent", "ask", AGENTS_QUESTION, "--sources", "--temperature", "0"];
         self.show(carol, &[&ask[..], &["--max-tokens", "48"]].concat())?;
-        drop(connect);
         let answer = self.relied_on(carol)?;
+        // Its place in the log is a second away: whoever checks the act then sees that, too.
+        let url = connect.field("url")?;
+        let root = url.strip_suffix("/v1").unwrap_or(&url);
+        http::get(&format!("{root}/vouch/trees/{answer}?wait_s=20"))?;
+        drop(connect);
 
         title("It pays what the mandate allows, and says which answer it relied on");
         let paid = line.act("1500000", &answer, "settled")?;
