@@ -3,12 +3,13 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use futures_util::future::{BoxFuture, FutureExt};
 use vouch_agent::{
     run::Adviser,
     strategy::{Advice, Question},
 };
+use vouch_evidence::Verdict;
 
 use super::asker::Asker;
 use crate::{commands::ask::through, output::Output};
@@ -49,6 +50,11 @@ impl Connected {
             }
         };
         let answer = tokio::time::timeout(PATIENCE, asking).await.context("it took too long")??;
+        let is_broken = matches!(answer.verdict, Verdict::Broken { .. });
+        ensure!(!is_broken, "the answer's proof is broken: it is not followed");
+        if let Some(why) = &answer.cut {
+            bail!("the answer was cut, and is not followed: {why}");
+        }
         Ok(Advice::new(question.id, answer.text, Some(answer.bundle.receipt.digest())))
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Asked {
     /// How many vouchers paid for it; not known of one that another process bought.
     vouchers: Option<u32>,
     /// Why the buyer cut it short, if it did.
-    cut: Option<String>,
+    pub(crate) cut: Option<String>,
 }
 
 pub(crate) async fn run(
