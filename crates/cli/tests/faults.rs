@@ -1,18 +1,17 @@
 //! `vouch faults` by the real binary, on a real chain: every fault of the golden vectors.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
 
-use std::{path::Path, process::Command, sync::Arc};
+mod world;
 
-use alloy::{network::EthereumWallet, providers::DynProvider};
+use std::{path::Path, sync::Arc};
+
 use alloy_primitives::{Address, B256, Bytes, U256, address};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use vouch_chain::{Chain, Genesis, GenesisAccount, ManualClock, Options, random_chain_id};
+use vouch_chain::ManualClock;
 use vouch_contracts::{
     addresses,
     bindings::{BondVault::BondVaultInstance, TestDollar::TestDollarInstance},
-    economy::{Economy, Governance, deploy_economy},
-    genesis_code,
 };
 use vouch_core::{
     promise::{Promise, SignedPromise},
@@ -20,6 +19,7 @@ use vouch_core::{
 };
 use vouch_evidence::fault::{Fault, Promised};
 use vouch_wallet::Wallet;
+use world::{chain, vouch};
 
 /// The provider of the vectors, and when it signed them.
 const FAULTY: Address = address!("0x77952ce83ca3cad9f7adcfabeda85bd2f1f52008");
@@ -29,7 +29,8 @@ const STAKE: u128 = 1_000_000_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_is_checked_reported_and_paid_for() {
     let home = tempfile::tempdir().unwrap();
-    let (url, economy, signing) = chain(home.path()).await;
+    let clock = Arc::new(ManualClock::new(SIGNED_AT + 100));
+    let (url, economy, signing) = chain(home.path(), clock).await;
     let reporter = Wallet::open_or_create(&home.path().join("provider"), "").unwrap().address();
     let dollar = TestDollarInstance::new(addresses::TOKEN, &signing);
     dollar.mint(reporter, U256::from(STAKE)).send().await.unwrap().get_receipt().await.unwrap();
@@ -40,8 +41,9 @@ async fn each_fault_is_checked_reported_and_paid_for() {
     assert!(deposit.send().await.unwrap().get_receipt().await.unwrap().status());
 
     let at = ["--chain", url.as_str()];
-    let faults = |arguments: &[&str]| run(home.path(), arguments);
-    let on_chain = |arguments: &[&str]| run(home.path(), &[arguments, &at[..]].concat());
+    let faults = |arguments: &[&str]| vouch(home.path(), "faults", arguments);
+    let on_chain =
+        |arguments: &[&str]| vouch(home.path(), "faults", &[arguments, &at[..]].concat());
     let (mut left, mut earned) = (STAKE, 0);
     for (group, name) in [
         ("splitLogs", "split-log"),
@@ -89,7 +91,7 @@ fn what_proves_nothing_is_refused() {
     let path = home.path().join("proof.json");
     let check = |value: &[u8]| {
         std::fs::write(&path, value).unwrap();
-        run(home.path(), &["check", path.to_str().unwrap()]).unwrap_err()
+        vouch(home.path(), "faults", &["check", path.to_str().unwrap()]).unwrap_err()
     };
     assert!(check(b"{}").contains("is no proof of a fault"));
     assert!(check(&vec![b' '; (1 << 20) + 1]).contains("at most"));
@@ -97,7 +99,7 @@ fn what_proves_nothing_is_refused() {
         let proof = serde_json::to_vec(&proof("splitLogs", &row)).unwrap();
         assert!(check(&proof).contains("proves nothing"), "{}", row["case"]);
     }
-    let missing = run(home.path(), &["check", "nowhere.json"]).unwrap_err();
+    let missing = vouch(home.path(), "faults", &["check", "nowhere.json"]).unwrap_err();
     assert!(missing.contains("cannot be read"), "{missing}");
 }
 
@@ -168,37 +170,4 @@ fn promised(row: &Value, prefix: &str) -> Promised {
 /// As JSON has an address.
 fn checksummed(account: Address) -> Value {
     serde_json::to_value(account).unwrap()
-}
-
-/// A chain with the economy on it, whose operator is this machine's provider: it reports here.
-async fn chain(home: &Path) -> (String, Economy, DynProvider) {
-    let operator = Wallet::open_or_create(&home.join("provider"), "").unwrap();
-    let ether = U256::from(10u64).pow(U256::from(21));
-    let mut genesis = Genesis::development(random_chain_id().unwrap(), 1_700_000_000)
-        .with_account(operator.address(), GenesisAccount::funded(ether));
-    for contract in genesis_code(operator.address()).unwrap() {
-        let code = GenesisAccount::contract(contract.code);
-        let account = GenesisAccount { storage: contract.storage, ..code };
-        genesis = genesis.with_account(contract.address, account);
-    }
-    let clock = Arc::new(ManualClock::new(SIGNED_AT + 100));
-    let chain = Chain::open(&home.join("chain"), Options::new(genesis, clock)).unwrap();
-    let signer = EthereumWallet::from(operator.signer().unwrap());
-    let signing = vouch_contracts::signing(&chain.provider(), signer);
-    let governance = Governance::development(operator.address());
-    let economy = deploy_economy(&signing, operator.address(), &governance).await.unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, chain.router()).await.unwrap() });
-    (url, economy, signing)
-}
-
-fn run(home: &Path, arguments: &[&str]) -> Result<Value, String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vouch"));
-    command.arg("faults").args(arguments).args(["--json", "--data-dir"]).arg(home);
-    let output = command.output().unwrap();
-    if output.status.success() {
-        return Ok(serde_json::from_slice(&output.stdout).unwrap());
-    }
-    Err(String::from_utf8_lossy(&output.stderr).into_owned())
 }
