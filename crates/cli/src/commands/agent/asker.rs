@@ -61,7 +61,7 @@ impl Asker {
     /// answer's text.
     pub(super) async fn ask(
         &self,
-        mut question: Question,
+        question: Question,
         most: Option<u128>,
         note: impl FnOnce(&str) -> String,
         output: Output,
@@ -76,14 +76,14 @@ impl Asker {
         };
         let model = through::model(&self.connect, &question).await?;
         let body = question.body(&model);
-        question.model = Some(model);
         let mut nonce = B256::ZERO;
         getrandom::fill(nonce.as_mut_slice()).context("the system gives no random bytes")?;
         let request = commitment::request(&nonce, Endpoint::Chat.resource(), body.as_bytes());
         let intent = Intent::Ask { permission, max_charge: aside, request };
         let ask = self.act(intent, None, B256::ZERO).await?;
 
-        let answer = through::ask(&self.connect, &question, aside, &self.data_dir, output).await;
+        let answer = through::put(&self.connect, &model, &question, aside, &self.data_dir, output);
+        let answer = answer.await;
         let answer = answer.with_context(|| {
             format!("{} stay set aside, as no receipt says what was charged", Dollars(aside))
         })?;

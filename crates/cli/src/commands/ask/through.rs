@@ -42,14 +42,26 @@ pub(crate) async fn ask(
     data_dir: &Path,
     output: Output,
 ) -> anyhow::Result<Asked> {
-    let client = Client::builder().no_proxy().build()?;
     let model = model(url, question).await?;
+    put(url, &model, question, most, data_dir, output).await
+}
+
+/// The same, of what [`model`] found.
+pub(crate) async fn put(
+    url: &str,
+    model: &str,
+    question: &Question,
+    most: u128,
+    data_dir: &Path,
+    output: Output,
+) -> anyhow::Result<Asked> {
+    let client = Client::builder().no_proxy().build()?;
     let response = client
         .post(format!("{url}/v1/chat/completions"))
         .header("content-type", "application/json")
         .header("x-vouch", "1")
         .header("x-vouch-max-charge", most.to_string())
-        .body(question.body(&model))
+        .body(question.body(model))
         .send()
         .await
         .with_context(|| format!("the vouch connect at {url} cannot be reached"))?;
