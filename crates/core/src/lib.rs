@@ -56,6 +56,7 @@ mod error;
 pub mod inquiry;
 pub mod log;
 pub mod money;
+pub mod planted;
 pub mod promise;
 pub mod receipt;
 pub mod request;
