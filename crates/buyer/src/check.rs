@@ -4,7 +4,13 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::Value;
-use vouch_core::{bundle::Bundle, data_use::DataUse, sourced::Source, tree::TreeBundle};
+use vouch_core::{
+    bundle::Bundle,
+    data_use::DataUse,
+    planted::{Bug, planted},
+    sourced::Source,
+    tree::TreeBundle,
+};
 use vouch_evidence::{
     Link, LinkName, Options, Report, Status, Verdict,
     fault::{self, Promised},
@@ -17,6 +23,9 @@ use crate::{
     seller::Seller,
     state::{Call, Channel, Entry, Record},
 };
+
+/// Clocks may differ by so much before what a provider says of a time counts as untrue.
+pub(crate) const CLOCK_SLACK_S: u64 = 120;
 
 impl Buyer {
     /// Checks an answer against what was asked, and against what was `streamed` where that is
@@ -120,7 +129,8 @@ impl Buyer {
             .or_else(|| state.ledger.reuses(&entry))
             .or(broken)
             .or(changed)
-            .or_else(|| state.ledger.fits(&entry).err());
+            .or_else(|| state.ledger.fits(&entry).err())
+            .or_else(|| dated(call, entry.time, self.now_s()));
         // A receipt that was given for another call has its bundle already, and keeps it.
         let (path, kept) = match misconduct.is_some() && state.ledger.entry(&digest).is_some() {
             true => (state.write_evidence(&format!("call-{}", call.nonce), &json(bundle))?, None),
@@ -142,6 +152,16 @@ impl Buyer {
         state.commit(kept.into_iter().chain([Record::Received(Box::new(entry))]))?;
         Ok(misconduct.map(|what| (what, path)))
     }
+}
+
+/// Whether a receipt is of another time than its call. Its promise's `mergeBy` is bound to its time
+/// by the terms.
+fn dated(call: &Call, time_ms: u64, now_s: u64) -> Option<Misconduct> {
+    let (time, from, to) = (time_ms / 1000, call.signed_at, now_s);
+    let earliest = from.saturating_sub(CLOCK_SLACK_S);
+    let latest = to.saturating_add(CLOCK_SLACK_S);
+    let in_time = planted(Bug::TimestampTrusted) || (earliest..=latest).contains(&time);
+    (!in_time).then_some(Misconduct::Dated { time, from, to })
 }
 
 /// The receipts of an answer's sources with what opens them.

@@ -186,6 +186,17 @@ pub enum Misconduct {
         /// What it contradicts.
         why: &'static str,
     },
+    /// A receipt from before its question or from the future: at another time than it is made, a
+    /// provider may not answer for it.
+    #[error("the receipt is dated at Unix time {time}, its call was made from {from} to {to}")]
+    Dated {
+        /// What the receipt says, in Unix seconds.
+        time: u64,
+        /// When the call was signed.
+        from: u64,
+        /// When the receipt came.
+        to: u64,
+    },
     /// The stored answer is not the one that was streamed.
     #[error("the receipted answer is not the one that was streamed")]
     AnswerChanged,

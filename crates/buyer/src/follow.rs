@@ -12,14 +12,12 @@ use vouch_evidence::{LinkName, Options, Report, verify};
 
 use crate::{
     AnyTokenizer, Buyer, Error, Misconduct, chain,
+    check::CLOCK_SLACK_S,
     recount::Recount,
     seller::Seller,
     state::{Entry, Record},
 };
 
-/// A receipt may come into the log so much later than promised before it counts as left out:
-/// clocks differ.
-const MERGE_SLACK_S: u64 = 120;
 /// How often the background looks at logs and calls in flight.
 const PERIOD: Duration = Duration::from_secs(5);
 /// Between looks for what a bundle lacks.
@@ -95,7 +93,7 @@ impl Buyer {
     async fn log_entry(&self, entry: &Entry) -> Result<bool, Error> {
         let seller = self.seller(&entry.url).await?;
         let Some(proof) = seller.proof(entry.index).await? else {
-            if self.now_s() <= entry.merge_by.saturating_add(MERGE_SLACK_S) {
+            if self.now_s() <= entry.merge_by.saturating_add(CLOCK_SLACK_S) {
                 return Ok(false);
             }
             let what = Misconduct::PromiseBroken { index: entry.index };

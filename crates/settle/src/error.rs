@@ -51,6 +51,17 @@ pub enum Error {
     /// Calls are in flight on a channel that was to be closed.
     #[error("the channel has {0} set aside for calls in flight: close it when they have ended")]
     InFlight(u128),
+    /// A demand for a receipt that this store does not have.
+    #[error(
+        "the receipt for the {claimed} claimed of channel {channel} is demanded, and is not here: \
+         restore the newest copy of the store before the demand's time is over (`vouch faults show`)"
+    )]
+    NoReceipt {
+        /// The channel.
+        channel: B256,
+        /// What was claimed, in atomic units.
+        claimed: u128,
+    },
     /// There is no such channel.
     #[error("channel {0} is not known here")]
     UnknownChannel(B256),

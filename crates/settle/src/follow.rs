@@ -54,10 +54,12 @@ impl Settler {
     /// stale is the store's to notice.
     pub async fn follow(&self, schedule: Schedule, mut stop: watch::Receiver<bool>) {
         let (mut claimed, mut anchored) = (Instant::now(), Instant::now());
+        self.logged("answer to a demand", self.answer_demands().await.map(|_| ()));
         loop {
             self.catch_up(schedule.blocks_a_query).await;
             if claimed.elapsed() >= schedule.claim {
                 claimed = Instant::now();
+                self.logged("answer to a demand", self.answer_demands().await.map(|_| ()));
                 self.logged("claim", self.claim(|_| true).await.map(|_| ()));
             }
             if anchored.elapsed() >= schedule.anchor {

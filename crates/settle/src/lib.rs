@@ -28,6 +28,7 @@
 
 mod anchor;
 mod channels;
+mod demands;
 mod error;
 mod faucet;
 mod follow;
@@ -67,6 +68,8 @@ pub struct Settler {
     receiver: Address,
     provider: DynProvider,
     sender: Sender,
+    /// The contract at which receipts are demanded.
+    faults: Option<Address>,
     /// How many blocks deep a deposit counts; 0 where the chain has no reorganisations.
     finality: u64,
     /// How far [`Settler::follow`] is; held for the length of a look.
@@ -95,6 +98,7 @@ impl Settler {
             receiver: wallet.address(),
             provider,
             sender,
+            faults: None,
             finality,
             following: tokio::sync::Mutex::default(),
             seen: Mutex::default(),

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use alloy::{
     eips::BlockId,
     network::EthereumWallet,
-    primitives::{Address, B256, U256},
+    primitives::{Address, B256, Bytes, U256},
     providers::{DynProvider, Provider, ProviderBuilder},
     sol_types::{SolStruct, eip712_domain},
 };
 use ed25519_dalek::SigningKey;
 use vouch_chain::{Chain, Genesis, GenesisAccount, Options, SystemClock, random_chain_id};
 use vouch_contracts::{
-    Deployment,
+    Deployment, Governance,
     bindings::{
-        BatchSettlement::BatchSettlementInstance, ReceiveWithAuthorization,
+        BatchSettlement::BatchSettlementInstance,
+        Faults::{self, Evidence, FaultsInstance, Promise},
+        ReceiveWithAuthorization,
         TestDollar::TestDollarInstance,
     },
-    deposit_nonce, genesis_code,
+    deploy_economy, deposit_nonce, genesis_code, signing,
 };
 use vouch_core::{
     channel::{ChannelConfig, Freeze, Mode, SignedVoucher, Voucher},
@@ -173,6 +175,42 @@ impl World {
     async fn balance(&self, of: Address) -> u128 {
         let token = TestDollarInstance::new(self.settler.deployment().token, self.chain.provider());
         token.balanceOf(of).call().await.unwrap().to()
+    }
+
+    /// The payer demands the receipt behind what was claimed: how much, and of whom.
+    async fn demand(&self, faults: Address, config: &ChannelConfig) -> (u128, Address) {
+        let chain = self.payers().provider().clone();
+        let token = TestDollarInstance::new(config.token, &chain);
+        let approval = token.approve(faults, U256::MAX).send().await.unwrap();
+        assert!(approval.get_receipt().await.unwrap().status());
+        let contract = FaultsInstance::new(faults, chain);
+        let of = Faults::ChannelConfig {
+            payer: config.payer,
+            payerAuthorizer: config.payer_authorizer,
+            receiver: config.receiver,
+            receiverAuthorizer: config.receiver_authorizer,
+            token: config.token,
+            withdrawDelay: config.withdraw_delay.try_into().unwrap(),
+            salt: config.salt,
+        };
+        // The receiver is the provider: nothing else must be shown.
+        let evidence = Evidence {
+            receipt: Bytes::new(),
+            promised: Promise {
+                root: B256::ZERO,
+                first: 0,
+                count: 0,
+                notBefore: B256::ZERO,
+                mergeBy: 0,
+            },
+            signature: Bytes::new(),
+            index: 0,
+            path: Vec::new(),
+        };
+        let sent = contract.demand(of, evidence).send().await.unwrap();
+        assert!(sent.get_receipt().await.unwrap().status());
+        let demand = contract.demands(config.id(&self.domain)).call().await.unwrap();
+        (demand.claimed, demand.provider)
     }
 
     /// The payer's own hand on the chain, for what it can do without the provider.
@@ -394,4 +432,47 @@ async fn a_channel_may_pay_a_vault_that_the_provider_claims_for() {
     let before = world.balance(world.payer.address()).await;
     world.settler.close(config.id(&world.domain)).await.unwrap();
     assert_eq!(world.balance(world.payer.address()).await - before, 700);
+}
+
+/// Whoever doubts a claim demands the receipt behind it. The provider answers from its store by
+/// itself, so that the demander's bond is its own; and says so if it cannot.
+#[tokio::test]
+async fn a_demand_for_a_receipt_is_answered_from_the_store() {
+    let mut world = World::new().await;
+    let governance = Governance::development(world.provider.address());
+    let own = EthereumWallet::from(world.provider.signer().unwrap());
+    let economy = deploy_economy(
+        &signing(&world.chain.provider(), own),
+        world.provider.address(),
+        &governance,
+    )
+    .await
+    .unwrap();
+    world.settler = world.settler.answering(economy.faults);
+    let config = world.open(1_000).await;
+    let channel = config.id(&world.domain);
+    world.charge(&config, 300, 300).await;
+    world.settler.claim(|_| true).await.unwrap();
+    assert_eq!(world.settler.answer_demands().await.unwrap(), 0);
+
+    let demand = world.demand(economy.faults, &config).await;
+    assert_eq!(demand, (300, world.provider.address()));
+    assert_eq!(world.settler.answer_demands().await.unwrap(), 1);
+    let contract = FaultsInstance::new(economy.faults, world.chain.provider());
+    assert_eq!(contract.demands(channel).call().await.unwrap().deadline, 0);
+    let bond = contract.credits(world.provider.address()).call().await.unwrap();
+    assert_eq!(bond, U256::from(contract.DEMAND_BOND().call().await.unwrap()));
+
+    // A claim beyond what the store knows: it was restored from an older copy, or is at fault.
+    world.charge(&config, 100, 400).await;
+    world.settler.claim(|_| true).await.unwrap();
+    world.settler.faucet(world.payer.address()).await.unwrap();
+    world.demand(economy.faults, &config).await;
+    let older = tempfile::tempdir().unwrap();
+    let store = Arc::new(open_store(&older, world.domain, &world.provider));
+    let deployment = *world.settler.deployment();
+    let settler = Settler::new(world.chain.provider(), &world.provider, deployment, store, 0);
+    let unanswered = settler.unwrap().answering(economy.faults).answer_demands().await.unwrap_err();
+    assert!(matches!(unanswered, Error::UnknownChannel(id) if id == channel), "{unanswered}");
+    assert_ne!(contract.demands(channel).call().await.unwrap().deadline, 0);
 }

@@ -81,12 +81,13 @@ impl Buyer {
     fn sign(&self, plan: Plan, channel: B256) -> Result<(Call, Claim), Error> {
         let nonce = random()?;
         let terms = plan.info.terms;
+        let signed_at = self.now_s();
         let request = Request {
             channel,
             request: commitment::request(&nonce, plan.endpoint.resource(), plan.body.as_bytes()),
             terms: plan.info.terms_hash,
             max_charge: plan.max_charge,
-            expiry: self.now_s().saturating_add(self.policy().expiry_s),
+            expiry: signed_at.saturating_add(self.policy().expiry_s),
         };
         let signature = self.inner.wallet.sign(request.digest(&terms.domain));
         let call = Call {
@@ -99,6 +100,7 @@ impl Buyer {
             stream: plan.stream,
             terms,
             authorization: Authorization { request, signature },
+            signed_at,
             allowance: Some(plan.allowance),
         };
         let claim = self.claim(nonce).ok_or(Error::State("a nonce came up twice".into()))?;

@@ -95,6 +95,9 @@ pub(crate) struct Call {
     pub(crate) stream: bool,
     pub(crate) terms: vouch_core::terms::Terms,
     pub(crate) authorization: Authorization,
+    /// When it was signed, in Unix seconds; 0 in older records, which did not say.
+    #[serde(default)]
+    pub(crate) signed_at: u64,
     /// What the provider may be signed for this call just now; `max_charge` at most. Not durable:
     /// after a restart the whole is allowed, because the provider may have got that far.
     #[serde(skip)]

@@ -115,6 +115,7 @@ fn call(nonce: u64, channel: B256, max_charge: u128, allowance: u128) -> Call {
             sources: None,
         },
         authorization: Authorization { request, signature: Signature([27; 65]) },
+        signed_at: 0,
         allowance: Some(allowance),
     }
 }

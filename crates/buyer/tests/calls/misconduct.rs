@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use vouch_buyer::{Buyer, Error, Misconduct};
+use vouch_core::planted::{Bug, plant};
 use vouch_evidence::{LinkName, fault::Fault};
 
 use crate::{
@@ -33,6 +34,8 @@ fn cases() -> Vec<(Misbehave, Named)> {
         (Misbehave::OtherNonce, Box::new(|what| *what == Misconduct::OtherCall)),
         (Misbehave::PhantomCharge, total("make another")),
         (Misbehave::SkipsSequence, total("places for calls that were never made")),
+        (Misbehave::DatesBack, Box::new(|what| matches!(what, Misconduct::Dated { .. }))),
+        (Misbehave::DatesAhead, link(LinkName::Authorization)),
         (
             Misbehave::SameSequence,
             Box::new(|what| matches!(what, Misconduct::SequenceReused { .. })),
@@ -64,6 +67,16 @@ async fn each_misconduct_is_caught_named_and_remembered() {
             left(&reopened, stream, *how).await;
         }
     }
+}
+
+/// The check of times, taken out: a receipt that is dated back passes, so the cases above test it.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_check_a_receipt_that_is_dated_back_passes() {
+    plant(Some(Bug::TimestampTrusted));
+    let (dir, stub) = (tempfile::tempdir().unwrap(), Stub::start().await);
+    let buyer = buyer(dir.path(), &stub, policy(TOTAL, PER_CALL));
+    stub.misbehave(Misbehave::DatesBack);
+    run(&buyer, &body(false, 9)).await.1.unwrap();
 }
 
 /// What the stub charges more than it should where it cheats.

@@ -18,7 +18,7 @@ use vouch_wire::{
     vouch::{RECEIPT_EVENT, VOUCHER_EVENT, VoucherRequired},
 };
 
-use super::{INPUT_TOKENS, Inner, Misbehave, QUANTUM, money::Paid, now_ms, receipt, sourced};
+use super::{INPUT_TOKENS, Inner, Misbehave, QUANTUM, money::Paid, receipt, sourced};
 
 const TEXT: &[u8] = b"Two times three is six, and grass is green. ";
 /// Where a stream of a stub that breaks off does so.
@@ -73,7 +73,7 @@ impl Run {
         let chunker = Chunker::new(Head {
             endpoint: paid.endpoint,
             id: format!("{}{}", paid.endpoint.id_prefix(), B256::from(paid.key)),
-            created: now_ms() / 1000,
+            created: receipt::dated_ms(stub.books.lock().misbehave) / 1000,
             model: stub.model.clone(),
         });
         let (streamed, misbehave) = (paid.request.stream(), stub.books.lock().misbehave);

@@ -80,6 +80,10 @@ pub(crate) enum Misbehave {
     PhantomCharge,
     /// It leaves a place free for a receipt that it may show later.
     SkipsSequence,
+    /// It dates its receipt and promise an hour back.
+    DatesBack,
+    /// It dates its receipt an hour ahead.
+    DatesAhead,
     /// It gives each receipt the first one's sequence.
     SameSequence,
     /// It promises each receipt the same place in the log.
@@ -115,7 +119,7 @@ pub(crate) enum Misbehave {
 }
 
 /// All that it can do while it sells.
-pub(crate) const WHILE_SELLING: [Misbehave; 23] = {
+pub(crate) const WHILE_SELLING: [Misbehave; 25] = {
     use Misbehave::*;
     [
         Overcharge,
@@ -135,6 +139,8 @@ pub(crate) const WHILE_SELLING: [Misbehave; 23] = {
         Drips,
         PhantomCharge,
         SkipsSequence,
+        DatesBack,
+        DatesAhead,
         SameSequence,
         SameIndex,
         ForeignPromise,

@@ -139,7 +139,17 @@ fn blank(stub: &Inner, paid: &Paid, response: &Whole, misbehave: Option<Misbehav
         cumulative: 0,
         asset: paid.config.token,
         parent: B256::ZERO,
-        time: now_ms(),
+        time: dated_ms(misbehave),
+    }
+}
+
+/// The time as the stub tells it.
+pub(super) fn dated_ms(misbehave: Option<Misbehave>) -> u64 {
+    let hour = 60 * 60 * 1000;
+    match misbehave {
+        Some(Misbehave::DatesBack) => now_ms() - hour,
+        Some(Misbehave::DatesAhead) => now_ms() + hour,
+        _ => now_ms(),
     }
 }
 
@@ -165,7 +175,7 @@ fn promise(
         first: index,
         count: leaves.len() as u32,
         not_before: B256::repeat_byte(1),
-        merge_by: now_ms() / 1000 + 60,
+        merge_by: dated_ms(misbehave) / 1000 + 60,
     };
     let digest = promise.digest(&stub.domain());
     let signature: Signature = match misbehave {

@@ -118,6 +118,10 @@ impl Provider {
             Some(receiver) => settler.paying(receiver),
             None => settler,
         };
+        let settler = match settling.contracts.get("faults") {
+            Some(faults) => settler.answering(*faults),
+            None => settler,
+        };
         // A log behind its own anchor is an older copy of the data: going on would fork it.
         if let Some((size, root)) = settler.anchored(&origin).await? {
             store.check_extends(size, root)?;

@@ -1,18 +1,18 @@
 //! The registry's events, read in bounded pieces.
 
 use alloy::{
-    providers::{DynProvider, Provider},
+    providers::DynProvider,
     rpc::types::{Filter, Log},
 };
 use alloy_primitives::{Address, B256};
 use alloy_sol_types::SolEventInterface;
-use vouch_contracts::bindings::ConsentRegistry::{self, ConsentRegistryEvents};
+use vouch_contracts::{
+    BLOCKS_A_QUERY,
+    bindings::ConsentRegistry::{self, ConsentRegistryEvents},
+};
 
 use super::Grant;
 use crate::{Error, Result};
-
-/// Blocks of one question.
-const BLOCKS_A_QUERY: u64 = 2_000;
 
 /// Something the registry said, in the chain's order.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,17 +65,9 @@ pub(crate) async fn logs(
     from: u64,
     to: u64,
 ) -> Result<Vec<Log>> {
-    let mut all = Vec::new();
-    let mut start = from;
-    while start <= to {
-        let end = start.saturating_add(BLOCKS_A_QUERY - 1).min(to);
-        let filter = Filter::new().address(contract).from_block(start).to_block(end);
-        let logs = provider.get_logs(&filter).await.map_err(Error::rpc("for events"))?;
-        // What a node adds of other contracts' is not the contract's word.
-        all.extend(logs.into_iter().filter(|log| log.address() == contract && !log.removed));
-        start = end.saturating_add(1);
-    }
-    Ok(all)
+    let filter = Filter::new().address(contract);
+    let logs = vouch_contracts::logs(provider, &filter, from..=to, BLOCKS_A_QUERY).await;
+    logs.map_err(Error::rpc("for events"))
 }
 
 fn decode(log: &Log) -> Option<Event> {

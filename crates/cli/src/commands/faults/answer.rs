@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use vouch_contracts::fault_evidence;
+use vouch_contracts::{Demand, fault_evidence};
 use vouch_core::{domain::Domain, promise::SignedPromise, receipt::Receipt};
 use vouch_store::Store as _;
 
@@ -17,45 +17,23 @@ use crate::{
     provider::{Keys, open_store},
 };
 
-/// A demand that nobody has answered.
-pub(super) struct Open {
-    channel: B256,
-    claimed: u128,
-    deadline: u64,
+/// A demand in JSON.
+pub(super) fn json(demand: &Demand) -> Value {
+    json!({
+        "channel": demand.channel, "claimed": demand.claimed.to_string(),
+        "deadline": demand.deadline,
+    })
 }
 
-impl Open {
-    pub(super) fn json(&self) -> Value {
-        json!({
-            "channel": self.channel, "claimed": self.claimed.to_string(), "deadline": self.deadline,
-        })
-    }
-
-    pub(super) fn line(&self) -> String {
-        format!(
-            "\n  demanded     {} of channel {}: answer by Unix time {} (`vouch faults answer`)",
-            Dollars(self.claimed),
-            self.channel,
-            self.deadline
-        )
-    }
-}
-
-/// A provider's open demands, the oldest first.
-pub(super) async fn open(bench: &Bench, provider: Address) -> anyhow::Result<Vec<Open>> {
-    let contract = bench.contract().await?;
-    let events = contract.Demanded_filter().from_block(0).topic2(provider.into_word());
-    let events = events.query().await.context("the chain does not list the demands")?;
-    let mut open: Vec<Open> = Vec::new();
-    for (event, _) in events {
-        let channel = event.channel;
-        let demand = contract.demands(channel).call().await.context(UNANSWERED)?;
-        if demand.deadline != 0 && open.iter().all(|known| known.channel != channel) {
-            let (claimed, deadline) = (demand.claimed, demand.deadline);
-            open.push(Open { channel, claimed, deadline });
-        }
-    }
-    Ok(open)
+/// A demand in a line of `vouch faults show`.
+pub(super) fn line(demand: &Demand) -> String {
+    format!(
+        "\n  demanded     {} of channel {}: answer by Unix time {} (what serves does it; or \
+         `vouch faults answer`)",
+        Dollars(demand.claimed),
+        demand.channel,
+        demand.deadline
+    )
 }
 
 /// What answers: members of a buyer's bundle and of a promised receipt, among others.

@@ -9,10 +9,13 @@ use alloy::{
 use alloy_primitives::{Address, U256};
 use anyhow::{Context, ensure};
 use serde_json::json;
-use vouch_contracts::bindings::{
-    BondVault::BondVaultInstance,
-    Erc20::Erc20Instance,
-    KeyRegistry::{KeyRegistryInstance, Role},
+use vouch_contracts::{
+    bindings::{
+        BondVault::BondVaultInstance,
+        Erc20::Erc20Instance,
+        KeyRegistry::{KeyRegistryInstance, Role},
+    },
+    open_demands,
 };
 
 use super::{Bench, answer};
@@ -32,9 +35,9 @@ pub(super) async fn show(bench: &Bench, provider: Address, output: Output) -> an
     let bond = vault.bonds(provider).call().await.context(UNANSWERED)?;
     let bonded = vault.isBonded(provider).call().await.context(UNANSWERED)?;
     let share = vault.shareBps().call().await.context(UNANSWERED)?;
-    let open = answer::open(bench, provider).await?;
+    let open = open_demands(&bench.signing, bench.faults, provider).await.context(UNANSWERED)?;
     let value = json!({
-        "demands": open.iter().map(answer::Open::json).collect::<Vec<_>>(),
+        "demands": open.iter().map(answer::json).collect::<Vec<_>>(),
         "provider": provider, "stake": bond.stake.to_string(), "leaving": bond.leaving.to_string(),
         "leavesAt": bond.leavesAt, "bonded": bonded, "faultShareBps": share.to_string(),
         "keys": { "receipts": receipts, "checkpoints": checkpoints },
@@ -47,7 +50,7 @@ pub(super) async fn show(bench: &Bench, provider: Address, output: Output) -> an
             if bonded { "" } else { " (not bonded: nothing, or below the least stake)" },
             Dollars(bond.leaving),
             bond.leavesAt,
-            open.iter().map(answer::Open::line).collect::<String>(),
+            open.iter().map(answer::line).collect::<String>(),
         )
     })
 }
