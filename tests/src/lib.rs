@@ -188,6 +188,23 @@ impl Drop for Running {
     }
 }
 
+/// Copies a directory with all that is in it.
+///
+/// # Panics
+/// If that cannot be done.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).expect("it can be copied");
+        }
+    }
+}
+
 /// Waits, for half a minute at most.
 ///
 /// # Panics

@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask setup | demo | test | bench`.
+//! The project's own commands: `cargo xtask setup | demo | test | fuzz | bench`.
 //!
 //! Depends on no crate of the workspace, so that it can build what they need before they compile.
 #![allow(clippy::print_stdout, reason = "a command line prints")]
 
 mod bench;
 mod demo;
+mod fuzz;
 mod setup;
 mod steps;
 mod test;
@@ -26,6 +27,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Runs every test: Rust, doctests, Solidity, foreign clients.
     Test(test::Arguments),
+    /// Feeds each decoder of foreign bytes with what a fuzzer comes upon.
+    Fuzz(fuzz::Arguments),
     /// Measures ours and its peer, in turn.
     Bench(bench::Arguments),
 }
@@ -35,6 +38,7 @@ fn main() -> anyhow::Result<()> {
         Command::Setup => setup::contracts(),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }

@@ -74,7 +74,8 @@ Exit code 0 if every link holds, 1 at the first broken one.")]
     #[command(after_help = "Example: vouch log http://127.0.0.1:4020")]
     Log(Log),
     /// Watch a log with a key of your own, and cosign what is consistent
-    #[command(after_help = "Example: vouch witness http://127.0.0.1:4020 --name witness.example")]
+    #[command(after_help = "Example: vouch witness http://127.0.0.1:4020 --name witness.example
+As a server: vouch witness --listen 127.0.0.1:4030 --log vouch.localhost/1/0x5f3c…+4c7ea4e1+AQ…")]
     Witness(Witness),
     /// Publish data, grant its use, and be paid for it
     #[command(subcommand, after_help = "Example: vouch data publish ./letters --licence CC-BY-4.0")]
@@ -129,8 +130,9 @@ pub(crate) struct Sale {
     /// Who is paid instead of the provider's key: a royalty vault's receiver, for example
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) receiver: Option<Address>,
-    /// A witness whose cosignatures are taken, as its verifier key; repeatable
-    #[arg(long = "witness", value_name = "KEY")]
+    /// A witness whose cosignatures are taken, as its verifier key; followed by @ and an address, it
+    /// is asked for them, and for how long the log was, at each start; repeatable
+    #[arg(long = "witness", value_name = "KEY[@URL]")]
     pub(crate) witnesses: Vec<String>,
 }
 
@@ -221,6 +223,9 @@ pub(crate) struct Verify {
     /// How many of the witnesses are required [default: all that are named]
     #[arg(long, value_name = "N")]
     pub(crate) quorum: Option<usize>,
+    /// Which logs and witnesses you trust, and how many of them, as a C2SP tlog-policy file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["witnesses", "quorum"])]
+    pub(crate) policy: Option<PathBuf>,
     /// A block that you trust to be on the anchor's chain: the chain's id, and the block's hash
     #[arg(long, value_name = "CHAIN:HASH")]
     pub(crate) block: Option<String>,
@@ -330,9 +335,14 @@ pub(crate) struct Log {
 
 #[derive(Debug, Args)]
 pub(crate) struct Witness {
-    /// The provider's gateway
-    #[arg(default_value = "http://127.0.0.1:4020")]
-    pub(crate) provider: String,
+    /// The provider's gateway [default: http://127.0.0.1:4020, unless --listen is given]
+    pub(crate) provider: Option<String>,
+    /// Where logs may come to for cosignatures (C2SP tlog-witness)
+    #[arg(long, value_name = "ADDRESS", requires = "logs")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// A log that may come, as its verifier key; repeatable
+    #[arg(long = "log", value_name = "KEY", requires = "listen")]
+    pub(crate) logs: Vec<String>,
     /// The witness's name in its signatures
     #[arg(long, default_value = "witness.localhost", value_name = "NAME")]
     pub(crate) name: String,

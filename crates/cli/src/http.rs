@@ -56,7 +56,8 @@ fn refusal(body: &[u8]) -> String {
     printable(&said.chars().take(MAX_SHOWN).collect::<String>())
 }
 
-async fn bounded(
+/// A body of at most `max_bytes`.
+pub(crate) async fn bounded(
     answer: &mut reqwest::Response,
     url: &str,
     max_bytes: usize,

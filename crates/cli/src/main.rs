@@ -16,6 +16,7 @@ mod provider;
 mod serve;
 mod time;
 mod tokenizer;
+mod witnesses;
 
 use std::{io::IsTerminal, process::ExitCode};
 

@@ -24,6 +24,14 @@ pub enum Error {
     /// Two statements that do not contradict each other, or are not about one thing.
     #[error("this shows no fault: {0}")]
     NoFault(&'static str),
+    /// A policy of logs and witnesses that is none.
+    #[error("line {line} of the policy: {why}")]
+    Policy {
+        /// From 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A signature, a proof or a format that does not hold.
     #[error(transparent)]
     Core(#[from] vouch_core::Error),

@@ -1,9 +1,9 @@
 use std::fmt;
 
 use serde_json::Value;
-use vouch_core::{Address, B256, log::note::Verifier};
+use vouch_core::{Address, B256};
 
-use crate::LinkName;
+use crate::{LinkName, WitnessPolicy};
 
 /// What the verifier is told besides the bundle. The default trusts nothing and requires nothing:
 /// links that are absent are reported as such.
@@ -15,7 +15,7 @@ pub struct Options<'a> {
     pub payer: Option<Address>,
     /// Links that must not be absent.
     pub require: Vec<LinkName>,
-    /// Witnesses that are known, and how many of them must have cosigned.
+    /// Logs and witnesses that are known, and which of them must have cosigned.
     pub witnesses: WitnessPolicy,
     /// A block that is known to be on its chain.
     pub block: Option<KnownBlock>,
@@ -33,15 +33,6 @@ pub struct KnownBlock {
     pub chain: u64,
     /// keccak-256 of the header's RLP.
     pub hash: B256,
-}
-
-/// `required` of `keys` must have cosigned a checkpoint.
-#[derive(Debug, Clone, Default)]
-pub struct WitnessPolicy {
-    /// The witnesses that are known.
-    pub keys: Vec<Verifier>,
-    /// How many of them must have cosigned.
-    pub required: usize,
 }
 
 /// A tokenizer, as the verifier needs one.

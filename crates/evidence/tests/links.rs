@@ -10,7 +10,9 @@ use vouch_core::{
     bundle::Bundle,
     receipt::{Tier, flags},
 };
-use vouch_evidence::{Detokenizer, LinkName, Options, Report, Status, Verdict, verify};
+use vouch_evidence::{
+    Detokenizer, LinkName, Options, Report, Status, Verdict, WitnessPolicy, verify,
+};
 
 fn broken(bundle: &Bundle, options: &Options<'_>) -> LinkName {
     match verify(bundle, options).verdict {
@@ -177,11 +179,32 @@ fn a_tokenizer_ties_the_ids_to_the_text() {
 fn witnesses_are_counted() {
     let bundle = common::bundle();
     let mut options = common::strict(&bundle);
-    let twice = options.witnesses.keys[0].clone();
-    options.witnesses.keys[1] = twice;
+    let one = options.witnesses.witnesses()[0].key.clone();
+    options.witnesses = WitnessPolicy::of(vec![one.clone(), one.clone()], 2);
     assert_eq!(broken(&bundle, &options), LinkName::Witnesses);
-    options.witnesses.required = 1;
+    options.witnesses = WitnessPolicy::of(vec![one.clone(), one], 1);
     assert_eq!(verify(&bundle, &options).verdict, Verdict::Proven);
+}
+
+#[test]
+fn a_policy_names_logs_and_a_quorum() {
+    let bundle = common::bundle();
+    let mut options = common::strict(&bundle);
+    let known = options.witnesses.witnesses().to_vec();
+    let witnesses: String = known
+        .iter()
+        .zip(["a", "b"])
+        .map(|(w, name)| format!("witness {name} {}\n", w.key))
+        .collect();
+    let mut verdict = |policy: String| {
+        options.witnesses = WitnessPolicy::parse(&policy).unwrap();
+        verify(&bundle, &options).verdict
+    };
+    let (log, witnesses) = (&bundle.terms.log.key, &witnesses);
+    let proven = format!("log {log}\n{witnesses}group g all a b\nquorum g\n");
+    assert_eq!(verdict(proven), Verdict::Proven);
+    let elsewhere = format!("log {}\n{witnesses}quorum a\n", known[0].key);
+    assert_eq!(verdict(elsewhere), Verdict::Broken { link: LinkName::Witnesses });
 }
 
 #[test]

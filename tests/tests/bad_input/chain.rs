@@ -5,7 +5,9 @@ use std::fs;
 use serde_json::json;
 use vouch_tests::{text, until};
 
-use crate::house::{House, copy, holds, seen};
+use vouch_tests::copy;
+
+use crate::house::{House, holds, seen};
 
 #[test]
 fn a_chain_behind_what_the_store_saw_freezes_the_channels_without_a_deposit() {

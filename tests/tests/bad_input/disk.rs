@@ -4,7 +4,9 @@ use std::fs;
 
 use vouch_tests::{text, until};
 
-use crate::house::{House, copy, holds};
+use vouch_tests::copy;
+
+use crate::house::{House, holds};
 
 /// The end of the last record: behind it there are zeros.
 fn end(bytes: &[u8]) -> usize {

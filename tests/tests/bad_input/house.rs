@@ -123,20 +123,6 @@ pub(crate) fn holds(up: &Running, answers: &[Value]) {
     }
 }
 
-/// A copy of a directory.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("a directory");
-    for entry in fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let to = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).expect("it can be copied");
-        }
-    }
-}
-
 /// An OpenAI-compatible server; its base URL.
 fn upstream() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");

@@ -14,7 +14,9 @@ use vouch_core::{
 };
 use vouch_evidence::{KnownBlock, Options, WitnessPolicy, read, read_tree, verify, verify_tree};
 
-use crate::{arguments, output::Output, provider::models::fetch, tokenizer};
+use crate::{
+    arguments, output::Output, provider::models::fetch, tokenizer, witnesses::read_policy,
+};
 
 pub(crate) async fn run(
     arguments: &arguments::Verify,
@@ -111,15 +113,20 @@ fn known_block(text: &str) -> anyhow::Result<KnownBlock> {
     })
 }
 
-fn options(arguments: &arguments::Verify, bundle: &Bundle) -> anyhow::Result<Options<'static>> {
-    let keys: Vec<_> = arguments
-        .witnesses
-        .iter()
-        .map(|key| {
-            Verifier::parse(key).with_context(|| format!("--witness {key:?} is no verifier key"))
-        })
-        .collect::<Result<_, _>>()?;
+/// Which logs and witnesses are trusted.
+fn witnesses(arguments: &arguments::Verify) -> anyhow::Result<WitnessPolicy> {
+    if let Some(path) = &arguments.policy {
+        return read_policy(path);
+    }
+    let parse = |key: &String| {
+        Verifier::parse(key).with_context(|| format!("--witness {key:?} is no verifier key"))
+    };
+    let keys = arguments.witnesses.iter().map(parse).collect::<anyhow::Result<Vec<_>>>()?;
     let required = arguments.quorum.unwrap_or(keys.len());
+    Ok(WitnessPolicy::of(keys, required))
+}
+
+fn options(arguments: &arguments::Verify, bundle: &Bundle) -> anyhow::Result<Options<'static>> {
     let block = arguments.block.as_deref().map(known_block).transpose()?;
     if block.is_some() && bundle.anchor.is_none() {
         bail!("--block is of no use: the bundle has no anchor");
@@ -132,7 +139,7 @@ fn options(arguments: &arguments::Verify, bundle: &Bundle) -> anyhow::Result<Opt
         .context("--provider is no address")?;
     Ok(Options {
         provider,
-        witnesses: WitnessPolicy { keys, required },
+        witnesses: witnesses(arguments)?,
         block,
         // The program knows the contract that it was built with; another's proves nothing.
         anchor_code: vouch_contracts::artefacts().ok().map(|code| keccak256(code.anchor.runtime)),

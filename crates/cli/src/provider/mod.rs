@@ -3,6 +3,7 @@
 pub(crate) mod models;
 mod settlement;
 pub(crate) mod sources;
+mod witnessing;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
@@ -10,13 +11,10 @@ use alloy::providers::DynProvider;
 use alloy_primitives::{Address, U256};
 use anyhow::Context;
 use serde_json::json;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use vouch_contracts::{Deployment, Governance, bindings::TestDollar::TestDollarInstance, economy};
-use vouch_core::{
-    domain::Domain,
-    log::note::{self, Verifier},
-    terms::LogTerms,
-};
+use vouch_core::{domain::Domain, log::note, terms::LogTerms};
+use vouch_evidence::Witness;
 use vouch_gateway::{Config, Gateway, Limits, Sourcing};
 use vouch_settle::{Schedule, Settler};
 use vouch_store::{EmbeddedStore, Store};
@@ -29,6 +27,7 @@ use crate::{
 };
 use settlement::OnSettler;
 use sources::GrantedData;
+use witnessing::Asked;
 
 /// Where the gateway listens, where nothing is said.
 const DEFAULT_LISTEN: SocketAddr = serve::loopback(4020);
@@ -86,6 +85,9 @@ pub(crate) struct Provider {
     listener: TcpListener,
     settler: Arc<Settler>,
     schedule: Schedule,
+    store: Arc<dyn Store>,
+    /// Witnesses that are asked for cosignatures.
+    asked: Vec<Asked>,
     url: String,
     model: String,
     /// The model for embeddings, where one is sold.
@@ -126,6 +128,11 @@ impl Provider {
         if let Some((size, root)) = settler.anchored(&origin).await? {
             store.check_extends(size, root)?;
         }
+        let witnesses = witnesses(&sale.witnesses)?;
+        let mut asked = Asked::of(&witnesses)?;
+        for witness in &mut asked {
+            witness.check(store.as_ref()).await?;
+        }
         // Ready means ready: until the chain was seen, calls are refused.
         settler.catch_up(settling.schedule.blocks_a_query).await;
         let (models, embedder) = models::load(sale).await?;
@@ -155,7 +162,7 @@ impl Provider {
                 origin,
                 merge_delay_s: MERGE_DELAY_S,
             },
-            witnesses: witnesses(&sale.witnesses)?,
+            witnesses: witnesses.into_iter().map(|witness| witness.key).collect(),
             limits: Limits::default(),
         };
         let address = config.provider.to_string();
@@ -163,7 +170,7 @@ impl Provider {
         let settlement = Arc::new(OnSettler(settler.clone()));
         let gateway = Gateway::with_sources(
             config,
-            store,
+            store.clone(),
             models,
             sourcing,
             settlement,
@@ -174,6 +181,8 @@ impl Provider {
             listener,
             settler,
             schedule: settling.schedule,
+            store,
+            asked,
             url,
             model: name,
             embedding,
@@ -209,6 +218,11 @@ impl Provider {
         let settler = self.settler.clone();
         let schedule = self.schedule;
         let following = tokio::spawn(async move { settler.follow(schedule, stopped).await });
+        // Ended when they are dropped.
+        let mut witnesses = JoinSet::new();
+        for witness in self.asked {
+            witnesses.spawn(witness.follow(self.store.clone()));
+        }
         let served = self.gateway.serve(self.listener, end).await;
         // Nobody listens only if following has ended by itself.
         let _told = stop.send(true);
@@ -284,9 +298,6 @@ async fn asset(settler: &Settler) -> anyhow::Result<Asset> {
     })
 }
 
-fn witnesses(keys: &[String]) -> anyhow::Result<Vec<Verifier>> {
-    let parse = |key: &String| {
-        Verifier::parse(key).with_context(|| format!("--witness {key:?} is no verifier key"))
-    };
-    keys.iter().map(parse).collect()
+fn witnesses(named: &[String]) -> anyhow::Result<Vec<Witness>> {
+    named.iter().map(|named| crate::witnesses::parse(named)).collect()
 }

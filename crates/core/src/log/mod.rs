@@ -4,5 +4,6 @@ pub mod checkpoint;
 pub mod merkle;
 pub mod note;
 pub mod tile;
+pub mod witness;
 
 pub use checkpoint::Checkpoint;

@@ -169,6 +169,12 @@ impl Verifier {
         }
     }
 
+    /// Whether both are one public key, whatever it is called.
+    #[must_use]
+    pub fn same_key(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
     /// The key's id.
     #[must_use]
     pub fn id(&self) -> [u8; 4] {

@@ -1,7 +1,5 @@
 //! What the provider is bound to: promise, inclusion, checkpoint, witnesses.
 
-use std::collections::BTreeSet;
-
 use vouch_core::{
     Address, B256,
     bundle::{Bundle, LogProof},
@@ -12,7 +10,7 @@ use vouch_core::{
 };
 
 use super::{Broken, Outcome, absent, ensure, proven};
-use crate::Options;
+use crate::{Options, policy::Cosigned};
 
 /// Between a receipt's time and its promise a commit may take this long.
 const COMMIT_SLACK_S: u64 = 60;
@@ -75,30 +73,23 @@ pub(crate) fn signed(log: &LogProof, key: &Verifier, provider: Address) -> Outco
 
 pub(crate) fn witnesses(bundle: &Bundle, options: &Options<'_>) -> Outcome {
     let policy = &options.witnesses;
-    let known: BTreeSet<_> = policy.keys.iter().map(ToString::to_string).collect();
+    let key = Verifier::parse(&bundle.terms.log.key)?;
+    ensure(policy.takes(&key), "the log is none of those that the policy names")?;
     let trust = "that the provider shows everyone the same log";
     let Some(log) = &bundle.log else {
-        ensure(policy.required == 0, "no checkpoint, so no witness has seen it")?;
+        ensure(policy.is_none(), "no checkpoint, so no witness has seen it")?;
         return absent("no checkpoint to witness", trust);
     };
     let (note, _) = stated(log)?;
-    let times: Vec<_> =
-        known.iter().filter_map(|key| Verifier::parse(key).ok()?.verify(&note)).collect();
-    let (found, required) = (times.len(), policy.required);
-    if found < required {
-        return Err(format!(
-            "{found} of {} known witnesses cosigned, {required} must",
-            known.len()
-        )
-        .into());
+    let Cosigned { known, found, newest, is_enough } = policy.cosigned(&note);
+    if !is_enough {
+        let of = format!("{found} of {known} known witnesses cosigned");
+        return Err(format!("{of}, which is not what the policy requires").into());
     }
-    match times.iter().max() {
+    match newest {
         None => absent("cosigned by no witness that you know", trust),
         Some(newest) => proven(
-            format!(
-                "{found} of {} known witnesses cosigned, last at Unix time {newest}",
-                known.len()
-            ),
+            format!("{found} of {known} known witnesses cosigned, last at Unix time {newest}"),
             "these witnesses, that they do not all collude with the provider",
         ),
     }

@@ -96,7 +96,7 @@ pub fn strict(bundle: &Bundle) -> Options<'static> {
         provider: Some(provider()),
         payer: Some(address_of(&payer_key())),
         require: names.into(),
-        witnesses: WitnessPolicy { keys, required: 2 },
+        witnesses: WitnessPolicy::of(keys, 2),
         block: bundle
             .anchor
             .as_ref()

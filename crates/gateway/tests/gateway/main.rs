@@ -6,6 +6,7 @@
     reason = "a test that unwraps wrongly fails, which is its purpose"
 )]
 
+mod attacks;
 mod bad_input;
 mod buyer;
 mod deposits;
