@@ -54,10 +54,21 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         for (name, child) in names.iter().zip(running) {
             let output = child.wait_with_output()?;
             let said = String::from_utf8_lossy(&output.stderr);
-            let runs = said.lines().rev().find(|line| line.starts_with("Done ")).unwrap_or_default();
+            let runs =
+                said.lines().rev().find(|line| line.starts_with("Done ")).unwrap_or_default();
             println!("{name}: {}", if output.status.success() { runs } else { "FOUND SOMETHING" });
             if !output.status.success() {
-                println!("{}", said.lines().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n"));
+                println!(
+                    "{}",
+                    said.lines()
+                        .rev()
+                        .take(40)
+                        .collect::<Vec<_>>()
+                        .into_iter()
+                        .rev()
+                        .collect::<Vec<_>>()
+                        .join("\n")
+                );
                 found.push(name.as_str());
             }
         }

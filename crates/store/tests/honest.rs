@@ -40,11 +40,7 @@ fn terms() -> Terms {
         identity: B256::repeat_byte(5),
         prices: Prices { input: 300_000, cached: 30_000, output: 1_200_000, request: 5 },
         quantum_tokens: 64,
-        log: LogTerms {
-            origin: ORIGIN.into(),
-            key: log_verifier().to_string(),
-            merge_delay_s: 60,
-        },
+        log: LogTerms { origin: ORIGIN.into(), key: log_verifier().to_string(), merge_delay_s: 60 },
         sources: None,
     }
 }
@@ -77,10 +73,8 @@ impl Accuser {
     fn hear(&mut self, told: Acknowledged, terms: &Terms) {
         let digest = told.receipt.digest();
         let place = (told.receipt.channel, told.receipt.sequence);
-        let before = [
-            self.by_index.insert(told.promise.index, digest),
-            self.by_place.insert(place, digest),
-        ];
+        let before =
+            [self.by_index.insert(told.promise.index, digest), self.by_place.insert(place, digest)];
         assert!(before.into_iter().flatten().all(|known| known == digest), "{:?}", told.receipt);
         assert!(fault::wrong_charge(&promised(&told, terms)).is_err());
         self.held.push(told);
@@ -124,11 +118,7 @@ impl Accuser {
 }
 
 fn promised(told: &Acknowledged, terms: &Terms) -> Promised {
-    Promised {
-        receipt: told.receipt.clone(),
-        promise: told.promise.clone(),
-        terms: terms.clone(),
-    }
+    Promised { receipt: told.receipt.clone(), promise: told.promise.clone(), terms: terms.clone() }
 }
 
 struct Provider {

@@ -105,12 +105,13 @@ async fn duplicate_settlement_race() {
         buyer.deposit(&mut call.payment, 10_000);
         calls.push(call);
     }
-    let (replies, ()) = tokio::join!(join_all(calls.iter().map(|call| call.reply(&harness))), async {
-        until(|| harness.chain.deposits.load(Ordering::SeqCst) == 1).await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(harness.chain.deposits.load(Ordering::SeqCst), 1);
-        gate.add_permits(1);
-    });
+    let (replies, ()) =
+        tokio::join!(join_all(calls.iter().map(|call| call.reply(&harness))), async {
+            until(|| harness.chain.deposits.load(Ordering::SeqCst) == 1).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert_eq!(harness.chain.deposits.load(Ordering::SeqCst), 1);
+            gate.add_permits(1);
+        });
     let served = replies.iter().filter(|reply| reply.status == 200).count();
     assert_eq!(served, 1, "those beside it are told to wait");
     assert_eq!(harness.store.channel(&buyer.id()).unwrap().on_chain.balance, 10_000);
@@ -154,12 +155,14 @@ async fn denial_of_settlement_by_a_withdrawal_in_mid_stream() {
     let body = streaming(chat("m", "hello", 1000));
     let call = SessionCall::new(&harness, &buyer, body, 1, price(quantum)).await;
     let mut stream = Stream::new(call.send(&harness).await);
-    gate.add_permits(QUANTUM as usize);
+    // The first token of the next quantum is what asks for a voucher.
+    gate.add_permits(QUANTUM as usize + 1);
     let receipt = loop {
         match stream.next().await {
             // The notice is on the chain before the voucher for the next quantum comes.
             Next::Voucher(asked) => {
-                let whole = OnChain { balance: 100_000, withdrawing: 100_000, ..OnChain::default() };
+                let whole =
+                    OnChain { balance: 100_000, withdrawing: 100_000, ..OnChain::default() };
                 assert!(harness.store.observe(buyer.id(), whole).await.unwrap().froze);
                 let reply = send_voucher(&harness, &buyer.voucher(asked.required)).await;
                 assert_eq!((reply.status, reply.code()), (409, "channel_frozen"));
