@@ -154,16 +154,17 @@ async fn denial_of_settlement_by_a_withdrawal_in_mid_stream() {
     let quantum = u128::from(QUANTUM);
     let body = streaming(chat("m", "hello", 1000));
     let call = SessionCall::new(&harness, &buyer, body, 1, price(quantum)).await;
-    let mut stream = Stream::new(call.send(&harness).await);
-    // The first token of the next quantum is what asks for a voucher.
+    // A quantum, and the token after it: the answer begins with the first.
     gate.add_permits(QUANTUM as usize + 1);
+    let mut stream = Stream::new(call.send(&harness).await);
     let receipt = loop {
         match stream.next().await {
             // The notice is on the chain before the voucher for the next quantum comes.
             Next::Voucher(asked) => {
                 let whole =
                     OnChain { balance: 100_000, withdrawing: 100_000, ..OnChain::default() };
-                assert!(harness.store.observe(buyer.id(), whole).await.unwrap().froze);
+                let seen = harness.store.observe(buyer.id(), whole).await.unwrap();
+                assert!(seen.channel.frozen.is_some());
                 let reply = send_voucher(&harness, &buyer.voucher(asked.required)).await;
                 assert_eq!((reply.status, reply.code()), (409, "channel_frozen"));
                 gate.add_permits(1000);
@@ -173,7 +174,7 @@ async fn denial_of_settlement_by_a_withdrawal_in_mid_stream() {
             Next::Done | Next::End => panic!("no receipt"),
         }
     };
-    assert_eq!(receipt.charge, price(quantum));
+    assert!(receipt.charge <= price(quantum), "{}", receipt.charge);
     assert!(generated.load(Ordering::SeqCst) <= QUANTUM + 1, "one token beyond what is paid");
     let view = harness.store.channel(&buyer.id()).unwrap();
     // Uncovered: all of the deposit is leaving. What was charged is below the voucher in hand.
