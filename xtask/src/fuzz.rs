@@ -37,14 +37,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let directory = target()?.join("fuzz");
     let manifest = root().join("fuzz/Cargo.toml");
     let mut build = cargo(&["build", "--release", "--quiet", "--locked", "--manifest-path"]);
-    build.arg(&manifest).arg("--target-dir").arg(&directory).env("RUSTFLAGS", FLAGS);
+    // With a target named, build scripts and macros go without the flags.
+    let host = host()?;
+    build.arg(&manifest).arg("--target-dir").arg(&directory).arg("--target").arg(&host);
+    build.env("RUSTFLAGS", FLAGS);
     shown("fuzz: build", &mut build)?;
     let known = targets()?;
     let wanted = if arguments.targets.is_empty() { &known } else { &arguments.targets };
     for name in wanted {
         ensure!(known.contains(name), "{name:?} is none of the decoders: {}", known.join(", "));
     }
-    let binary = directory.join("release/vouch-fuzz");
+    let binary = directory.join(host).join("release/vouch-fuzz");
     let mut found = Vec::new();
     for names in wanted.chunks(arguments.jobs.max(1)) {
         let running = names
@@ -106,6 +109,14 @@ fn one(
     }
     command.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
     command.spawn().with_context(|| format!("{} does not start", binary.display()))
+}
+
+/// The triple of this machine.
+fn host() -> anyhow::Result<String> {
+    let output = Command::new("rustc").arg("-vV").output().context("rustc does not start")?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc does not name its host")?.to_owned())
 }
 
 /// The names in `fuzz/src/main.rs`, which a test of the list would only repeat.
