@@ -2,13 +2,14 @@
 pragma solidity ^0.8.28;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {Errors} from "@openzeppelin/contracts/utils/Errors.sol";
 
 import {BatchSettlement} from "../src/settlement/BatchSettlement.sol";
 import {IBatchSettlement} from "../src/settlement/IBatchSettlement.sol";
 import {Call, SettlementCalls} from "./base/SettlementCalls.sol";
 import {MoodyToken} from "./base/Tokens.sol";
 import {Upstream} from "./base/Upstream.sol";
-import {Vm, vm} from "./base/Vm.sol";
+import {vm} from "./base/Vm.sol";
 
 /// @title Our settlement contract and upstream's, driven by the same calls at the same address
 /// @dev Skipped unless `VOUCH_UPSTREAM_SETTLEMENT` says where upstream's artefact is: no package has it.
@@ -20,11 +21,12 @@ contract BatchSettlementDifferentialTest is SettlementCalls {
         bytes32 logs;
         bytes32 state;
         bytes sent;
+        bool mangled;
     }
 
     uint256 private constant CALLS = 50;
 
-    event Compared(uint256 calls, uint256 succeeded);
+    event Compared(uint256 calls, uint256 succeeded, uint256 otherwiseRefused);
 
     function setUp() public {
         setScene();
@@ -40,16 +42,37 @@ contract BatchSettlementDifferentialTest is SettlementCalls {
         Seen[] memory theirs = run(seed);
 
         uint256 succeeded = 0;
+        uint256 otherwiseRefused = 0;
         for (uint256 i = 0; i < CALLS; ++i) {
-            string memory at = string.concat("call ", vm.toString(i), " ", vm.toString(ours[i].sent));
-            vm.assertEq(ours[i].sent, theirs[i].sent, string.concat("the same call: ", at));
-            vm.assertTrue(ours[i].success == theirs[i].success, string.concat("success of ", at));
-            vm.assertEq(ours[i].data, theirs[i].data, string.concat("data of ", at));
-            vm.assertEq(ours[i].logs, theirs[i].logs, string.concat("logs of ", at));
-            vm.assertEq(ours[i].state, theirs[i].state, string.concat("state after ", at));
             if (ours[i].success) ++succeeded;
+            if (compare(ours[i], theirs[i], string.concat("call ", vm.toString(i)))) ++otherwiseRefused;
         }
-        emit Compared(CALLS, succeeded);
+        emit Compared(CALLS, succeeded, otherwiseRefused);
+    }
+
+    /// @dev Bytes that are no call by the ABI are refused by both, but where one compiler's code looks at the
+    ///      broken word first, the other's may come to another reason first.
+    function compare(Seen memory ours, Seen memory theirs, string memory what)
+        private
+        pure
+        returns (bool otherwiseRefused)
+    {
+        what = string.concat(what, ": ", vm.toString(ours.sent));
+        vm.assertEq(ours.sent, theirs.sent, string.concat("sent in ", what));
+        vm.assertTrue(ours.success == theirs.success, string.concat("success of ", what));
+        vm.assertEq(ours.logs, theirs.logs, string.concat("logs of ", what));
+        vm.assertEq(ours.state, theirs.state, string.concat("state after ", what));
+        bool alike = keccak256(ours.data) == keccak256(theirs.data);
+        otherwiseRefused =
+            !alike && ours.mangled && !ours.success && (isUndecoded(ours.data) || isUndecoded(theirs.data));
+        if (!otherwiseRefused) vm.assertEq(ours.data, theirs.data, string.concat("data of ", what));
+    }
+
+    /// @dev Nothing, or by way of `multicall` the error that stands for nothing.
+    function isUndecoded(bytes memory data) private pure returns (bool) {
+        return
+            data.length == 0
+                || keccak256(data) == keccak256(abi.encodeWithSelector(Errors.FailedCall.selector));
     }
 
     function run(uint256 seed) private returns (Seen[] memory seen) {
@@ -70,6 +93,7 @@ contract BatchSettlementDifferentialTest is SettlementCalls {
             if (kind == 0) data = mangled(turn, data);
             if (kind == 1) data = question(turn, made, data);
             seen[i] = send(made.sender, data);
+            seen[i].mangled = kind == 0;
         }
     }
 

@@ -51,6 +51,7 @@ interface Vm {
     function sign(uint256 privateKey, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function skip(bool skipTest, string calldata reason) external;
     function store(address target, bytes32 slot, bytes32 value) external;
+    function toString(bytes calldata value) external pure returns (string memory);
     function toString(uint256 value) external pure returns (string memory);
     function snapshotState() external returns (uint256 snapshot);
     function startPrank(address sender) external;
