@@ -5,7 +5,9 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Errors} from "@openzeppelin/contracts/utils/Errors.sol";
 
 import {BatchSettlement} from "../src/settlement/BatchSettlement.sol";
+import {ERC3009DepositCollector} from "../src/settlement/ERC3009DepositCollector.sol";
 import {IBatchSettlement} from "../src/settlement/IBatchSettlement.sol";
+import {SettlementGasTest} from "./Settlement.gas.t.sol";
 import {Call, SettlementCalls} from "./base/SettlementCalls.sol";
 import {MoodyToken} from "./base/Tokens.sol";
 import {Upstream} from "./base/Upstream.sol";
@@ -162,5 +164,19 @@ contract BatchSettlementDifferentialTest is SettlementCalls {
                 hash = keccak256(abi.encode(hash, claimed, settled, purse));
             }
         }
+    }
+}
+
+/// @title What upstream's code costs in the scenes that ours is measured in
+contract UpstreamSettlementCosts is SettlementGasTest {
+    function setUp() public override {
+        super.setUp();
+        Upstream.deploy(Upstream.creationCode());
+        settlement = BatchSettlement(Upstream.CANONICAL);
+        collector = new ERC3009DepositCollector(Upstream.CANONICAL);
+    }
+
+    function report(string memory call, uint256 upstream) internal override {
+        vm.assertEq(vm.lastCallGas().gasTotalUsed, upstream, call);
     }
 }

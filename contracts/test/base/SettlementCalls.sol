@@ -92,6 +92,8 @@ abstract contract SettlementCalls is SettlementScene {
         step.hand = drawHand(seed);
         bytes32 id = settlement.getChannelId(configs[step.channel]);
         (uint128 balance, uint128 claimed) = settlement.channels(id);
+        // Little can happen to a channel without a balance.
+        if (balance == 0 && roll(seed, "found", 3) != 0) step.act = Act.Deposit;
         if (step.act == Act.Deposit) {
             step.collect = Collect(
                 roll(seed, "right collector", 4) != 0 ? roll(seed, "collector", 2) : roll(seed, "c", 4)
