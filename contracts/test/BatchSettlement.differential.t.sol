@@ -109,7 +109,8 @@ contract BatchSettlementDifferentialTest is SettlementCalls {
     }
 
     /// @dev One byte changed, or the end cut off.
-    function mangled(uint256 turn, bytes memory data) private pure returns (bytes memory) {
+    function mangled(uint256 turn, bytes memory whole) private pure returns (bytes memory data) {
+        data = bytes.concat(whole);
         uint256 place = roll(turn, "place", data.length);
         if (roll(turn, "cut", 4) != 0) {
             data[place] ^= bytes1(uint8(1 + roll(turn, "bits", 255)));
@@ -118,7 +119,6 @@ contract BatchSettlementDifferentialTest is SettlementCalls {
                 mstore(data, place)
             }
         }
-        return data;
     }
 
     /// @dev Of what anyone can ask, and that is asked after no call.

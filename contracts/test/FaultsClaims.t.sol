@@ -100,6 +100,48 @@ contract FaultsClaimsTest is FaultsFixture {
         vm.assertEq(vault.withdraw(), STAKE - STAKE / 10, "what is left");
     }
 
+    /// @dev A provider that is leaving does not answer with a made-up receipt and take its stake along.
+    function test_aStakeStaysInWhileAnAnswerCanBeContradicted() public {
+        vm.prank(provider);
+        vault.startWithdrawal(STAKE);
+        bytes32 id = claimed(channel(), 100);
+        vm.warp(NOW + 21 days);
+        demand(channel());
+        Promised.Evidence memory made = covering(id, 100);
+        faults.answer(made);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(BondVault.NotYet.selector, NOW + 36 days + 1));
+        vault.withdraw();
+        Receipts.Receipt memory bought = receiptOf(id);
+        bought.cumulative = 60;
+        vm.warp(NOW + 35 days);
+        proves(doubleSequence(made, promised(bought)));
+        vm.warp(NOW + 36 days + 1);
+        vm.prank(provider);
+        vm.assertEq(vault.withdraw(), STAKE - STAKE / 10, "what is left");
+    }
+
+    /// @dev Whoever asks about one channel after the other keeps no stake in for ever.
+    function test_questionsHoldAStakeForAsLongAgainAtMost() public {
+        vm.prank(provider);
+        vault.startWithdrawal(STAKE);
+        IBatchSettlement.ChannelConfig memory of_ = channel();
+        for (uint256 day = 20; day < 42; day += 3) {
+            of_.salt = bytes32(day);
+            claimed(of_, 100);
+            vm.warp(NOW + day * 1 days);
+            demand(of_);
+            faults.answer(covering(settlement.getChannelId(of_), 100));
+        }
+        vm.warp(NOW + 42 days);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(BondVault.NotYet.selector, NOW + 42 days + 1));
+        vault.withdraw();
+        vm.warp(NOW + 42 days + 1);
+        vm.prank(provider);
+        vm.assertEq(vault.withdraw(), STAKE, "all of it");
+    }
+
     /// @dev Anyone can open a channel to himself that names another as the one who authorizes its claims.
     function test_nobodyAnswersForAnothersClaim() public {
         IBatchSettlement.ChannelConfig memory posing = config(2);
