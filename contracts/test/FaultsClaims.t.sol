@@ -182,7 +182,7 @@ contract FaultsClaimsTest is FaultsFixture {
         vm.startPrank(provider);
         keys.rotate(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
         vm.warp(NOW + 2 hours);
-        keys.declareCompromised(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
+        keys.rotate(KeyRegistry.Role.Receipts, address(0x33));
         vm.stopPrank();
         vm.warp(NOW + 100 days);
         demand(channel());
@@ -191,6 +191,32 @@ contract FaultsClaimsTest is FaultsFixture {
         faults.answer(foreign);
         faults.answer(promised(receiptOf(id), 100, SECOND_KEY));
         vm.assertEq(faults.credits(provider), BOND, "answered");
+    }
+
+    /// @dev Else a thief could demand, answer with a receipt that he dates back, and so make it a new one.
+    function test_aStolenKeyDefendsForTheWindow() public {
+        bytes32 id = claimed(channel(), 100);
+        vm.startPrank(provider);
+        keys.rotate(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
+        vm.warp(NOW + 2 hours);
+        keys.declareCompromised(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
+        vm.stopPrank();
+        uint64 last = NOW + 2 hours + 14 days;
+        vm.warp(last);
+        demand(channel());
+        Promised.Evidence memory stolen = promised(receiptOf(id), 100, SECOND_KEY);
+        vm.warp(last + 1);
+        vm.expectRevert(ClaimDemands.NotOfChannel.selector);
+        faults.answer(stolen);
+        vm.warp(last);
+        faults.answer(stolen);
+        claimed(channel(), 101);
+        vm.warp(last + 1 days);
+        demand(channel());
+        Receipts.Receipt memory made = receiptOf(id);
+        made.cumulative = 101;
+        faults.answer(promised(made));
+        vm.assertEq(faults.credits(provider), 2 * BOND, "promised anew by the address itself");
     }
 
     function receiptOf(bytes32 id) private view returns (Receipts.Receipt memory made) {

@@ -83,7 +83,8 @@ contract KeyRegistry {
         returns (bool)
     {
         (bool known, uint256 since, uint256 end) = _term(provider, Role.Receipts, key);
-        return known && latest + OVERLAP >= since && earliest <= end && shown <= latest + EVIDENCE_WINDOW;
+        bool fresh = shown <= latest + EVIDENCE_WINDOW && !_isSpent(provider, key, shown);
+        return known && latest + OVERLAP >= since && earliest <= end && fresh;
     }
 
     /// @notice Whether a checkpoint can be held against `provider`. It binds itself to no time, so it counts while
@@ -93,13 +94,22 @@ contract KeyRegistry {
         return known && (end == type(uint256).max || shown <= end + EVIDENCE_WINDOW);
     }
 
-    /// @notice Whether `key` was the provider's for receipts at a time, whatever became of it: for what a provider
-    ///         says in its own defence, which has no age.
+    /// @notice Whether what `key` says it signed at a time is the provider's word in its own defence, which has no
+    ///         age. Of a key that was declared compromised it is for EVIDENCE_WINDOW, as what is held against the
+    ///         provider; after that the provider promises the receipt anew, by a key that is its own alone.
     function wasKey(address provider, address key, uint256 time) external view returns (bool) {
         if (key == provider) return true;
         Term memory term = terms[provider][Role.Receipts][key];
         bool begun = term.since != 0 && time + OVERLAP >= term.since;
-        return begun && (term.until == 0 || time <= term.until + OVERLAP);
+        bool within = begun && (term.until == 0 || time <= term.until + OVERLAP);
+        return within && !_isSpent(provider, key, block.timestamp);
+    }
+
+    /// @dev Whether a key of receipts was declared compromised so long ago that nothing by it counts any more. A
+    ///      promise says two times; a thief can have the earlier before the theft and the later now, for ever.
+    function _isSpent(address provider, address key, uint256 shown) private view returns (bool) {
+        uint64 compromised = terms[provider][Role.Receipts][key].compromised;
+        return compromised != 0 && shown > compromised + EVIDENCE_WINDOW;
     }
 
     function _term(address provider, Role role, address key)
