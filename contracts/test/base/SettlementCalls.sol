@@ -94,6 +94,8 @@ abstract contract SettlementCalls is SettlementScene {
         (uint128 balance, uint128 claimed) = settlement.channels(id);
         // Little can happen to a channel without a balance.
         if (balance == 0 && roll(seed, "found", 3) != 0) step.act = Act.Deposit;
+        (uint128 pending,) = settlement.pendingWithdrawals(id);
+        if (pending != 0 && roll(seed, "finish", 4) == 0) step.act = Act.Finish;
         if (step.act == Act.Deposit) {
             step.collect = Collect(
                 roll(seed, "right collector", 4) != 0 ? roll(seed, "collector", 2) : roll(seed, "c", 4)
@@ -106,9 +108,17 @@ abstract contract SettlementCalls is SettlementScene {
                 step.rows[i] = drawRow(roll(seed, bytes32(i), type(uint256).max), step.channel, i == 0);
             }
         } else {
-            (uint128 pending,) = settlement.pendingWithdrawals(id);
-            step.amount =
-                near(seed, [uint256(0), balance, claimed, balance - claimed, pending, type(uint128).max]);
+            step.amount = near(
+                seed,
+                [
+                    uint256(balance - claimed) / 2,
+                    balance,
+                    claimed,
+                    balance - claimed,
+                    pending,
+                    type(uint128).max
+                ]
+            );
             step.nonce = settlement.refundNonce(id);
             if (roll(seed, "other nonce", 8) == 0) step.nonce = roll(seed, "nonce", step.nonce + 2);
         }
