@@ -73,11 +73,6 @@ contract BatchSettlementFundsTest is SettlementFixture {
         bytes4 reentered = bytes4(keccak256("ReentrancyGuardReentrantCall()"));
         expectDepositRevert(channel, 1, reentrant, reentered);
 
-        channel.withdrawDelay = 15 minutes - 1;
-        expectDepositRevert(channel, 1, short, IBatchSettlement.WithdrawDelayOutOfRange.selector);
-        channel.withdrawDelay = 30 days + 1;
-        expectDepositRevert(channel, 1, short, IBatchSettlement.WithdrawDelayOutOfRange.selector);
-
         channel = config(1);
         channel.payer = address(0);
         expectDepositRevert(channel, 1, short, IBatchSettlement.InvalidChannel.selector);

@@ -78,7 +78,7 @@ contract FaultsGasTest is FaultsFixture, GasReport {
         made.channel = settlement.getChannelId(channel());
         Promised.Evidence memory evidence = promised(made);
         faults.answer(evidence);
-        report("answer", 88_000);
+        report("answer", 90_000);
     }
 
     function test_gasBond() public {

@@ -13,7 +13,7 @@ import {FuzzSelector, bound, signWith, vm} from "./base/Vm.sol";
 contract Accusers is FaultsFixture {
     uint128 private constant BOND = 5e6;
     /// @dev Until a stake is no longer held for a demand.
-    uint64 private constant ANSWERED = 5 days;
+    uint64 private constant ANSWERED = 21 days + 1;
     address private immutable cheat = vm.addr(SECOND_KEY);
     uint64 private clock = NOW;
     uint128 private nextClaim;

@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Promised} from "../src/Promised.sol";
 import {Receipts} from "../src/Receipts.sol";
+import {Types} from "../src/Types.sol";
 import {FaultKind} from "../src/faults/Accountable.sol";
 import {ClaimDemands} from "../src/faults/ClaimDemands.sol";
 import {Faults} from "../src/faults/Faults.sol";
@@ -156,6 +157,34 @@ contract FaultsTest is FaultsFixture {
         proves(splitBy(SECOND_KEY));
         vm.warp(NOW + 100 days);
         refuses(splitBy(STRANGER_KEY), ClaimDemands.NotAccountable.selector);
+    }
+
+    /// @dev A promise binds itself to two times. A thief has one before the theft and the other when he likes.
+    function test_aStolenKeyIsOfNoUseAfterTheWindow() public {
+        vm.startPrank(provider);
+        keys.rotate(RECEIPTS, vm.addr(SECOND_KEY));
+        vm.warp(NOW + 1 hours);
+        keys.declareCompromised(RECEIPTS, vm.addr(SECOND_KEY));
+        vm.stopPrank();
+        uint64 last = NOW + 1 hours + 14 days;
+        vm.warp(last + 1);
+        Promised.Evidence memory one = mergedBy(promised(receipt(), 100, SECOND_KEY), last + 1);
+        Promised.Evidence memory two = mergedBy(promised(other(), 100, SECOND_KEY), last + 1);
+        refuses(doubleSequence(one, two), ClaimDemands.NotAccountable.selector);
+        vm.warp(last);
+        proves(doubleSequence(one, two));
+    }
+
+    /// @dev The same batch, promised by the second key to be logged by another time.
+    function mergedBy(Promised.Evidence memory made, uint64 time)
+        private
+        view
+        returns (Promised.Evidence memory)
+    {
+        made.promised.mergeBy = time;
+        bytes32 domain = Types.vouchDomainSeparator(uint64(block.chainid), address(settlement));
+        made.signature = signWith(SECOND_KEY, Types.digest(made.promised, domain));
+        return made;
     }
 
     function test_whatIsOlderThanTheWindowIsNotHeldAgainstAnyone() public {

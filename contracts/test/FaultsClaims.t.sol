@@ -100,6 +100,48 @@ contract FaultsClaimsTest is FaultsFixture {
         vm.assertEq(vault.withdraw(), STAKE - STAKE / 10, "what is left");
     }
 
+    /// @dev A provider that is leaving does not answer with a made-up receipt and take its stake along.
+    function test_aStakeStaysInWhileAnAnswerCanBeContradicted() public {
+        vm.prank(provider);
+        vault.startWithdrawal(STAKE);
+        bytes32 id = claimed(channel(), 100);
+        vm.warp(NOW + 21 days);
+        demand(channel());
+        Promised.Evidence memory made = covering(id, 100);
+        faults.answer(made);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(BondVault.NotYet.selector, NOW + 36 days + 1));
+        vault.withdraw();
+        Receipts.Receipt memory bought = receiptOf(id);
+        bought.cumulative = 60;
+        vm.warp(NOW + 35 days);
+        proves(doubleSequence(made, promised(bought)));
+        vm.warp(NOW + 36 days + 1);
+        vm.prank(provider);
+        vm.assertEq(vault.withdraw(), STAKE - STAKE / 10, "what is left");
+    }
+
+    /// @dev Whoever asks about one channel after the other keeps no stake in for ever.
+    function test_questionsHoldAStakeForAsLongAgainAtMost() public {
+        vm.prank(provider);
+        vault.startWithdrawal(STAKE);
+        IBatchSettlement.ChannelConfig memory of_ = channel();
+        for (uint256 day = 20; day < 42; day += 3) {
+            of_.salt = bytes32(day);
+            claimed(of_, 100);
+            vm.warp(NOW + day * 1 days);
+            demand(of_);
+            faults.answer(covering(settlement.getChannelId(of_), 100));
+        }
+        vm.warp(NOW + 42 days);
+        vm.prank(provider);
+        vm.expectRevert(abi.encodeWithSelector(BondVault.NotYet.selector, NOW + 42 days + 1));
+        vault.withdraw();
+        vm.warp(NOW + 42 days + 1);
+        vm.prank(provider);
+        vm.assertEq(vault.withdraw(), STAKE, "all of it");
+    }
+
     /// @dev Anyone can open a channel to himself that names another as the one who authorizes its claims.
     function test_nobodyAnswersForAnothersClaim() public {
         IBatchSettlement.ChannelConfig memory posing = config(2);
@@ -140,7 +182,7 @@ contract FaultsClaimsTest is FaultsFixture {
         vm.startPrank(provider);
         keys.rotate(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
         vm.warp(NOW + 2 hours);
-        keys.declareCompromised(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
+        keys.rotate(KeyRegistry.Role.Receipts, address(0x33));
         vm.stopPrank();
         vm.warp(NOW + 100 days);
         demand(channel());
@@ -149,6 +191,32 @@ contract FaultsClaimsTest is FaultsFixture {
         faults.answer(foreign);
         faults.answer(promised(receiptOf(id), 100, SECOND_KEY));
         vm.assertEq(faults.credits(provider), BOND, "answered");
+    }
+
+    /// @dev Else a thief could demand, answer with a receipt that he dates back, and so make it a new one.
+    function test_aStolenKeyDefendsForTheWindow() public {
+        bytes32 id = claimed(channel(), 100);
+        vm.startPrank(provider);
+        keys.rotate(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
+        vm.warp(NOW + 2 hours);
+        keys.declareCompromised(KeyRegistry.Role.Receipts, vm.addr(SECOND_KEY));
+        vm.stopPrank();
+        uint64 last = NOW + 2 hours + 14 days;
+        vm.warp(last);
+        demand(channel());
+        Promised.Evidence memory stolen = promised(receiptOf(id), 100, SECOND_KEY);
+        vm.warp(last + 1);
+        vm.expectRevert(ClaimDemands.NotOfChannel.selector);
+        faults.answer(stolen);
+        vm.warp(last);
+        faults.answer(stolen);
+        claimed(channel(), 101);
+        vm.warp(last + 1 days);
+        demand(channel());
+        Receipts.Receipt memory made = receiptOf(id);
+        made.cumulative = 101;
+        faults.answer(promised(made));
+        vm.assertEq(faults.credits(provider), 2 * BOND, "promised anew by the address itself");
     }
 
     function receiptOf(bytes32 id) private view returns (Receipts.Receipt memory made) {

@@ -17,6 +17,8 @@ contract KeyRegistryTest is FaultsFixture {
         uint256 evidence = keys.EVIDENCE_WINDOW() + keys.OVERLAP();
         uint256 demand = faults.ANSWER_WINDOW() + faults.ENFORCE_WINDOW();
         vm.assertGe(vault.WITHDRAWAL_DELAY(), evidence + demand + 1, "the delay is longer than all of it");
+        uint256 answer = keys.EVIDENCE_WINDOW() + faults.ENFORCE_WINDOW();
+        vm.assertGe(vault.WITHDRAWAL_DELAY(), faults.ANSWER_WINDOW() + answer, "and than the longest hold");
     }
 
     function test_whoRegistersNothingSpeaksByItsAddress() public view {

@@ -26,8 +26,8 @@ contract TrustingToken is ERC20("", "") {
     }
 }
 
-/// @title What the calls cost, beside the gas that the upstream contract publishes for the same scene
-/// @dev The gas of the call alone, in a transaction where the slots it touches are warm: upstream's method.
+/// @title What the calls cost, beside what they cost with upstream's contract
+/// @dev The gas of the call alone, in a transaction where the slots it touches are warm.
 contract SettlementGasTest is SettlementFixture {
     uint128 private constant FUNDS = 1_000e6;
     uint128 private constant CLAIM = 100e6;
@@ -39,14 +39,14 @@ contract SettlementGasTest is SettlementFixture {
         channel.token = address(new TrustingToken(payer));
         bytes memory data = abi.encode(0, type(uint256).max, 7, new bytes(64));
         settlement.deposit(channel, FUNDS, address(collector), data);
-        report("deposit, trusting token", 111_738);
+        report("deposit, trusting token", 92_249);
     }
 
-    /// @dev As upstream's scene, and a signature checked (3,000) and a nonce kept (22,100) by the token.
+    /// @dev As upstream's scene, and the token checks a signature and keeps a nonce.
     function test_gasDeposit() public {
         bytes memory data = authorization(config(1), FUNDS, 7);
         settlement.deposit(config(1), FUNDS, address(collector), data);
-        report("deposit", 111_738 + 22_100 + 3_000);
+        report("deposit", 129_263);
     }
 
     function test_gasClaimOne() public {
@@ -54,7 +54,7 @@ contract SettlementGasTest is SettlementFixture {
         IBatchSettlement.VoucherClaim[] memory rows = batch(voucherClaim(config(1), CLAIM, CLAIM));
         vm.prank(receiverAuthorizer);
         settlement.claim(rows);
-        report("claim of one", 40_252);
+        report("claim of one", 35_281);
     }
 
     function test_gasClaimTen() public {
@@ -65,7 +65,7 @@ contract SettlementGasTest is SettlementFixture {
         }
         vm.prank(receiverAuthorizer);
         settlement.claim(rows);
-        report("claim of ten", 192_043);
+        report("claim of ten", 145_708);
     }
 
     function test_gasClaimTenWithSignature() public {
@@ -76,26 +76,52 @@ contract SettlementGasTest is SettlementFixture {
         }
         bytes memory signature = signWith(RECEIVER_AUTHORIZER_KEY, settlement.getClaimBatchDigest(rows));
         settlement.claimWithSignature(rows, signature);
-        report("claim of ten, relayed", 230_000);
+        report("claim of ten, relayed", 178_396);
     }
 
     function test_gasSettle() public {
         deposit(config(1), FUNDS);
         claim(config(1), CLAIM, CLAIM);
         settlement.settle(receiver, address(token));
-        report("settle", 31_204);
+        report("settle", 29_217);
     }
 
     function test_gasRefund() public {
         deposit(config(1), FUNDS);
         vm.prank(receiverAuthorizer);
         settlement.refund(config(1), FUNDS);
-        report("refund", 43_859);
+        report("refund", 37_631);
     }
 
-    function report(string memory call, uint256 upstream) private {
+    function test_gasRefundWithSignature() public {
+        deposit(config(1), FUNDS);
+        bytes32 digest = settlement.getRefundDigest(settlement.getChannelId(config(1)), 0, FUNDS);
+        settlement.refundWithSignature(config(1), FUNDS, 0, signWith(RECEIVER_AUTHORIZER_KEY, digest));
+        report("refund, relayed", 46_451);
+    }
+
+    function test_gasTopUp() public {
+        deposit(config(1), FUNDS);
+        deposit(config(1), FUNDS);
+        report("deposit again", 67_795);
+    }
+
+    function test_gasWithdraw() public {
+        deposit(config(1), FUNDS);
+        vm.prank(payer);
+        settlement.initiateWithdraw(config(1), FUNDS);
+        report("withdrawal started", 27_317);
+        vm.warp(START + DELAY);
+        vm.prank(payer);
+        settlement.finalizeWithdraw(config(1));
+        report("withdrawal finished", 14_107);
+    }
+
+    /// @param upstream What upstream's own code costs here: `UpstreamSettlementCosts` measures it.
+    /// @dev Ours may cost a hundredth more: it works out its domain in each call, to need no constructor.
+    function report(string memory call, uint256 upstream) internal virtual {
         uint256 used = vm.lastCallGas().gasTotalUsed;
         emit Gas(call, used, upstream);
-        vm.assertLe(used, upstream, call);
+        vm.assertLe(used * 100, upstream * 101, call);
     }
 }

@@ -129,9 +129,13 @@ contract BondVault is ReentrancyGuardTransient {
         token.safeTransfer(msg.sender, amount);
     }
 
-    /// @notice Keeps a provider's stake in until a time, while it is asked a question.
+    /// @notice Keeps a stake in until a time, while its provider is asked or what it answered can be contradicted.
+    ///         Never for longer than WITHDRAWAL_DELAY after it would have left, however many questions are asked.
+    /// @dev What is not leaving yet stays longer than any hold.
     function hold(address provider, uint64 until) external onlyFaults {
         Bond storage bond = bonds[provider];
+        if (bond.leaving == 0) return;
+        if (until > bond.leavesAt + WITHDRAWAL_DELAY) until = bond.leavesAt + WITHDRAWAL_DELAY;
         if (until > bond.heldUntil) bond.heldUntil = until;
     }
 

@@ -41,7 +41,8 @@ abstract contract ClaimDemands is Accountable {
 
     uint8 private constant RECEIPT_VERSION = 1;
     uint64 public constant ANSWER_WINDOW = 3 days;
-    /// @notice How long a stake stays in after a demand's end, so that it can be enforced.
+    /// @notice How long a stake stays in after a demand's end, so that it can be enforced, and after the time in
+    ///         which an answer can be held against its provider, so that a report of it can be revealed.
     uint64 public constant ENFORCE_WINDOW = 1 days;
     /// @notice Atomic units of the dollar: five, of six decimals.
     uint128 public constant DEMAND_BOND = 5e6;
@@ -128,6 +129,8 @@ abstract contract ClaimDemands is Accountable {
         credits[open.provider] += DEMAND_BOND;
         bytes32 digest = keccak256(evidence.receipt);
         shownAt[digest] = uint64(block.timestamp);
+        // Else the stake could be gone while the answer can still be contradicted.
+        vault.hold(open.provider, uint64(block.timestamp + keys.EVIDENCE_WINDOW()) + ENFORCE_WINDOW);
         emit Answered(channel, open.provider, open.claimed, digest);
     }
 

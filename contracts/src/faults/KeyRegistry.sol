@@ -82,36 +82,46 @@ contract KeyRegistry {
         view
         returns (bool)
     {
-        (bool known, uint256 since, uint256 end) = _term(provider, Role.Receipts, key);
-        return known && latest + OVERLAP >= since && earliest <= end && shown <= latest + EVIDENCE_WINDOW;
+        (bool known, uint256 since, uint256 end, uint64 compromised) = _term(provider, Role.Receipts, key);
+        bool fresh = shown <= latest + EVIDENCE_WINDOW && !_isSpent(compromised, shown);
+        return known && latest + OVERLAP >= since && earliest <= end && fresh;
     }
 
     /// @notice Whether a checkpoint can be held against `provider`. It binds itself to no time, so it counts while
     ///         its key's term lasts, and EVIDENCE_WINDOW longer.
     function answersForCheckpoint(address provider, address key, uint256 shown) external view returns (bool) {
-        (bool known,, uint256 end) = _term(provider, Role.Checkpoints, key);
+        (bool known,, uint256 end,) = _term(provider, Role.Checkpoints, key);
         return known && (end == type(uint256).max || shown <= end + EVIDENCE_WINDOW);
     }
 
-    /// @notice Whether `key` was the provider's for receipts at a time, whatever became of it: for what a provider
-    ///         says in its own defence, which has no age.
+    /// @notice Whether what `key` says it signed at a time is the provider's word in its own defence, which has no
+    ///         age. Of a key that was declared compromised it is for EVIDENCE_WINDOW, as what is held against the
+    ///         provider; after that the provider promises the receipt anew, by a key that is its own alone.
     function wasKey(address provider, address key, uint256 time) external view returns (bool) {
         if (key == provider) return true;
         Term memory term = terms[provider][Role.Receipts][key];
         bool begun = term.since != 0 && time + OVERLAP >= term.since;
-        return begun && (term.until == 0 || time <= term.until + OVERLAP);
+        bool within = begun && (term.until == 0 || time <= term.until + OVERLAP);
+        return within && !_isSpent(term.compromised, block.timestamp);
+    }
+
+    /// @dev Whether a key was declared compromised so long ago that nothing by it counts any more. A promise says
+    ///      two times; a thief can have the earlier before the theft and the later now, for ever.
+    function _isSpent(uint64 compromised, uint256 shown) private pure returns (bool) {
+        return compromised != 0 && shown > compromised + EVIDENCE_WINDOW;
     }
 
     function _term(address provider, Role role, address key)
         private
         view
-        returns (bool known, uint256 since, uint256 end)
+        returns (bool known, uint256 since, uint256 end, uint64 compromised)
     {
-        if (key == provider) return (true, 0, type(uint256).max);
+        if (key == provider) return (true, 0, type(uint256).max, 0);
         Term memory term = terms[provider][role][key];
         known = term.since != 0;
         since = term.since;
         end = term.until == 0 ? type(uint256).max : term.until + OVERLAP;
-        if (term.compromised != 0 && term.compromised < end) end = term.compromised;
+        compromised = term.compromised;
+        if (compromised != 0 && compromised < end) end = compromised;
     }
 }

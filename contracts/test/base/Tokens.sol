@@ -53,3 +53,49 @@ contract LyingToken {
         return true;
     }
 }
+
+/// @dev Honest, until it is told to be otherwise.
+contract MoodyToken is ERC20("Moody", "MOOD") {
+    enum Mood {
+        Honest,
+        ReturnsFalse,
+        TakesFee,
+        CallsBack
+    }
+
+    Mood public mood;
+    /// @dev Whether a call back into `target` ever succeeded.
+    bool public entered;
+    address private target;
+    bytes private data;
+
+    /// @param target_ Is called back with `data_` on each transfer, when that is the mood.
+    function arm(address target_, bytes calldata data_) external {
+        (target, data) = (target_, data_);
+    }
+
+    function setMood(Mood mood_) external {
+        mood = mood_;
+    }
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function transfer(address to, uint256 amount) public override returns (bool) {
+        return mood != Mood.ReturnsFalse && super.transfer(to, amount);
+    }
+
+    function transferFrom(address from, address to, uint256 amount) public override returns (bool) {
+        return mood != Mood.ReturnsFalse && super.transferFrom(from, to, amount);
+    }
+
+    function _update(address from, address to, uint256 amount) internal override {
+        super._update(from, to, amount);
+        if (from == address(0) || to == address(0)) return;
+        if (mood == Mood.TakesFee && amount != 0) super._update(to, address(0), 1);
+        if (mood != Mood.CallsBack) return;
+        (bool success,) = target.call(data);
+        entered = entered || success;
+    }
+}
