@@ -156,9 +156,10 @@ pub(crate) fn next_record(
     let mut offset = broken.saturating_add(ALIGN_BYTES);
     while offset < stop {
         // The cheap comparison first: nearly every offset fails it.
-        let plausible = RecordHeader::decode(window.get(offset, RECORD_HEADER_BYTES)?).is_some_and(
-            |header| (durable..=Position::new(segment, offset).0).contains(&header.durable),
-        );
+        let plausible =
+            RecordHeader::decode(window.get(offset, RECORD_HEADER_BYTES)?).is_some_and(|header| {
+                (durable..=Position::new(segment, offset).0).contains(&header.durable)
+            });
         if plausible && matches!(record_at(window, seed, segment, offset)?, Found::Record { .. }) {
             return Ok(Some(offset));
         }

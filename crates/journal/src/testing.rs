@@ -95,6 +95,8 @@ impl State {
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDisk {
     state: Arc<Mutex<State>>,
+    /// Where its names are, with a slash behind it; empty for all of them.
+    directory: String,
 }
 
 fn power_off() -> io::Error {
@@ -104,6 +106,22 @@ fn power_off() -> io::Error {
 impl MemoryDisk {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn on(&self, state: State) -> Self {
+        Self { state: Arc::new(Mutex::new(state)), directory: self.directory.clone() }
+    }
+
+    fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.directory)
+    }
+
+    /// A directory of this disk, as a disk: faults and operations are shared, a sync of names
+    /// is its own.
+    #[must_use]
+    pub fn within(&self, directory: &str) -> Self {
+        let directory = format!("{}/", self.name(directory));
+        Self { state: Arc::clone(&self.state), directory }
     }
 
     /// Operations so far.
@@ -145,8 +163,7 @@ impl MemoryDisk {
             let found = if new != old && survives(1) > 0 { new } else { old };
             names.extend(found.map(|index| (name.clone(), *index)));
         }
-        let state = State { contents, durable_names: names.clone(), names, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)) }
+        self.on(State { contents, durable_names: names.clone(), names, ..State::default() })
     }
 
     /// The disk as a new process finds it after the one before was killed: everything that was
@@ -154,26 +171,28 @@ impl MemoryDisk {
     #[must_use]
     pub fn killed(&self) -> Self {
         let state = self.state();
-        let state = State {
+        self.on(State {
             contents: state.contents.clone(),
             names: state.names.clone(),
             durable_names: state.durable_names.clone(),
             ..State::default()
-        };
-        Self { state: Arc::new(Mutex::new(state)) }
+        })
     }
 
     /// The names of all files, those in directories too.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        self.state().names.keys().cloned().collect()
+        let state = self.state();
+        let within = |name: &String| name.strip_prefix(&self.directory).map(str::to_owned);
+        state.names.keys().filter_map(within).collect()
     }
 
     /// A file's bytes as a reader sees them.
     #[must_use]
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.state();
-        state.names.get(name).map(|index| state.contents[*index].current.clone())
+        let index = state.names.get(&self.name(name))?;
+        Some(state.contents[*index].current.clone())
     }
 
     /// Replaces a file's bytes, durably: damage, a stale copy, a cut.
@@ -185,8 +204,8 @@ impl MemoryDisk {
             current: bytes,
             pending: Vec::new(),
         });
-        state.names.insert(name.to_owned(), index);
-        state.durable_names.insert(name.to_owned(), index);
+        state.names.insert(self.name(name), index);
+        state.durable_names.insert(self.name(name), index);
     }
 }
 
@@ -210,17 +229,16 @@ fn survive(change: &Change, survives: &mut impl FnMut(usize) -> usize, found: &m
 
 impl Disk for MemoryDisk {
     fn list(&self, directory: &str) -> io::Result<Vec<String>> {
-        let state = self.state();
-        let within = |name: &String| match directory {
-            "" => Some(name.clone()),
-            _ => Some(name.strip_prefix(directory)?.strip_prefix('/')?.to_owned()),
+        let within = match directory {
+            "" => self.clone(),
+            _ => self.within(directory),
         };
-        Ok(state.names.keys().filter_map(within).filter(|name| !name.contains('/')).collect())
+        Ok(within.names().into_iter().filter(|name| !name.contains('/')).collect())
     }
 
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn File>> {
-        let mut state = self.state();
-        if let Some(index) = state.names.get(name) {
+        let (name, mut state) = (self.name(name), self.state());
+        if let Some(index) = state.names.get(&name) {
             return Ok(Box::new(MemoryFile { disk: self.clone(), index: *index }));
         }
         if !create {
@@ -232,7 +250,7 @@ impl Disk for MemoryDisk {
         }
         let index = state.contents.len();
         state.contents.push(Content::default());
-        state.names.insert(name.to_owned(), index);
+        state.names.insert(name, index);
         done(fault)?;
         Ok(Box::new(MemoryFile { disk: self.clone(), index }))
     }
@@ -240,15 +258,15 @@ impl Disk for MemoryDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state();
         let fault = state.step("rename")?;
-        let index = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        state.names.insert(to.to_owned(), index);
+        let index = state.names.remove(&self.name(from)).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(self.name(to), index);
         done(fault)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
         let fault = state.step("remove")?;
-        state.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        state.names.remove(&self.name(name)).ok_or(io::ErrorKind::NotFound)?;
         done(fault)
     }
 
@@ -259,7 +277,11 @@ impl Disk for MemoryDisk {
             // Whether the power went before or after it is not known.
             Some(Fault::PowerOff) => Err(power_off()),
             _ => {
-                state.durable_names = state.names.clone();
+                let State { names, durable_names, .. } = &mut *state;
+                let here = |name: &String| name.starts_with(&self.directory);
+                durable_names.retain(|name, _| !here(name));
+                let synced = names.iter().filter(|(name, _)| here(name));
+                durable_names.extend(synced.map(|(name, index)| (name.clone(), *index)));
                 Ok(())
             }
         }
