@@ -130,13 +130,11 @@ impl Directory {
         Ok(Self { _lock: Some(lock(path)?), ..Self::new(path) })
     }
 
-    /// Creates the directory if needed and does not lock it: for views, whose journal is locked.
-    ///
-    /// # Errors
-    /// Those of the system.
-    pub fn unlocked(path: &Path) -> Result<Self> {
-        create_durably(path).map_err(|e| Error::io("create", path.to_owned(), e))?;
-        Ok(Self::new(path))
+    /// The directory without a lock on it, made with its first file: for views, whose journal is
+    /// locked.
+    #[must_use]
+    pub fn unlocked(path: &Path) -> Self {
+        Self::new(path)
     }
 
     fn new(path: &Path) -> Self {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::file::{Disk, File};
 
@@ -12,14 +12,14 @@ use crate::file::{Disk, File};
 /// other change fails.
 #[derive(Debug)]
 pub struct ReadOnly {
-    disk: Box<dyn Disk>,
+    disk: Arc<dyn Disk>,
     removed: Mutex<BTreeSet<String>>,
 }
 
 impl ReadOnly {
     /// Reads `disk`.
     #[must_use]
-    pub fn new(disk: Box<dyn Disk>) -> Self {
+    pub fn new(disk: Arc<dyn Disk>) -> Self {
         Self { disk, removed: Mutex::default() }
     }
 }

@@ -1,6 +1,8 @@
 //! Torn tails are cut, whatever their length; changed bytes in front of them are refused.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use std::sync::Arc;
+
 use vouch_journal::testing::MemoryDisk;
 use vouch_journal::{Error, Journal, Options, ReadOnly, Recovery, Result, salvage};
 
@@ -147,7 +149,7 @@ fn a_read_only_disk_changes_nothing() {
     disk.replace(NAME, torn.clone());
     disk.replace("journal-00000001.log", vec![0; 64]);
     let before = disk.operations();
-    let looked = ReadOnly::new(Box::new(disk.clone()));
+    let looked = ReadOnly::new(Arc::new(disk.clone()));
     let (mut journal, recovery) = Journal::open_on(Box::new(looked), OPTIONS).unwrap();
     assert_eq!((recovery.records, recovery.segments), (3, 1));
     assert_eq!(journal.iter().map(Result::unwrap).count(), 3);

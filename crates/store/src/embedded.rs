@@ -96,8 +96,13 @@ impl EmbeddedStore {
     /// Those of the journal; [`Error::OtherLog`], [`Error::Record`], [`Error::Newer`];
     /// [`Error::Behind`] or [`Error::Forked`] if a released checkpoint has more or other entries.
     pub fn open(dir: &Path, config: Config) -> Result<(Self, Opened)> {
+        let log = dir.join("log");
         let disk = Directory::open(&dir.join("journal"))?;
-        let tiles = FileTiles::open(&dir.join("log"))?;
+        let tiles = FileTiles::open(&log).map_err(|source| Error::Tiles {
+            action: "create",
+            path: log,
+            source,
+        })?;
         Self::open_on(Box::new(disk), Arc::new(tiles), config)
     }
 

@@ -1,12 +1,11 @@
 //! Where the log's public files are kept.
 
 use std::fmt::Debug;
+use std::fs;
 use std::io;
 use std::path::Path;
 
 use vouch_journal::{Directory, Disk, File};
-
-use crate::error::Result;
 
 /// The log's public files, by C2SP path (`checkpoint`, `tile/0/x001/067`, ...).
 ///
@@ -52,8 +51,9 @@ impl FileTiles {
     ///
     /// # Errors
     /// Those of the system.
-    pub fn open(dir: &Path) -> Result<Self> {
-        Ok(Self::on(Box::new(Directory::unlocked(dir)?)))
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        Ok(Self::on(Box::new(Directory::unlocked(dir))))
     }
 
     /// Files on any disk.

@@ -32,7 +32,7 @@ fn a_lost_sync_is_caught_by_a_power_cut() {
 #[test]
 fn an_off_by_one_at_a_tile_boundary_is_caught_by_a_reader_of_the_log() {
     let said = caught(Bug::TileBoundary, every_tile_is_served_at_every_size);
-    assert!(said.contains("tile/0/000 of 256 entries is not served"), "{said}");
+    assert_eq!(said, "tile/0/000 of 256 entries is not served");
 }
 
 /// A checkpoint at every size around the ends of two tiles, and its tiles, with the right entries.

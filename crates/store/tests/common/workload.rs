@@ -13,9 +13,7 @@ use vouch_core::log::{Checkpoint, merkle};
 use vouch_core::planted::{Bug, plant};
 use vouch_core::receipt::Receipt;
 use vouch_journal::testing::{Fault, MemoryDisk};
-use vouch_store::{
-    Acknowledged, Claim, EmbeddedStore, Error, FileTiles, Published, Store,
-};
+use vouch_store::{Acknowledged, Claim, EmbeddedStore, Error, FileTiles, Published, Store};
 
 use super::*;
 
