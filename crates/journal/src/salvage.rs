@@ -66,7 +66,9 @@ struct Segment {
     path: PathBuf,
     file: Arc<dyn File>,
     size: u64,
+    /// As it is, or as it was before one bit of it changed: its checksum tells which bit.
     header: Option<Header>,
+    header_changed: bool,
 }
 
 enum Failed {
@@ -80,19 +82,30 @@ impl From<io::Error> for Failed {
     }
 }
 
+/// The header of which one bit has changed.
+fn mended(bytes: [u8; 64]) -> Option<Header> {
+    let flip = |(at, bit): (usize, u32)| {
+        let mut bytes = bytes;
+        *bytes.get_mut(at)? ^= 1_u8.wrapping_shl(bit);
+        Header::decode(&bytes).ok()
+    };
+    (0..bytes.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))).find_map(flip)
+}
+
 impl Segment {
     fn open(disk: &dyn Disk, number: u32) -> Result<Self> {
         let name = segment_name(number);
         let path = disk.path().join(&name);
-        let read = || -> io::Result<(Arc<dyn File>, u64, Option<Header>)> {
+        let read = || -> io::Result<(Arc<dyn File>, u64, [u8; 64])> {
             let file: Arc<dyn File> = disk.open(&name, false)?.into();
             let mut bytes = [0_u8; 64];
-            let read = file.read_at(&mut bytes, 0)?;
-            let header = Header::decode(bytes.get(..read).unwrap_or_default()).ok();
-            Ok((Arc::clone(&file), file.size()?, header))
+            file.read_at(&mut bytes, 0)?;
+            Ok((Arc::clone(&file), file.size()?, bytes))
         };
-        let (file, size, header) = read().map_err(|e| Error::io("read", path.clone(), e))?;
-        Ok(Self { number, path, file, size, header })
+        let (file, size, bytes) = read().map_err(|e| Error::io("read", path.clone(), e))?;
+        let sound = Header::decode(&bytes).ok();
+        let header = sound.or_else(|| mended(bytes));
+        Ok(Self { number, path, file, size, header, header_changed: sound.is_none() })
     }
 
     /// Without a header of the journal no checksum can be computed.
@@ -126,7 +139,7 @@ impl Segment {
         let mut gap = |from, to, reason| {
             lost.push(Lost { path: self.path.clone(), from, to, reason });
         };
-        if self.header.is_none() && self.size > HEADER_BYTES {
+        if self.header_changed && self.size > HEADER_BYTES {
             gap(0, HEADER_BYTES, "its header fails its checksum");
         }
         let mut window = Window::new(Arc::clone(&self.file), 1 << 18)?;

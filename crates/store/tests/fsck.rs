@@ -97,7 +97,6 @@ fn every_public_file_that_is_changed_is_found_and_made_again() {
                 assert_eq!((&damage.place, damage.remedy), (&place, remedy), "{name}");
             }
             assert_eq!(std::fs::read(path).unwrap(), right, "{name} {place}");
-            assert_eq!(fsck(dir.path(), false).damage, []);
         }
     }
     std::fs::remove_dir_all(&log).unwrap();
