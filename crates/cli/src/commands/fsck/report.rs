@@ -20,7 +20,7 @@ pub(super) struct Report {
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Checked {
     /// Its directory, from the data directory on.
-    journal: String,
+    pub(super) journal: String,
     /// What it is about.
     pub(super) holds: String,
     pub(super) records: u64,
