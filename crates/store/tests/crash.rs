@@ -2,7 +2,7 @@
 //! what was acknowledged is there, charged once, and the store goes on.
 //!
 //! `VOUCH_TEST_KILLS` says how often at random moments (200), `VOUCH_TEST_POWER_CUTS` how many
-//! images of cut power are tried (400). Seeds are the numbers of the trials.
+//! images of cut power are tried (200). Seeds are the numbers of the trials.
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -86,7 +86,7 @@ fn the_power_goes_at_random() {
     let begun = begun();
     let whole = begun.killed();
     work(&whole);
-    let cuts = times("VOUCH_TEST_POWER_CUTS", 400);
+    let cuts = times("VOUCH_TEST_POWER_CUTS", 200);
     // Each moment in turn, with as many images of it as come to its share.
     let each = cuts.div_ceil(whole.operations());
     let mut cut = 0;

@@ -50,7 +50,10 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn changes() -> Vec<(&'static str, fn(&mut Vec<u8>))> {
+/// A way to change a file.
+type Change = (&'static str, fn(&mut Vec<u8>));
+
+fn changes() -> Vec<Change> {
     vec![
         ("truncated", |bytes| bytes.truncate(bytes.len() / 2)),
         ("flipped", |bytes| {
