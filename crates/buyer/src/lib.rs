@@ -55,5 +55,5 @@ pub use follow::Followed;
 pub use policy::{Clock, Policy, system_clock};
 pub use recount::{AnyTokenizer, Recount};
 pub use seller::kept_tokenizer;
-pub use state::Phase;
+pub use state::{Amiss, Phase, check};
 pub use status::{ChannelStatus, ReceiptStatus, Spending, Status};

@@ -90,6 +90,24 @@ impl fmt::Debug for Options {
     }
 }
 
+/// Executes every block that a journal holds again, and makes none; gives how many there are.
+///
+/// # Errors
+/// [`Error::Journal`], and [`Error::Record`], [`Error::Newer`], [`Error::Replay`] or
+/// [`Error::Parent`] if what it holds is not a chain of this program.
+pub fn check(
+    journal: &mut Journal,
+    records: u64,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<u64> {
+    let blocks = records.saturating_sub(1);
+    if records > 0 {
+        // The journal has its own genesis.
+        replay(journal, &Genesis::development(1, 0), 1, records, progress)?;
+    }
+    Ok(blocks)
+}
+
 /// A running chain. Dropping it stops it as [`Chain::close`] does, without telling errors.
 #[derive(Debug)]
 pub struct Chain {

@@ -57,7 +57,7 @@ mod sender;
 mod state;
 mod transport;
 
-pub use chain::{Chain, Mining, Options, Progress};
+pub use chain::{Chain, Mining, Options, Progress, check};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result};
 pub use genesis::{Genesis, GenesisAccount, random_chain_id};

@@ -77,6 +77,10 @@ Exit code 0 if every link holds, 1 at the first broken one.")]
     #[command(after_help = "Example: vouch witness http://127.0.0.1:4020 --name witness.example
 As a server: vouch witness --listen 127.0.0.1:4030 --log vouch.localhost/1/0x5f3c…+4c7ea4e1+AQ…")]
     Witness(Witness),
+    /// Check everything in the data directory: journals, log, public files, chain, bundles
+    #[command(after_help = "Example: vouch fsck --rebuild
+Exit code 0 if all is well, 1 if something is damaged. The commands that use the data must have ended.")]
+    Fsck(Fsck),
     /// Publish data, grant its use, and be paid for it
     #[command(subcommand, after_help = "Example: vouch data publish ./letters --licence CC-BY-4.0")]
     Data(data::Data),
@@ -324,6 +328,13 @@ pub(crate) enum Model {
         #[arg(default_value = vouch_model::source::DEFAULT)]
         source: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fsck {
+    /// Make again what can be made from the journals, and copy aside what damaged ones still hold
+    #[arg(long)]
+    pub(crate) rebuild: bool,
 }
 
 #[derive(Debug, Args)]

@@ -78,6 +78,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Verify(verify) => {
             return commands::verify::run(&verify, &data_dir, output).await;
         }
+        Command::Fsck(fsck) => return commands::fsck::run(&fsck, &data_dir, output),
         Command::Model(model) => commands::model::run(model, output).await?,
         Command::Log(log) => commands::log::run(log, output).await?,
         Command::Witness(witness) => commands::witness::run(witness, &data_dir, output).await?,

@@ -4,7 +4,8 @@ use std::process::Command;
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["up", "chain", "serve", "verify", "model", "log", "witness", "agent", "faults"]
+    for command in
+        ["up", "chain", "serve", "verify", "model", "log", "witness", "fsck", "agent", "faults"]
     {
         let output = Command::new(env!("CARGO_BIN_EXE_vouch")).args([command, "--help"]).output();
         let output = output.expect("the binary starts");

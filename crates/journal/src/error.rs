@@ -56,8 +56,8 @@ pub enum Error {
     },
     /// Bytes that were durable have changed. Nothing was cut or repaired.
     #[error(
-        "{path} is damaged at byte {offset}: {reason}; nothing was changed: \
-         restore the whole directory from a copy, or keep it and start with an empty one"
+        "{path} is damaged at byte {offset}: {reason}; nothing was changed: `vouch fsck` tells what \
+         is lost and saves the rest; restore the whole directory from a copy"
     )]
     Damaged {
         /// The file concerned.

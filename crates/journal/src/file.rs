@@ -1,10 +1,12 @@
 //! The seam to the disk: what the journal asks of files, and the real ones.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 
@@ -50,14 +52,17 @@ pub trait File: Send + Sync + Debug {
     fn sync(&self) -> io::Result<()>;
 }
 
-/// The directory that holds a journal's files. Durability, consistency, concurrency and retries
-/// are as for [`File`]; a created or removed name is durable after [`Disk::sync`].
+/// The directory that holds a journal's files, or the views over them. Durability, consistency,
+/// concurrency and retries are as for [`File`]; a created, renamed or removed name is durable after
+/// [`Disk::sync`]. A name may lead through directories (`tile/0/001`), which are made as needed and
+/// go with the last name in them.
 pub trait Disk: Send + Sync + Debug {
-    /// The names of all files, in any order.
+    /// The names of all files right in `directory` (empty for the whole disk's own), in any order;
+    /// none if there is no such directory.
     ///
     /// # Errors
     /// Those of the device.
-    fn list(&self) -> io::Result<Vec<String>>;
+    fn list(&self, directory: &str) -> io::Result<Vec<String>>;
 
     /// Opens a file for reading and writing; creates it if `create`.
     ///
@@ -65,13 +70,19 @@ pub trait Disk: Send + Sync + Debug {
     /// Those of the device, `NotFound` among them.
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn File>>;
 
+    /// Gives a file another name in one step, in place of the file that has it.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
     /// Removes a file.
     ///
     /// # Errors
     /// Those of the device.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Makes created and removed names durable.
+    /// Makes created, renamed and removed names durable.
     ///
     /// # Errors
     /// Those of the device.
@@ -81,12 +92,30 @@ pub trait Disk: Send + Sync + Debug {
     fn path(&self) -> &Path;
 }
 
-/// A directory of the operating system, held by a lock file while this value lives.
+/// Writes a view whole: who reads it finds the old bytes or the new ones, also after a crash, and
+/// once this has returned the new ones.
+///
+/// # Errors
+/// Those of the device; then either may be there.
+pub fn replace(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = format!("{name}.tmp");
+    let file = disk.open(&temporary, true)?;
+    file.set_size(0)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync()?;
+    disk.rename(&temporary, name)?;
+    disk.sync()
+}
+
+/// A directory of the operating system. That of a journal is held by a lock file while this value
+/// lives.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
+    /// Directories with names that have changed since the last sync.
+    changed: Mutex<BTreeSet<PathBuf>>,
     /// Holds the advisory lock; the system releases it however the process ends.
-    _lock: fs::File,
+    _lock: Option<fs::File>,
 }
 
 const LOCK_NAME: &str = "journal.lock";
@@ -98,8 +127,25 @@ impl Directory {
     /// [`Error::Locked`] if another journal holds it, else those of the system.
     pub fn open(path: &Path) -> Result<Self> {
         create_durably(path).map_err(|e| Error::io("create", path.to_owned(), e))?;
-        let lock = lock(path)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { _lock: Some(lock(path)?), ..Self::new(path) })
+    }
+
+    /// The directory without a lock on it, made with its first file: for views, whose journal is
+    /// locked.
+    #[must_use]
+    pub fn unlocked(path: &Path) -> Self {
+        Self::new(path)
+    }
+
+    fn new(path: &Path) -> Self {
+        // What a process before this one changed here and did not sync is not known.
+        let changed = Mutex::new(BTreeSet::from([path.to_owned()]));
+        Self { path: path.to_owned(), changed, _lock: None }
+    }
+
+    fn changed(&self, path: &Path) {
+        let parent = path.parent().unwrap_or(&self.path).to_owned();
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(parent);
     }
 }
 
@@ -150,9 +196,13 @@ fn read_pid(file: &fs::File) -> Option<u32> {
 }
 
 impl Disk for Directory {
-    fn list(&self) -> io::Result<Vec<String>> {
+    fn list(&self, directory: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.path.join(directory)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
         let mut names = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
+        for entry in entries {
             if let Ok(name) = entry?.file_name().into_string() {
                 names.push(name);
             }
@@ -161,21 +211,46 @@ impl Disk for Directory {
     }
 
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn File>> {
-        let file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(create)
-            .truncate(false)
-            .open(self.path.join(name))?;
-        Ok(Box::new(file))
+        let path = self.path.join(name);
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).truncate(false);
+        if !create {
+            return Ok(Box::new(options.open(path)?));
+        }
+        if let Some(parent) = path.parent() {
+            create_durably(parent)?;
+        }
+        self.changed(&path);
+        Ok(Box::new(options.create(true).open(path)?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let (from, to) = (self.path.join(from), self.path.join(to));
+        self.changed(&from);
+        self.changed(&to);
+        fs::rename(from, to)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path.join(name))
+        let path = self.path.join(name);
+        fs::remove_file(&path)?;
+        match path.parent().filter(|parent| *parent != self.path) {
+            // Other names are in it: it stays.
+            Some(parent) if fs::remove_dir(parent).is_ok() => self.changed(parent),
+            _ => self.changed(&path),
+        }
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        fs::File::open(&self.path)?.sync_all()
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        for directory in std::mem::take(&mut *changed) {
+            match fs::File::open(directory).and_then(|directory| directory.sync_all()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn path(&self) -> &Path {

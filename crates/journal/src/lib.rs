@@ -47,15 +47,19 @@ mod file;
 mod format;
 mod journal;
 mod read;
+mod readonly;
 mod recover;
+mod salvage;
 mod scan;
 pub mod testing;
 
 pub use error::{Error, Result};
-pub use file::{Directory, Disk, File};
+pub use file::{Directory, Disk, File, replace};
 pub use journal::{Journal, Options};
 pub use read::{Iter, Reader};
+pub use readonly::ReadOnly;
 pub use recover::Recovery;
+pub use salvage::{Lost, salvage};
 
 /// Where a record starts: the segment's number in the upper half, the byte in it in the lower.
 /// Positions grow with every append.

@@ -88,6 +88,8 @@ fn finish(disk: &dyn Disk, files: &[Arc<dyn File>], end: Position, torn_bytes: u
         file.set_size(end.offset()).map_err(|e| failed(disk, "cut the torn tail of", number, e))?;
     }
     file.sync().map_err(|e| failed(disk, "sync", number, e))?;
+    // The process before may have been killed between creating this file and making its name durable.
+    disk.sync().map_err(|e| failed(disk, "sync the directory of", number, e))?;
     file.size().map_err(|e| failed(disk, "read", number, e))
 }
 
@@ -103,7 +105,7 @@ fn create_first(disk: &dyn Disk) -> Result<Segment> {
 /// Opens every segment file. A last one whose header never became durable holds no record and is
 /// removed: the crash came while it was created.
 fn load(disk: &dyn Disk) -> Result<Vec<Segment>> {
-    let names = disk.list().map_err(|e| Error::io("list", disk.path().to_owned(), e))?;
+    let names = disk.list("").map_err(|e| Error::io("list", disk.path().to_owned(), e))?;
     let mut numbers: Vec<u32> = names.iter().filter_map(|name| parse_segment_name(name)).collect();
     numbers.sort_unstable();
     let mut segments = Vec::with_capacity(numbers.len());

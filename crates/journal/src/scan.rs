@@ -43,7 +43,7 @@ impl Window {
     }
 
     /// One past the last byte that is not zero, at or after `offset`; `offset` if all are.
-    fn nonzero_end(&mut self, offset: u64) -> io::Result<u64> {
+    pub(crate) fn nonzero_end(&mut self, offset: u64) -> io::Result<u64> {
         let (mut at, mut end) = (offset, offset);
         while at < self.size {
             let chunk = self.get(at, 1 << 16)?;
@@ -89,9 +89,14 @@ pub(crate) fn record_at(
     if length == 0 || next > window.size {
         return Ok(Found::Broken);
     }
-    let total = RECORD_HEADER_BYTES.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
-    let payload = window.get(offset, total)?.get(RECORD_HEADER_BYTES..).unwrap_or_default();
-    if !header.matches(seed, Position::new(segment, offset), payload) {
+    let total = usize::try_from(record_bytes(length)).unwrap_or(usize::MAX);
+    let body = window.get(offset, total)?.get(RECORD_HEADER_BYTES..).unwrap_or_default();
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let (payload, padding) = body.split_at_checked(length).unwrap_or_default();
+    // A write of this journal has left the padding zero; what has changed it may have changed more.
+    if padding.iter().any(|byte| *byte != 0)
+        || !header.matches(seed, Position::new(segment, offset), payload)
+    {
         return Ok(Found::Broken);
     }
     Ok(Found::Record { payload, next })
@@ -135,20 +140,30 @@ pub(crate) fn scan(
 
 /// Whether a valid record behind `broken` was appended after `broken` had been synced.
 fn later_record(window: &mut Window, seed: u32, segment: u32, broken: u64) -> io::Result<bool> {
+    let synced = Position::new(segment, broken).0.saturating_add(1);
+    Ok(next_record(window, seed, segment, broken, synced)?.is_some())
+}
+
+/// Where the first valid record behind `broken` starts whose `durable` is at least `durable`.
+pub(crate) fn next_record(
+    window: &mut Window,
+    seed: u32,
+    segment: u32,
+    broken: u64,
+    durable: u64,
+) -> io::Result<Option<u64>> {
     let stop = window.nonzero_end(broken)?;
-    let break_position = Position::new(segment, broken).0;
     let mut offset = broken.saturating_add(ALIGN_BYTES);
     while offset < stop {
         // The cheap comparison first: nearly every offset fails it.
         let plausible =
             RecordHeader::decode(window.get(offset, RECORD_HEADER_BYTES)?).is_some_and(|header| {
-                header.durable > break_position
-                    && header.durable <= Position::new(segment, offset).0
+                (durable..=Position::new(segment, offset).0).contains(&header.durable)
             });
         if plausible && matches!(record_at(window, seed, segment, offset)?, Found::Record { .. }) {
-            return Ok(true);
+            return Ok(Some(offset));
         }
         offset = offset.saturating_add(ALIGN_BYTES);
     }
-    Ok(false)
+    Ok(None)
 }

@@ -1,8 +1,9 @@
 //! A disk in memory that keeps its promises and not one more: for crash tests.
 //!
-//! It counts operations (write, resize, sync, create, remove), fails at a chosen one, and on
+//! It counts operations (write, resize, sync, create, rename, remove), fails at a chosen one, and on
 //! [`MemoryDisk::power_loss`] lets the caller decide for each unsynced 512-byte sector how much of
-//! it survives: writes are dropped, torn and reordered as a real device may do.
+//! it survives: writes are dropped, torn and reordered as a real device may do. After
+//! [`MemoryDisk::killed`] the machine runs on, and a new process finds everything that was written.
 #![allow(
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
@@ -10,7 +11,7 @@
     reason = "test equipment: offsets are those the journal gave, a panic fails the test"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,10 @@ const SECTOR_BYTES: usize = 512;
 /// What happens at the chosen operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It and everything after it fails; its own effect is left to [`MemoryDisk::power_loss`].
+    /// It and everything after it fails and does nothing: the process was killed just before it.
+    Kill,
+    /// It is done, then it and everything after it fails: the process was killed just after it, or
+    /// the power went, which leaves its effect to [`MemoryDisk::power_loss`].
     PowerOff,
     /// The disk is full: it and every later write that grows a file fails.
     Full,
@@ -63,19 +67,26 @@ struct State {
     contents: Vec<Content>,
     names: BTreeMap<String, usize>,
     durable_names: BTreeMap<String, usize>,
-    operations: u64,
+    operations: BTreeMap<&'static str, u64>,
     fault: Option<(u64, Fault)>,
 }
 
 impl State {
+    fn operations(&self) -> u64 {
+        self.operations.values().sum()
+    }
+
     /// Counts an operation; tells what fault, if any, is due.
-    fn step(&mut self) -> Option<Fault> {
-        let number = self.operations;
-        self.operations += 1;
+    fn step(&mut self, operation: &'static str) -> io::Result<Option<Fault>> {
+        let number = self.operations();
+        *self.operations.entry(operation).or_default() += 1;
         match self.fault {
-            Some((at, Fault::SyncLost)) if number != at => None,
-            Some((at, fault)) if number >= at => Some(fault),
-            _ => None,
+            Some((at, Fault::SyncLost)) if number != at => Ok(None),
+            Some((at, Fault::Kill)) if number >= at => Err(power_off()),
+            // Its own effect is the last one.
+            Some((at, Fault::PowerOff)) if number > at => Err(power_off()),
+            Some((at, fault)) if number >= at => Ok(Some(fault)),
+            _ => Ok(None),
         }
     }
 }
@@ -84,6 +95,8 @@ impl State {
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDisk {
     state: Arc<Mutex<State>>,
+    /// Where its names are, with a slash behind it; empty for all of them.
+    directory: String,
 }
 
 fn power_off() -> io::Error {
@@ -95,10 +108,33 @@ impl MemoryDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn on(&self, state: State) -> Self {
+        Self { state: Arc::new(Mutex::new(state)), directory: self.directory.clone() }
+    }
+
+    fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.directory)
+    }
+
+    /// A directory of this disk, as a disk: faults and operations are shared, a sync of names
+    /// is its own.
+    #[must_use]
+    pub fn within(&self, directory: &str) -> Self {
+        let directory = format!("{}/", self.name(directory));
+        Self { state: Arc::clone(&self.state), directory }
+    }
+
     /// Operations so far.
     #[must_use]
     pub fn operations(&self) -> u64 {
-        self.state().operations
+        self.state().operations()
+    }
+
+    /// Operations so far by kind: `write`, `resize`, `sync`, `create`, `rename`, `remove`, and
+    /// `sync names`.
+    #[must_use]
+    pub fn operations_by_kind(&self) -> BTreeMap<&'static str, u64> {
+        self.state().operations.clone()
     }
 
     /// Makes operation number `operation` (from 0) fail in this way.
@@ -120,22 +156,43 @@ impl MemoryDisk {
             }
             contents.push(Content { current: found.clone(), durable: found, pending: Vec::new() });
         }
-        let mut names = state.durable_names.clone();
-        for (name, index) in &state.names {
-            if !names.contains_key(name) && survives(1) > 0 {
-                names.insert(name.clone(), *index);
-            }
+        let mut names = BTreeMap::new();
+        let all = state.names.iter().chain(&state.durable_names);
+        for name in all.map(|(name, _)| name).collect::<BTreeSet<_>>() {
+            let (new, old) = (state.names.get(name), state.durable_names.get(name));
+            let found = if new != old && survives(1) > 0 { new } else { old };
+            names.extend(found.map(|index| (name.clone(), *index)));
         }
-        names.retain(|name, _| state.names.contains_key(name) || survives(1) == 0);
-        let state = State { contents, durable_names: names.clone(), names, ..State::default() };
-        Self { state: Arc::new(Mutex::new(state)) }
+        self.on(State { contents, durable_names: names.clone(), names, ..State::default() })
+    }
+
+    /// The disk as a new process finds it after the one before was killed: everything that was
+    /// written is there, and no more of it is durable than was. A copy, which counts from 0.
+    #[must_use]
+    pub fn killed(&self) -> Self {
+        let state = self.state();
+        self.on(State {
+            contents: state.contents.clone(),
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            ..State::default()
+        })
+    }
+
+    /// The names of all files, those in directories too.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let state = self.state();
+        let within = |name: &String| name.strip_prefix(&self.directory).map(str::to_owned);
+        state.names.keys().filter_map(within).collect()
     }
 
     /// A file's bytes as a reader sees them.
     #[must_use]
     pub fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.state();
-        state.names.get(name).map(|index| state.contents[*index].current.clone())
+        let index = state.names.get(&self.name(name))?;
+        Some(state.contents[*index].current.clone())
     }
 
     /// Replaces a file's bytes, durably: damage, a stale copy, a cut.
@@ -147,8 +204,8 @@ impl MemoryDisk {
             current: bytes,
             pending: Vec::new(),
         });
-        state.names.insert(name.to_owned(), index);
-        state.durable_names.insert(name.to_owned(), index);
+        state.names.insert(self.name(name), index);
+        state.durable_names.insert(self.name(name), index);
     }
 }
 
@@ -171,45 +228,60 @@ fn survive(change: &Change, survives: &mut impl FnMut(usize) -> usize, found: &m
 }
 
 impl Disk for MemoryDisk {
-    fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.state().names.keys().cloned().collect())
+    fn list(&self, directory: &str) -> io::Result<Vec<String>> {
+        let within = match directory {
+            "" => self.clone(),
+            _ => self.within(directory),
+        };
+        Ok(within.names().into_iter().filter(|name| !name.contains('/')).collect())
     }
 
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn File>> {
-        let mut state = self.state();
-        if let Some(index) = state.names.get(name) {
+        let (name, mut state) = (self.name(name), self.state());
+        if let Some(index) = state.names.get(&name) {
             return Ok(Box::new(MemoryFile { disk: self.clone(), index: *index }));
         }
         if !create {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let fault = state.step();
+        let fault = state.step("create")?;
         if fault == Some(Fault::Full) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let index = state.contents.len();
         state.contents.push(Content::default());
-        state.names.insert(name.to_owned(), index);
-        match fault {
-            Some(Fault::PowerOff) => Err(power_off()),
-            _ => Ok(Box::new(MemoryFile { disk: self.clone(), index })),
-        }
+        state.names.insert(name, index);
+        done(fault)?;
+        Ok(Box::new(MemoryFile { disk: self.clone(), index }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let fault = state.step("rename")?;
+        let index = state.names.remove(&self.name(from)).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(self.name(to), index);
+        done(fault)
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
-        let fault = state.step();
-        state.names.remove(name);
-        if fault == Some(Fault::PowerOff) { Err(power_off()) } else { Ok(()) }
+        let fault = state.step("remove")?;
+        state.names.remove(&self.name(name)).ok_or(io::ErrorKind::NotFound)?;
+        done(fault)
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.state();
-        match state.step() {
-            Some(Fault::PowerOff) => Err(power_off()),
+        match state.step("sync names")? {
             Some(Fault::SyncLost) => Err(io::Error::other("sync failed")),
+            // Whether the power went before or after it is not known.
+            Some(Fault::PowerOff) => Err(power_off()),
             _ => {
-                state.durable_names = state.names.clone();
+                let State { names, durable_names, .. } = &mut *state;
+                let here = |name: &String| name.starts_with(&self.directory);
+                durable_names.retain(|name, _| !here(name));
+                let synced = names.iter().filter(|(name, _)| here(name));
+                durable_names.extend(synced.map(|(name, index)| (name.clone(), *index)));
                 Ok(())
             }
         }
@@ -220,6 +292,11 @@ impl Disk for MemoryDisk {
     }
 }
 
+/// The answer of an operation that has been done.
+fn done(fault: Option<Fault>) -> io::Result<()> {
+    if fault == Some(Fault::PowerOff) { Err(power_off()) } else { Ok(()) }
+}
+
 #[derive(Debug)]
 struct MemoryFile {
     disk: MemoryDisk,
@@ -227,9 +304,9 @@ struct MemoryFile {
 }
 
 impl MemoryFile {
-    fn change(&self, change: Change) -> io::Result<()> {
+    fn change(&self, operation: &'static str, change: Change) -> io::Result<()> {
         let mut state = self.disk.state();
-        let fault = state.step();
+        let fault = state.step(operation)?;
         let content = &mut state.contents[self.index];
         let before = content.current.len();
         let grows = match &change {
@@ -241,7 +318,7 @@ impl MemoryFile {
         }
         change.apply(&mut content.current);
         content.pending.push(change);
-        if fault == Some(Fault::PowerOff) { Err(power_off()) } else { Ok(()) }
+        done(fault)
     }
 }
 
@@ -256,7 +333,7 @@ impl File for MemoryFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.change(Change::Write { offset: offset as usize, bytes: bytes.to_vec() })
+        self.change("write", Change::Write { offset: offset as usize, bytes: bytes.to_vec() })
     }
 
     fn size(&self) -> io::Result<u64> {
@@ -264,12 +341,12 @@ impl File for MemoryFile {
     }
 
     fn set_size(&self, size_bytes: u64) -> io::Result<()> {
-        self.change(Change::Resize(size_bytes as usize))
+        self.change("resize", Change::Resize(size_bytes as usize))
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
-        let fault = state.step();
+        let fault = state.step("sync")?;
         let content = &mut state.contents[self.index];
         match fault {
             Some(Fault::PowerOff) => Err(power_off()),

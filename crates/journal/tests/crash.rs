@@ -13,8 +13,8 @@ fn record(number: usize) -> Vec<u8> {
     (0..length).map(|index| (number * 31 + index) as u8 | 1).collect()
 }
 
-/// Appends records in batches of 1, 2, 3, 1, ... until one fails; returns how many were synced and
-/// how many were appended.
+/// Appends records in batches of 1, 2, 3, 1, ... until one fails, and opens again after each fifth;
+/// returns how many were synced and how many were appended.
 fn work(disk: &MemoryDisk, batches: usize) -> (usize, usize) {
     let (mut synced, mut appended) = (0, 0);
     let Ok((mut journal, _)) = Journal::open_on(Box::new(disk.clone()), OPTIONS) else {
@@ -34,6 +34,13 @@ fn work(disk: &MemoryDisk, batches: usize) -> (usize, usize) {
             return (synced, appended);
         }
         synced = appended;
+        if batch % 5 == 4 {
+            drop(journal);
+            journal = match Journal::open_on(Box::new(disk.clone()), OPTIONS) {
+                Ok((journal, _)) => journal,
+                Err(_) => return (synced, appended),
+            };
+        }
     }
     (synced, appended)
 }
@@ -58,6 +65,93 @@ fn check(disk: &MemoryDisk, synced: usize, appended: usize) {
     assert_eq!(recovery.truncated_bytes, 0);
     assert_eq!(contents(&journal)[..found.len()], found);
     assert_eq!(contents(&journal)[found.len()], b"after the crash");
+}
+
+/// How many times, from the environment.
+fn times(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
+
+/// SplitMix64: what survives, repeatable by its seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+
+    /// Cuts the power: each unsynced sector is dropped, kept or torn, each name kept or lost.
+    fn power_loss(&mut self, disk: &MemoryDisk) -> MemoryDisk {
+        disk.power_loss(|length| match self.below(3) {
+            0 => 0,
+            1 => length,
+            _ => self.below(length as u64 + 1) as usize,
+        })
+    }
+}
+
+/// Killed just before (`Kill`) or just after (`PowerOff`) an operation.
+fn stopped(operation: u64, fault: Fault, batches: usize) -> (MemoryDisk, usize, usize) {
+    let disk = MemoryDisk::default();
+    disk.fail_at(operation, fault);
+    let (synced, appended) = work(&disk, batches);
+    (disk, synced, appended)
+}
+
+#[test]
+fn killed_before_and_after_every_operation() {
+    let whole = MemoryDisk::default();
+    work(&whole, 17);
+    let kinds: Vec<_> = whole.operations_by_kind().into_keys().collect();
+    assert_eq!(kinds, ["create", "resize", "sync", "sync names", "write"]);
+    for operation in 0..whole.operations() {
+        for fault in [Fault::Kill, Fault::PowerOff] {
+            let (disk, synced, appended) = stopped(operation, fault, 17);
+            check(&disk.killed(), synced, appended);
+        }
+    }
+}
+
+/// The disk in the hands of a process that is killed while it opens, at each of its operations.
+#[test]
+fn killed_and_cut_again_while_it_recovers() {
+    let whole = MemoryDisk::default();
+    work(&whole, 8);
+    let mut random = Random(2);
+    for operation in 0..whole.operations() {
+        let (disk, synced, appended) = stopped(operation, Fault::PowerOff, 8);
+        let found = [disk.killed(), disk.power_loss(|_| 0), random.power_loss(&disk)];
+        for found in found {
+            for second in 0.. {
+                let again = found.killed();
+                again.fail_at(second, Fault::PowerOff);
+                if Journal::open_on(Box::new(again.clone()), OPTIONS).is_ok() {
+                    break;
+                }
+                check(&again.killed(), synced, appended);
+                check(&random.power_loss(&again), synced, appended);
+            }
+        }
+    }
+}
+
+/// `VOUCH_TEST_POWER_CUTS` says how many (2,000); the seed is the number of the cut.
+#[test]
+fn power_cuts_at_random() {
+    let whole = MemoryDisk::default();
+    work(&whole, 17);
+    let mut told = Vec::new();
+    for operation in 0..whole.operations() {
+        told.push(stopped(operation, Fault::PowerOff, 17));
+    }
+    for seed in 0..times("VOUCH_TEST_POWER_CUTS", 2_000) {
+        let mut random = Random(seed);
+        let (disk, synced, appended) = &told[seed as usize % told.len()];
+        check(&random.power_loss(disk), *synced, *appended);
+    }
 }
 
 #[test]

@@ -90,6 +90,7 @@ mod committer;
 mod config;
 mod embedded;
 mod error;
+pub mod fsck;
 mod hold;
 mod log;
 mod lookup;

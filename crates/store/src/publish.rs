@@ -8,6 +8,7 @@ use alloy_primitives::B256;
 use vouch_core::log::Checkpoint;
 use vouch_core::log::note::{MAX_SIGNATURES, Note, NoteSignature};
 use vouch_core::log::tile::{TILE_WIDTH, Tile};
+use vouch_core::planted::{Bug, planted};
 use vouch_core::receipt::{ENTRY_LEN, entry_of};
 
 use crate::api::Published;
@@ -110,7 +111,9 @@ impl Publisher {
 fn reaches_beyond(tile: &Tile, previous: u64) -> bool {
     let shift = u32::from(tile.level.unwrap_or(0)).saturating_mul(8);
     let before = previous.checked_shr(shift).unwrap_or(0);
-    tile.index.saturating_mul(TILE_WIDTH).saturating_add(u64::from(tile.width)) > before
+    let full = TILE_WIDTH.saturating_sub(u64::from(planted(Bug::TileBoundary)));
+    let width = u64::from(tile.width).min(full);
+    tile.index.saturating_mul(TILE_WIDTH).saturating_add(width) > before
 }
 
 fn parse(note: &str) -> Result<Note> {

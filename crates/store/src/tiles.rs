@@ -2,8 +2,10 @@
 
 use std::fmt::Debug;
 use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
+
+use vouch_journal::{Directory, Disk, File};
 
 /// The log's public files, by C2SP path (`checkpoint`, `tile/0/x001/067`, ...).
 ///
@@ -41,7 +43,7 @@ pub trait TileStore: Send + Sync + Debug {
 /// Files in a directory, ready to be served by any web server.
 #[derive(Debug)]
 pub struct FileTiles {
-    dir: PathBuf,
+    disk: Box<dyn Disk>,
 }
 
 impl FileTiles {
@@ -51,33 +53,43 @@ impl FileTiles {
     /// Those of the system.
     pub fn open(dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self::on(Box::new(Directory::unlocked(dir))))
+    }
+
+    /// Files on any disk.
+    #[must_use]
+    pub fn on(disk: Box<dyn Disk>) -> Self {
+        Self { disk }
+    }
+
+    fn file(&self, path: &str) -> io::Result<Option<Box<dyn File>>> {
+        absent(self.disk.open(path, false))
     }
 }
 
 impl TileStore for FileTiles {
     fn put(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        let target = self.dir.join(path);
-        let parent = target.parent().unwrap_or(&self.dir);
-        fs::create_dir_all(parent)?;
-        let temporary = target.with_extension("tmp");
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_data()?;
-        fs::rename(&temporary, &target)?;
-        fs::File::open(parent)?.sync_all()
+        vouch_journal::replace(self.disk.as_ref(), path, bytes)
     }
 
     fn get(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        absent(fs::read(self.dir.join(path)))
+        let Some(file) = self.file(path)? else { return Ok(None) };
+        let mut bytes = vec![0; usize::try_from(file.size()?).unwrap_or(usize::MAX)];
+        let read = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(read);
+        Ok(Some(bytes))
     }
 
     fn size(&self, path: &str) -> io::Result<Option<u64>> {
-        absent(fs::metadata(self.dir.join(path)).map(|metadata| metadata.len()))
+        self.file(path)?.map(|file| file.size()).transpose()
     }
 
     fn remove_partials(&self, path: &str) -> io::Result<()> {
-        absent(fs::remove_dir_all(self.dir.join(format!("{path}.p")))).map(|_| ())
+        let directory = format!("{path}.p");
+        for name in self.disk.list(&directory)? {
+            self.disk.remove(&format!("{directory}/{name}"))?;
+        }
+        Ok(())
     }
 }
 

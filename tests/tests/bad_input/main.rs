@@ -4,5 +4,6 @@
 mod arguments;
 mod chain;
 mod disk;
+mod fsck;
 mod house;
 mod upstream;

@@ -107,7 +107,7 @@ fn text(bundle: &Bundle) -> Result<String, Error> {
 }
 
 /// Whether what was found is the recorded bundle with what was added since.
-fn grew(recorded: &str, found: &[u8]) -> bool {
+pub(super) fn grew(recorded: &str, found: &[u8]) -> bool {
     let recorded = vouch_evidence::read(recorded).ok();
     let found = std::str::from_utf8(found).ok();
     let found = found.and_then(|found| vouch_evidence::read(found).ok());

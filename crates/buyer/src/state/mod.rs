@@ -1,6 +1,7 @@
 //! The buyer's durable state: a journal of facts, the books over it, and the bundles.
 
 mod bundles;
+mod check;
 mod fits;
 mod ledger;
 mod raise;
@@ -16,6 +17,7 @@ use vouch_journal::{Disk, Journal, Options};
 
 use crate::Error;
 pub(crate) use bundles::write_durably;
+pub use check::{Amiss, check};
 pub use ledger::Phase;
 pub(crate) use ledger::{Channel, Ledger};
 pub(crate) use raise::{Raise, RaiseError};

@@ -8,6 +8,7 @@ pub(crate) mod connect;
 pub(crate) mod contracts;
 pub(crate) mod data;
 pub(crate) mod faults;
+pub(crate) mod fsck;
 pub(crate) mod govern;
 pub(crate) mod log;
 pub(crate) mod market;

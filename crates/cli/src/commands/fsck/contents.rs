@@ -1,0 +1,144 @@
+//! A journal that reads to its end: what it says, and the views over it.
+
+use anyhow::Context;
+use indicatif::ProgressBar;
+use vouch_journal::{Directory, Journal, Recovery};
+use vouch_store::{
+    FileTiles,
+    fsck::{self, Remedy},
+};
+
+use super::{
+    Place,
+    report::{Checked, Problem},
+};
+
+/// What a journal is about, as its first record shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Store,
+    Chain,
+    Purchases,
+    /// JSON records of an agent, a witness, a run.
+    Records,
+    Empty,
+}
+
+impl Kind {
+    pub(super) fn of(first: Option<&[u8]>) -> Self {
+        match first {
+            None => Self::Empty,
+            Some(record) if fsck::is_store(record) => Self::Store,
+            // Kind and version of a chain's genesis, which is JSON.
+            Some([0, 1, b'{', ..]) => Self::Chain,
+            Some(record) if record.starts_with(br#"{"Format":"#) => Self::Purchases,
+            Some(_) => Self::Records,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Store => "a log",
+            Self::Chain => "the chain",
+            Self::Purchases => "purchases",
+            Self::Records => "a run, a signer or a witness",
+            Self::Empty => "",
+        }
+    }
+}
+
+pub(super) fn check(
+    mut journal: Journal,
+    recovery: &Recovery,
+    place: &Place<'_>,
+) -> anyhow::Result<Checked> {
+    let first = journal.iter().next().transpose()?;
+    let kind = Kind::of(first.as_ref().map(|(_, record)| record.as_slice()));
+    let mut checked =
+        Checked { records: recovery.records, holds: kind.name().to_owned(), ..Checked::of(place) };
+    if recovery.truncated_bytes > 0 {
+        checked.notes.push(format!(
+            "{} bytes at its end are of a write that was cut short, or that has changed since: the \
+             next start cuts them; a checkpoint, a chain or a receipt elsewhere tells if more was \
+             acknowledged",
+            recovery.truncated_bytes
+        ));
+    }
+    match kind {
+        Kind::Store => store(&journal, place, &mut checked)?,
+        Kind::Chain => chain(&mut journal, recovery.records, place, &mut checked),
+        Kind::Purchases => purchases(&journal, place, &mut checked)?,
+        Kind::Records => records(&journal, place, &mut checked)?,
+        Kind::Empty => {}
+    }
+    Ok(checked)
+}
+
+fn store(journal: &Journal, place: &Place<'_>, checked: &mut Checked) -> anyhow::Result<()> {
+    let tiles = FileTiles::on(Box::new(Directory::unlocked(&place.beside("log"))));
+    let found = fsck::check(journal, &tiles, place.rebuild)?;
+    checked.holds = format!(
+        "log {}: {} entries, {} of them under a checkpoint, {} channels",
+        found.origin, found.entries, found.checkpoint, found.channels
+    );
+    for damage in found.damage {
+        let at = place.short(&place.beside(&damage.place));
+        checked.problems.push(match damage.remedy {
+            Remedy::Restore => {
+                let means = "what was promised, charged or released is not what is here: serving \
+                             from it could contradict what others hold";
+                Problem::lost(place, at, damage.problem, means)
+            }
+            remedy => {
+                let means =
+                    "readers of the log are refused or misled; no money and no record is lost";
+                Problem::view(at, damage.problem, means, remedy == Remedy::Rebuilt)
+            }
+        });
+    }
+    Ok(())
+}
+
+fn chain(journal: &mut Journal, records: u64, place: &Place<'_>, checked: &mut Checked) {
+    let bar = ProgressBar::new(records);
+    let executed = vouch_chain::check(journal, records, &mut |at| bar.set_position(at.block));
+    bar.finish_and_clear();
+    match executed {
+        Ok(blocks) => {
+            checked.holds = format!("the chain: {blocks} blocks, each executed again to its roots");
+        }
+        Err(error) => {
+            let means = "the chain cannot be started from here, and its balances are not known";
+            let at = place.short(place.path);
+            checked.problems.push(Problem::lost(place, at, error.to_string(), means));
+        }
+    }
+}
+
+fn purchases(journal: &Journal, place: &Place<'_>, checked: &mut Checked) -> anyhow::Result<()> {
+    for amiss in vouch_buyer::check(journal, &place.beside("bundles"), place.rebuild)? {
+        let problem = if amiss.missing { "it is missing" } else { "it is not what was recorded" };
+        let means = if amiss.logged {
+            "an answer's evidence is not at hand; made again, it has receipt and promise, and its \
+             place in the log is to be asked for anew"
+        } else {
+            "an answer's evidence is not at hand"
+        };
+        let at = place.short(&amiss.path);
+        checked.problems.push(Problem::view(at, problem.to_owned(), means, place.rebuild));
+    }
+    Ok(())
+}
+
+/// Records that other parts of the program read: each is a JSON document.
+fn records(journal: &Journal, place: &Place<'_>, checked: &mut Checked) -> anyhow::Result<()> {
+    for (number, item) in journal.iter().enumerate() {
+        let (_, bytes) = item.context("a record cannot be read")?;
+        if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
+            let problem = format!("record {number} is not what this program writes: {error}");
+            let means = "what it belongs to does not start";
+            checked.problems.push(Problem::lost(place, place.short(place.path), problem, means));
+        }
+    }
+    Ok(())
+}
