@@ -21,6 +21,8 @@ pub struct Hold {
     pub(crate) payer: Address,
     pub(crate) asset: Address,
     pub(crate) reservation: Option<Reservation>,
+    /// The lease under which a shared store gave it; 0 in a store of one process.
+    pub(crate) epoch: i64,
     pub(crate) owner: Arc<dyn Release>,
 }
 
