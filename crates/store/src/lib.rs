@@ -104,6 +104,8 @@ mod replay;
 mod service;
 mod state;
 mod stream;
+#[cfg(any(feature = "objects", feature = "postgres"))]
+mod threads;
 mod tiles;
 mod tree;
 

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
-use tokio::runtime::{Builder, Runtime};
 
+use crate::threads::Threads;
 use crate::tiles::TileStore;
 
 /// Objects below a prefix of a bucket, which anyone may be allowed to read.
@@ -19,8 +19,7 @@ use crate::tiles::TileStore;
 /// A put is done when the store has acknowledged it; readers see the old object or the new one.
 pub struct ObjectTiles {
     store: Arc<dyn ObjectStore>,
-    /// Its own: the log's writers wait for it in threads that may be another runtime's.
-    runtime: Option<Runtime>,
+    threads: Threads,
 }
 
 impl ObjectTiles {
@@ -55,24 +54,17 @@ impl ObjectTiles {
     /// # Errors
     /// If its threads cannot be started.
     pub fn new(store: Arc<dyn ObjectStore>) -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("vouch-objects")
-            .enable_all()
-            .build()?;
-        Ok(Self { store, runtime: Some(runtime) })
+        Ok(Self { store, threads: Threads::start("vouch-objects", 1)? })
     }
 
     fn wait<T: Send + 'static>(
         &self,
         work: impl Future<Output = object_store::Result<T>> + Send + 'static,
     ) -> io::Result<T> {
-        let (sender, answer) = mpsc::sync_channel(1);
-        let ended = || io::Error::other("the object store's threads have ended");
-        let runtime = self.runtime.as_ref().ok_or_else(ended)?;
-        // Whoever asked may be gone.
-        runtime.spawn(async move { drop(sender.send(work.await)) });
-        answer.recv().map_err(|_| ended())?.map_err(io::Error::other)
+        let answer = self.threads.wait(work);
+        answer
+            .ok_or_else(|| io::Error::other("the object store's thread has ended"))?
+            .map_err(io::Error::other)
     }
 }
 
@@ -106,14 +98,6 @@ impl TileStore for ObjectTiles {
             }
             Ok(())
         })
-    }
-}
-
-impl Drop for ObjectTiles {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -14,7 +14,6 @@ use common::*;
 use ed25519_dalek::SigningKey;
 use signed_note::{StandardVerifier, VerifierList};
 use tlog_tiles::{Hash, TileHashReader, TileReader};
-use vouch_core::channel::Mode;
 use vouch_core::log::note::{self, Note, Verifier};
 use vouch_core::log::{Checkpoint, merkle};
 use vouch_journal::testing::MemoryDisk;
@@ -41,13 +40,14 @@ impl TileReader for Client<'_> {
 }
 
 fn fill(store: &dyn Store, count: u64) {
-    let channel = open(store, 1, Mode::Session);
-    store.accept(voucher(&channel, 900_000)).wait().unwrap();
     let from = store.size();
     let pending: Vec<_> = (from..from + count)
         .map(|number| {
-            let hold = new_call(store, &call(&channel, number, 1, None));
-            store.commit(hold, draft(&channel, number, 1), Vec::new())
+            let channel = B256::ZERO;
+            store.append(vouch_core::receipt::Receipt {
+                channel,
+                ..draft(&common::channel(1), number, 1)
+            })
         })
         .collect();
     pending.into_iter().for_each(|pending| check(&pending.wait().unwrap()));

@@ -46,9 +46,7 @@ use std::sync::{Arc, OnceLock, mpsc as blocking};
 
 use alloy_primitives::B256;
 use parking_lot::Mutex;
-use tokio::runtime::{Handle, Runtime, RuntimeFlavor};
 use tokio::sync::mpsc::{UnboundedSender, WeakUnboundedSender, unbounded_channel};
-use tokio::task::block_in_place;
 use vouch_core::channel::Reservation;
 
 use connection::Connection;
@@ -59,6 +57,7 @@ use writer::Writer;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hold::Release;
+use crate::threads::{Threads, pausing};
 use crate::tiles::TileStore;
 use crate::tree::Tree;
 
@@ -121,7 +120,7 @@ pub struct PostgresStore {
     queue: Option<UnboundedSender<Task>>,
     /// Told when the writer has ended.
     ended: Mutex<blocking::Receiver<()>>,
-    runtime: Option<Runtime>,
+    threads: Threads,
 }
 
 impl PostgresStore {
@@ -133,11 +132,7 @@ impl PostgresStore {
     /// [`Error::Row`]; [`Error::Behind`] or [`Error::Forked`] if a released checkpoint has more or
     /// other entries.
     pub fn open(database: Database, tiles: Arc<dyn TileStore>, config: Config) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("vouch-postgres")
-            .enable_all()
-            .build()
+        let threads = Threads::start("vouch-postgres", 2)
             .map_err(|error| Error::Database(format!("cannot start its threads: {error}")))?;
         let shared = Arc::new(Shared {
             config,
@@ -155,7 +150,7 @@ impl PostgresStore {
         let (queue, tasks) = unbounded_channel();
         let weak = queue.downgrade();
         let opening = Arc::clone(&shared);
-        let writer = wait(runtime.handle(), async move {
+        let writer = threads.wait(async move {
             identify(&opening).await?;
             let (connection, epoch) = writer::join(&opening).await?;
             opening.epoch.store(epoch, Ordering::Relaxed);
@@ -163,14 +158,15 @@ impl PostgresStore {
             let owner = Arc::new(Owner { epoch, queue: weak.clone() });
             let connection = Some(connection);
             Ok(Writer { shared: opening, queue: tasks, sender: weak, connection, owner, batch: 0 })
-        })?;
+        });
+        let writer = writer.unwrap_or_else(|| Err(ended()))?;
         let (end, ended) = blocking::channel();
-        runtime.spawn(async move {
+        threads.spawn(async move {
             writer.run().await;
             // The store may be gone without waiting.
             end.send(()).unwrap_or_default();
         });
-        Ok(Self { shared, queue: Some(queue), ended: Mutex::new(ended), runtime: Some(runtime) })
+        Ok(Self { shared, queue: Some(queue), ended: Mutex::new(ended), threads })
     }
 
     /// Runs a read in the store's own threads.
@@ -178,10 +174,7 @@ impl PostgresStore {
         &self,
         read: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        match &self.runtime {
-            Some(runtime) => wait(runtime.handle(), read),
-            None => Err(Error::Database("the store is closed".to_owned())),
-        }
+        self.threads.wait(read).unwrap_or_else(|| Err(ended()))
     }
 
     /// Sends a task, or answers it with why not.
@@ -206,29 +199,11 @@ impl Drop for PostgresStore {
     fn drop(&mut self) {
         self.queue = None;
         pausing(|| self.ended.lock().recv().ok());
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
-/// Waits for the store's own threads, wherever the caller runs.
-fn wait<T: Send + 'static>(
-    handle: &Handle,
-    work: impl Future<Output = Result<T>> + Send + 'static,
-) -> Result<T> {
-    let (sender, answer) = blocking::sync_channel(1);
-    handle.spawn(async move { drop(sender.send(work.await)) });
-    let gone = || Error::Database("the store's threads have ended".to_owned());
-    pausing(|| answer.recv()).map_err(|_| gone())?
-}
-
-/// Blocks a thread that may be one that runs tasks: then others take its tasks over.
-fn pausing<T>(wait: impl FnOnce() -> T) -> T {
-    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => block_in_place(wait),
-        _ => wait(),
-    }
+fn ended() -> Error {
+    Error::Database("the store's threads have ended".to_owned())
 }
 
 /// Lays the database out, and refuses one of another log.

@@ -33,6 +33,7 @@ const STORE: &str = "UPDATE checkpoint SET size = $3, note = $4, stale = true WH
 const RELEASED: &str = "UPDATE checkpoint SET released = $2, stale = note <> $2 \
                         WHERE publisher = $1 RETURNING size";
 const COSIGN: &str = "UPDATE checkpoint SET note = $2, stale = true WHERE note = $1 RETURNING size";
+const STALE: &str = "UPDATE checkpoint SET stale = true RETURNING size";
 const WAIT: Duration = Duration::from_millis(50);
 
 /// The checkpoint as the database has it.
@@ -167,7 +168,7 @@ impl Shared {
         {
             self.check_extends(checkpoint.size, checkpoint.root).await?;
         }
-        let Some(row) = self.publisher().await? else { return Ok(()) };
+        let Some(row) = self.row(NOW, &[]).await? else { return Ok(()) };
         let (Some(size), Some(note)) = (row.size, row.note) else { return Ok(()) };
         if public.is_some_and(|public| public.to_string() == note) {
             return Ok(());
@@ -181,7 +182,9 @@ impl Shared {
                 self.put_tile(&tile).await?;
             }
         }
-        self.release(&note).await
+        // Tiles are the same whoever puts them; the checkpoint is its publisher's to put.
+        self.query(STALE, &[]).await?;
+        if self.publisher().await?.is_some() { self.release(&note).await } else { Ok(()) }
     }
 
     pub(super) async fn check_extends(&self, size: u64, root: B256) -> Result<()> {

@@ -48,7 +48,8 @@ pub(super) fn number(row: &Row, column: usize) -> Result<u64> {
 
 pub(super) fn signature(row: &Row, column: usize) -> Result<Option<Signature>> {
     let Some(bytes) = get::<Option<&[u8]>>(row, column)? else { return Ok(None) };
-    Signature::from_slice(bytes).map(Some).map_err(|_| broken("a signature has not 65 bytes"))
+    let bytes = bytes.try_into().map_err(|_| broken("a signature has not 65 bytes"))?;
+    Ok(Some(Signature(bytes)))
 }
 
 /// As the database counts; what does not fit is further than any log or clock will come.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// Each brings a database from the version of its place to the next. Never changed, only added to.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE log (
-        only boolean PRIMARY KEY DEFAULT true CHECK (only),
+        single boolean PRIMARY KEY DEFAULT true CHECK (single),
         chain bigint NOT NULL, settlement bytea NOT NULL, origin text NOT NULL,
         size bigint NOT NULL DEFAULT 0
     );
@@ -55,7 +55,7 @@ const MIGRATIONS: &[&str] = &["
         id bytea PRIMARY KEY, sequence bigint NOT NULL, cumulative numeric(39) NOT NULL
     );
     CREATE TABLE checkpoint (
-        only boolean PRIMARY KEY DEFAULT true CHECK (only),
+        single boolean PRIMARY KEY DEFAULT true CHECK (single),
         publisher bigint NOT NULL DEFAULT 0, until timestamptz NOT NULL DEFAULT 'epoch',
         size bigint, note text, released text, stale boolean NOT NULL DEFAULT false
     );

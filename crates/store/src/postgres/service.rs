@@ -9,7 +9,7 @@ use vouch_core::log::note::NoteSignature;
 use vouch_core::receipt::Receipt;
 
 use super::task::{Reserving, Task};
-use super::{PostgresStore, Shared, pausing};
+use super::{PostgresStore, Shared};
 use crate::api::{
     Acknowledged, Begun, Call, ChannelView, Child, Claim, Observed, PayerTotals, Published, Store,
     StoredAnswer,
@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::hold::Hold;
 use crate::pending::{Pending, Reply, answer_to};
 use crate::service::{check_append, check_draft};
+use crate::threads::pausing;
 use crate::{publish, stream};
 
 impl Shared {
@@ -98,10 +99,8 @@ impl PostgresStore {
         F: Future<Output = Result<Published>> + Send + 'static,
     {
         let (reply, pending) = Pending::new();
-        if let Some(runtime) = &self.runtime {
-            let work = work(Arc::clone(&self.shared));
-            runtime.spawn(async move { answer_to(reply, work.await) });
-        }
+        let work = work(Arc::clone(&self.shared));
+        self.threads.spawn(async move { answer_to(reply, work.await) });
         pending
     }
 }

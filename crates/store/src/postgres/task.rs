@@ -60,6 +60,11 @@ impl Task {
         }
     }
 
+    /// Whether it counts among those that wait: what is given up is never refused.
+    pub(super) fn is_counted(&self) -> bool {
+        !matches!(self, Self::Release { .. })
+    }
+
     /// Whether it waits for the database to come back: what was sold is to be charged, and what was
     /// given up is to be released. Whoever asks for anything else can ask again.
     pub(super) fn outlasts(&self) -> bool {

@@ -100,7 +100,8 @@ impl Writer {
                 first = self.queue.recv() => {
                     let Some(first) = first else { break };
                     let tasks = self.drain(first);
-                    self.shared.waiting.fetch_sub(tasks.len(), Ordering::Relaxed);
+                    let counted = tasks.iter().filter(|task| task.is_counted()).count();
+                    self.shared.waiting.fetch_sub(counted, Ordering::Relaxed);
                     self.commit(tasks).await;
                 }
             }
