@@ -12,7 +12,8 @@ pub(crate) trait Release: Send + Sync + Debug {
 }
 
 /// A call in flight and what is set aside for it. Ends in [`crate::Store::commit`]; dropping it
-/// releases the money uncharged and lets the request be made again.
+/// releases the money uncharged and lets the request be made again: at once, or, in a store that
+/// several gateways share, with what is queued next.
 #[derive(Debug)]
 #[must_use = "dropping a hold releases it"]
 pub struct Hold {

@@ -123,6 +123,7 @@ fn what_cannot_be_credited_is_not_charged(place: &Place) {
         assert!(matches!(refused, Err(Error::Draft(_))), "{refused:?}");
     }
     assert!(matches!(store.append(good.draft).wait(), Err(Error::Draft(_))));
+    store.durable().wait().unwrap();
     let view = store.channel(&channel.id(&DOMAIN)).unwrap();
     assert_eq!((view.charged, view.reserved, store.size()), (0, 0, 0));
 }
@@ -156,6 +157,7 @@ fn a_dropped_hold_is_released_and_may_be_made_again(place: &Place) {
     let store = place.open(config()).unwrap();
     let channel = open(&*store, 1, Mode::Session);
     drop(new_call(&*store, &call(&channel, 1, 10, Some(10))));
+    store.durable().wait().unwrap();
     assert_eq!(store.channel(&channel.id(&DOMAIN)).unwrap().reserved, 0);
     let hold = new_call(&*store, &call(&channel, 1, 10, Some(10)));
     let error = store.commit(hold, draft(&channel, 1, 11), Vec::new()).wait().unwrap_err();

@@ -61,6 +61,7 @@ fn an_address_that_is_no_bucket_is_refused() {
         let error = ObjectTiles::s3(wrong, []).unwrap_err().to_string();
         assert!(error.contains("s3://bucket/prefix"), "{error}");
     }
+    rustls::crypto::ring::default_provider().install_default().unwrap();
     let settings = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
     let settings = settings.map(|name| (name.to_owned(), "hidden".to_owned()));
     let tiles = ObjectTiles::s3("s3://bucket/log", settings).unwrap();

@@ -15,10 +15,13 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::error::{Error, Result};
 
 /// What holds in every session. A session that stops in the midst of a transaction would keep all
-/// gateways waiting: the server ends it.
+/// gateways waiting: the server ends it. Everything is found by its key: a plan that was made while a
+/// table was empty must not read the whole of it when it is full.
 const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '30s'; \
                        SET idle_in_transaction_session_timeout = '10s'; \
-                       SET default_transaction_isolation = 'read committed'";
+                       SET default_transaction_isolation = 'read committed'; \
+                       SET enable_seqscan = off; SET enable_hashjoin = off; \
+                       SET enable_mergejoin = off";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A PostgreSQL database, and for how long a gateway keeps what it has set aside there without

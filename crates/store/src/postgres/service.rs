@@ -191,11 +191,7 @@ impl Store for PostgresStore {
     }
 
     fn durable(&self) -> Pending<()> {
-        // What is shown was read from the database, where only what is committed can be seen.
-        match self.shared.stopped.get() {
-            Some(cause) => Pending::ready(Err(Error::stopped(cause))),
-            None => Pending::ready(Ok(())),
-        }
+        self.operation(|reply| Operation::Barrier { reply })
     }
 
     fn set_recent_block(&self, hash: B256) {

@@ -24,7 +24,9 @@ const JOIN: &str = "INSERT INTO gateways (until) VALUES \
                     (clock_timestamp() + $1::bigint * interval '1 millisecond') RETURNING epoch";
 const RENEW: &str = "UPDATE gateways SET until = clock_timestamp() + $2::bigint * interval '1 millisecond' \
                      WHERE epoch = $1 AND NOT lost RETURNING epoch";
-const LEAVE: &str = "UPDATE gateways SET until = 'epoch' WHERE epoch = $1 RETURNING epoch";
+const LEAVE: &str = "
+    WITH publisher AS (UPDATE checkpoint SET until = 'epoch' WHERE publisher = $1)
+    UPDATE gateways SET until = 'epoch' WHERE epoch = $1 RETURNING epoch";
 /// Gives back what gateways have set aside whose lease is over. Under the lock.
 const SWEEP: &str = "
     WITH ended AS (
