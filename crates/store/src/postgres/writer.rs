@@ -99,6 +99,9 @@ impl Writer {
             tokio::select! {
                 biased;
                 _ = renewal.tick() => self.renew().await,
+                () = sleep(RETRY_AFTER), if self.connection.is_none() => {
+                    drop(self.connect().await);
+                }
                 first = self.queue.recv() => {
                     let Some(first) = first else { break };
                     let tasks = self.drain(first);
