@@ -155,7 +155,7 @@ fn cosignatures_join_the_current_checkpoint_and_survive(place: &Place) {
     ));
     drop(store);
     let store = place.open(config()).unwrap();
-    let note = Note::parse(&*store.checkpoint().unwrap().note).unwrap();
+    let note = Note::parse(&store.checkpoint().unwrap().note).unwrap();
     assert_eq!(note.signatures.len(), 3, "the newer cosignature replaced the older");
     assert_eq!(Verifier::witness("witness.test", &key).verify(&note), Some(200));
     foreign_checkpoint(&*store);

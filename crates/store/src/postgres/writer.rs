@@ -93,7 +93,8 @@ async fn lease(connection: &Connection, shared: &Shared) -> Result<i64, Failure>
 impl Writer {
     /// Writes until every sender is gone. The next batch takes what came in during the last.
     pub(super) async fn run(mut self) {
-        let mut renewal = interval(self.shared.database.lease / 3);
+        let lease = self.shared.database.lease;
+        let mut renewal = interval(lease.checked_div(3).unwrap_or(lease));
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
