@@ -13,10 +13,10 @@ use vouch_core::signature::{Signature, address_of};
 use vouch_store::{Config, Error, Store};
 
 const DOMAIN: Domain = Domain { chain: 1337, settlement: Address::repeat_byte(0x40) };
-pub const CHANNELS: u64 = 64;
+pub(crate) const CHANNELS: u64 = 64;
 
 /// A store of this provider, and who it is.
-pub fn provider() -> (Config, Address) {
+pub(crate) fn provider() -> (Config, Address) {
     let key = SecretKey::from_byte_array([7; 32]).expect("a number below the curve's order");
     let now =
         || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
@@ -30,7 +30,7 @@ pub fn provider() -> (Config, Address) {
     (config, address_of(&key))
 }
 
-pub fn open_channels(
+pub(crate) fn open_channels(
     store: &dyn Store,
     provider: Address,
 ) -> Result<Vec<(ChannelConfig, B256)>, Error> {
@@ -55,7 +55,7 @@ pub fn open_channels(
 }
 
 /// The channel's id is given, as a gateway has it at hand: hashing it anew costs more than a commit.
-pub fn draft((channel, id): &(ChannelConfig, B256), number: u64) -> Receipt {
+pub(crate) fn draft((channel, id): &(ChannelConfig, B256), number: u64) -> Receipt {
     let hash = keccak256(number.to_be_bytes());
     Receipt {
         version: 1,
