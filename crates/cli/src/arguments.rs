@@ -38,7 +38,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example: vouch chain --listen 127.0.0.1:8545")]
     Chain(Chain),
     /// Run the gateway against any EVM chain
-    #[command(after_help = "Example: vouch serve --chain http://127.0.0.1:8545")]
+    #[command(
+        after_help = "Example: vouch serve --chain http://127.0.0.1:8545\n         vouch serve --chain https://host --store postgres://vouch@db/vouch --tiles s3://bucket/log"
+    )]
     Serve(Serve),
     /// Run a local OpenAI endpoint that pays a provider within a budget
     #[command(after_help = "Example: vouch connect --budget 5
@@ -162,7 +164,22 @@ pub(crate) struct Serve {
     #[arg(long, env = "VOUCH_CHAIN", value_name = "URL")]
     pub(crate) chain: Option<String>,
     #[command(flatten)]
+    pub(crate) storage: Storage,
+    #[command(flatten)]
     pub(crate) sale: Sale,
+}
+
+/// Where money and log are kept.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Storage {
+    /// Keep channels, receipts and log in PostgreSQL, postgres://USER@HOST/DATABASE, which several
+    /// gateways with the same keys share [default: this machine's disk]
+    #[arg(long, env = "VOUCH_STORE", value_name = "URL", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+    /// Where those gateways publish the log: s3://BUCKET/PREFIX, with AWS_ACCESS_KEY_ID and its like
+    /// in the environment, or a directory that all of them see
+    #[arg(long, env = "VOUCH_TILES", value_name = "PLACE", requires = "store")]
+    pub(crate) tiles: Option<String>,
 }
 
 /// Whom a buyer pays, and how much at most.

@@ -107,19 +107,19 @@ impl Operation {
 }
 
 /// An answer that waits for the sync: told `None`, or why there was none.
-type Waiting = Box<dyn FnOnce(Option<&Arc<str>>) + Send>;
+type Waiting = Box<dyn FnOnce(Option<Error>) + Send + Sync>;
 
-struct NewReceipt {
-    receipt: Receipt,
+pub(crate) struct NewReceipt {
+    pub(crate) receipt: Receipt,
     /// The answer, or what opens a child.
-    answer: Vec<u8>,
+    pub(crate) answer: Vec<u8>,
     /// None of a child: its parent's tells.
     reply: Option<Reply<Acknowledged>>,
     /// How many of those that follow are its children.
-    children: usize,
-    /// Channel and request.
-    call: Option<(B256, B256)>,
-    digest: B256,
+    pub(crate) children: usize,
+    /// The call's, spent.
+    pub(crate) hold: Option<Hold>,
+    pub(crate) digest: B256,
     offset: u32,
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct Batch {
     record: Writer,
     waiting: Vec<Waiting>,
     receipts: Vec<NewReceipt>,
-    committed_ms: u64,
+    pub(crate) committed_ms: u64,
     /// Size of the last stored checkpoint, this batch's included.
     pub(crate) checkpointed: u64,
     tree: BatchTree,
@@ -211,11 +211,12 @@ impl Batch {
         }
     }
 
-    fn later<T: Send + 'static>(&mut self, reply: Reply<T>, outcome: Result<T>) {
+    /// Answers once the batch is durable; a refusal changes nothing and is told at once.
+    pub(crate) fn later<T: Send + Sync + 'static>(&mut self, reply: Reply<T>, outcome: Result<T>) {
         match outcome {
             Err(error) => answer_to(reply, Err(error)),
-            Ok(value) => self.waiting.push(Box::new(move |stopped| {
-                answer_to(reply, stopped.map_or(Ok(value), |cause| Err(Error::stopped(cause))));
+            Ok(value) => self.waiting.push(Box::new(move |failed| {
+                answer_to(reply, failed.map_or(Ok(value), Err));
             })),
         }
     }
@@ -264,7 +265,7 @@ impl Batch {
 
     fn commit(&mut self, state: &mut State, commit: Commit) {
         let Commit { hold, mut receipt, answer, mut children, reply } = commit;
-        let mut call = None;
+        let mut spent = None;
         if let Some(mut hold) = hold {
             // Taken out of the hold, whose drop would lock the state that is locked here.
             let Some(reservation) = hold.reservation.take() else { return };
@@ -276,14 +277,14 @@ impl Batch {
                 }
                 Err(error) => return answer_to(reply, Err(error)),
             }
-            call = Some((hold.channel, hold.request));
+            spent = Some(hold);
         } else if let Err(error) = state.streams.check(&receipt, &children) {
             return answer_to(reply, Err(error));
         } else {
             state.streams.count(&mut children);
         }
         let (reply, count) = (Some(reply), children.len());
-        self.push(receipt, answer, reply, count, call);
+        self.push(receipt, answer, reply, count, spent);
         for Child { draft, opening } in children {
             self.record.has_children();
             self.push(draft, opening, None, 0, None);
@@ -296,10 +297,10 @@ impl Batch {
         answer: Vec<u8>,
         reply: Option<Reply<Acknowledged>>,
         children: usize,
-        call: Option<(B256, B256)>,
+        hold: Option<Hold>,
     ) {
         let (digest, offset) = (B256::ZERO, 0);
-        self.receipts.push(NewReceipt { receipt, answer, reply, children, call, digest, offset });
+        self.receipts.push(NewReceipt { receipt, answer, reply, children, hold, digest, offset });
     }
 
     /// Encodes and hashes the receipts and has their promise signed: the costly part, outside of
@@ -365,8 +366,8 @@ impl Batch {
                 continue;
             }
             state.streams.parent(index, new.children);
-            if let Some((channel, request)) = new.call {
-                state.answered(channel, request, index, self.committed_ms);
+            if let Some(hold) = &new.hold {
+                state.answered(hold.channel, hold.request, index, self.committed_ms);
             }
         }
     }
@@ -393,8 +394,31 @@ impl Batch {
 
     /// Tells everyone who waits that it failed.
     pub(crate) fn fail(self, cause: &Arc<str>) {
-        self.waiting.into_iter().for_each(|waiting| waiting(Some(cause)));
+        self.waiting.into_iter().for_each(|waiting| waiting(Some(Error::stopped(cause))));
         let replies = self.receipts.into_iter().filter_map(|new| new.reply);
         replies.for_each(|reply| answer_to(reply, Err(Error::stopped(cause))));
+    }
+
+    /// What is to be written of the log.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn logged(&self) -> (&[NewReceipt], Option<(&Promise, &Signature)>) {
+        let promise = self.promise.as_ref().map(|(promise, signature, _)| (promise, signature));
+        (&self.receipts, promise)
+    }
+
+    /// Gives the commits back, to be decided anew; all others are told that nothing was done.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn undone(self, why: &dyn Fn() -> Error) -> Vec<Commit> {
+        self.waiting.into_iter().for_each(|waiting| waiting(Some(why())));
+        let mut commits = Vec::new();
+        let mut receipts = self.receipts.into_iter();
+        while let Some(NewReceipt { receipt, answer, reply, children, hold, .. }) = receipts.next()
+        {
+            let child = |new: NewReceipt| Child { draft: new.receipt, opening: new.answer };
+            let children = receipts.by_ref().take(children).map(child).collect();
+            let commit = |reply| Commit { hold, receipt, answer, children, reply };
+            commits.extend(reply.map(commit));
+        }
+        commits
     }
 }

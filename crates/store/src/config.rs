@@ -9,6 +9,8 @@ use vouch_core::log::note::NoteSignature;
 use vouch_core::promise::Promise;
 use vouch_core::signature::Signature;
 
+use crate::error::Error;
+
 /// Tells the time in Unix milliseconds.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 /// Signs a promise with the provider's key. Called once a commit, on the committer's thread:
@@ -65,6 +67,13 @@ impl Config {
             chain_stale_after_ms: None,
             journal: vouch_journal::Options::default(),
         }
+    }
+
+    /// Refuses new work if the chain was last seen, at `seen_ms`, too long ago.
+    pub(crate) fn check_fresh(&self, seen_ms: u64) -> Result<(), Error> {
+        let Some(limit_ms) = self.chain_stale_after_ms else { return Ok(()) };
+        let age_ms = self.now_ms().saturating_sub(seen_ms);
+        if age_ms > limit_ms { Err(Error::StaleChain(age_ms / 1000)) } else { Ok(()) }
     }
 
     pub(crate) fn now_ms(&self) -> u64 {

@@ -28,7 +28,7 @@ use crate::tiles::{FileTiles, TileStore};
 /// Operations that may wait; more are refused.
 const MAX_WAITING: usize = 65_536;
 /// The largest answer that is kept.
-const MAX_ANSWER_BYTES: u64 = 4 << 20;
+pub(crate) const MAX_ANSWER_BYTES: u64 = 4 << 20;
 
 /// What all threads share.
 #[derive(Debug)]

@@ -108,6 +108,32 @@ pub enum Error {
     /// The data was written by a newer program.
     #[error("the data has record format {0}, this program reads up to 2: use a newer version")]
     Newer(u8),
+    /// The database did not do it.
+    #[cfg(feature = "postgres")]
+    #[error("the database did not do it, nothing was changed: {0}; try again in a moment")]
+    Database(String),
+    /// The database was laid out by a newer program.
+    #[cfg(feature = "postgres")]
+    #[error(
+        "the database has schema {found}, this program knows up to {known}: use a newer version"
+    )]
+    Schema {
+        /// What the database says.
+        found: i32,
+        /// The newest that is known here.
+        known: i32,
+    },
+    /// A row that this program cannot read, or that contradicts itself.
+    #[cfg(feature = "postgres")]
+    #[error("the database cannot be used: {0}; restore a copy")]
+    Row(&'static str),
+    /// The call was given up for this gateway.
+    #[cfg(feature = "postgres")]
+    #[error(
+        "this gateway was away from the database for longer than its lease: the call's money was \
+         given back and it is not charged; make the call again"
+    )]
+    LeaseLost,
     /// A range outside of the log.
     #[error("the log has {size} entries: {asked} is outside of it")]
     Range {
@@ -142,6 +168,8 @@ impl Error {
             Self::Overloaded(_) => "overloaded",
             Self::StaleChain(_) => "stale_chain",
             Self::Stopped { .. } => "stopped",
+            #[cfg(feature = "postgres")]
+            Self::LeaseLost => "lease_lost",
             Self::Range { .. } => "out_of_range",
             Self::Cosignature(_) => "cosignature",
             _ => "storage",

@@ -12,7 +12,8 @@ pub(crate) trait Release: Send + Sync + Debug {
 }
 
 /// A call in flight and what is set aside for it. Ends in [`crate::Store::commit`]; dropping it
-/// releases the money uncharged and lets the request be made again.
+/// releases the money uncharged and lets the request be made again: at once, or, in a store that
+/// several gateways share, with what is queued next.
 #[derive(Debug)]
 #[must_use = "dropping a hold releases it"]
 pub struct Hold {
@@ -21,6 +22,8 @@ pub struct Hold {
     pub(crate) payer: Address,
     pub(crate) asset: Address,
     pub(crate) reservation: Option<Reservation>,
+    /// The lease under which a shared store gave it; 0 in a store of one process.
+    pub(crate) epoch: i64,
     pub(crate) owner: Arc<dyn Release>,
 }
 

@@ -94,13 +94,19 @@ pub mod fsck;
 mod hold;
 mod log;
 mod lookup;
+#[cfg(feature = "objects")]
+mod objects;
 mod pending;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod publish;
 mod record;
 mod replay;
 mod service;
 mod state;
 mod stream;
+#[cfg(any(feature = "objects", feature = "postgres"))]
+mod threads;
 mod tiles;
 mod tree;
 
@@ -112,5 +118,9 @@ pub use config::{CheckpointSigner, Clock, Config, PromiseSigner};
 pub use embedded::{EmbeddedStore, Opened};
 pub use error::{Error, Result};
 pub use hold::Hold;
+#[cfg(feature = "objects")]
+pub use objects::ObjectTiles;
 pub use pending::Pending;
+#[cfg(feature = "postgres")]
+pub use postgres::{Database, PostgresStore};
 pub use tiles::{FileTiles, TileStore};

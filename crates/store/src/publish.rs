@@ -17,6 +17,7 @@ use crate::embedded::{Queue, Shared};
 use crate::error::{Error, Result};
 use crate::pending::{Pending, Reply, answer_to};
 use crate::replay::Stored;
+use crate::tiles::TileStore;
 
 /// Where the newest checkpoint is.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
@@ -92,23 +93,28 @@ impl Publisher {
     fn cosign(&self, text: &str, line: NoteSignature) -> Result<Published> {
         let current = self.shared.published.read().clone();
         let mut published = current.ok_or(Error::Cosignature("there is no checkpoint yet"))?;
-        let mut note = parse(&published.note)?;
-        if note.text != text {
-            return Err(Error::Cosignature("it is for a checkpoint that is not the current one"));
-        }
-        note.signatures.retain(|known| (&known.name, known.id) != (&line.name, line.id));
-        if note.signatures.len() >= MAX_SIGNATURES {
-            return Err(Error::Cosignature("the checkpoint has 32 signatures already"));
-        }
-        note.signatures.push(line);
-        published.note = note.to_string();
+        published.note = cosigned(&published.note, text, line)?;
         self.shared.release(published.clone())?;
         Ok(published)
     }
 }
 
+/// The note with a witness's line, which replaces an older one of the same key.
+pub(crate) fn cosigned(note: &str, text: &str, line: NoteSignature) -> Result<String> {
+    let mut note = parse(note)?;
+    if note.text != text {
+        return Err(Error::Cosignature("it is for a checkpoint that is not the current one"));
+    }
+    note.signatures.retain(|known| (&known.name, known.id) != (&line.name, line.id));
+    if note.signatures.len() >= MAX_SIGNATURES {
+        return Err(Error::Cosignature("the checkpoint has 32 signatures already"));
+    }
+    note.signatures.push(line);
+    Ok(note.to_string())
+}
+
 /// Whether the tile has more hashes than it had, or is new, since the log had `previous` entries.
-fn reaches_beyond(tile: &Tile, previous: u64) -> bool {
+pub(crate) fn reaches_beyond(tile: &Tile, previous: u64) -> bool {
     let shift = u32::from(tile.level.unwrap_or(0)).saturating_mul(8);
     let before = previous.checked_shr(shift).unwrap_or(0);
     let full = TILE_WIDTH.saturating_sub(u64::from(planted(Bug::TileBoundary)));
@@ -116,22 +122,65 @@ fn reaches_beyond(tile: &Tile, previous: u64) -> bool {
     tile.index.saturating_mul(TILE_WIDTH).saturating_add(width) > before
 }
 
-fn parse(note: &str) -> Result<Note> {
+pub(crate) fn parse(note: &str) -> Result<Note> {
     Note::parse(note).map_err(|_| Error::Cosignature("the stored checkpoint is not a signed note"))
 }
 
+/// Puts a tile where the public reads it.
+pub(crate) fn put_tile(tiles: &dyn TileStore, tile: &Tile, bytes: &[u8]) -> Result<()> {
+    let path = tile.path();
+    tiles.put(&path, bytes).map_err(|e| Error::tiles("write", &path, e))?;
+    if u64::from(tile.width) == TILE_WIDTH {
+        tiles.remove_partials(&path).map_err(|e| Error::tiles("remove partials of", &path, e))?;
+    }
+    Ok(())
+}
+
+/// The bytes of an entry tile over these digests.
+pub(crate) fn entry_tile(digests: impl Iterator<Item = B256>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for digest in digests {
+        bytes.extend_from_slice(&[0, 33]);
+        bytes.extend_from_slice(&entry_of(&digest));
+    }
+    bytes
+}
+
+/// The log that a released checkpoint is of, and how far it goes.
+pub(crate) fn released_checkpoint(note: &Note, origin: &str) -> Result<Option<Checkpoint>> {
+    let Ok(released) = Checkpoint::parse(&note.text) else { return Ok(None) };
+    if released.origin != origin {
+        let found = format!("log {:.200}", released.origin);
+        return Err(Error::OtherLog { found, expected: format!("log {origin}") });
+    }
+    Ok(Some(released))
+}
+
+/// The checkpoint that the public sees.
+pub(crate) fn public_checkpoint(tiles: &dyn TileStore) -> Result<Option<Note>> {
+    let released = tiles.get(CHECKPOINT).map_err(|e| Error::tiles("read", CHECKPOINT, e))?;
+    Ok(released.and_then(|bytes| Note::parse(&String::from_utf8(bytes).ok()?).ok()))
+}
+
+/// A public file of the log, by its C2SP path.
+pub(crate) fn log_file(tiles: &dyn TileStore, path: &str) -> Result<Option<Vec<u8>>> {
+    let get = |path: &str| tiles.get(path).map_err(|e| Error::tiles("read", path, e));
+    if path == CHECKPOINT {
+        return get(path);
+    }
+    let Some(tile) = Tile::parse(path) else { return Ok(None) };
+    if let Some(bytes) = get(path)? {
+        return Ok(Some(bytes));
+    }
+    // A full tile stands in for its partial ones.
+    let full = Tile { width: u16::try_from(TILE_WIDTH).unwrap_or(u16::MAX), ..tile };
+    let size = usize::from(tile.width).saturating_mul(if tile.level.is_some() { 32 } else { 35 });
+    Ok(get(&full.path())?.and_then(|bytes| bytes.get(..size).map(<[u8]>::to_vec)))
+}
+
 impl Shared {
-    /// Puts a tile where the public reads it.
     fn put_tile(&self, tile: &Tile) -> Result<()> {
-        let path = tile.path();
-        let bytes = self.tile_bytes(tile)?;
-        self.tiles.put(&path, &bytes).map_err(|e| Error::tiles("write", &path, e))?;
-        if u64::from(tile.width) == TILE_WIDTH {
-            self.tiles
-                .remove_partials(&path)
-                .map_err(|e| Error::tiles("remove partials of", &path, e))?;
-        }
-        Ok(())
+        put_tile(&*self.tiles, tile, &self.tile_bytes(tile)?)
     }
 
     fn tile_bytes(&self, tile: &Tile) -> Result<Vec<u8>> {
@@ -145,13 +194,9 @@ impl Shared {
             return hashes.map(|hashes| hashes.concat()).ok_or_else(range);
         }
         let first = tile.index.checked_mul(TILE_WIDTH).ok_or_else(range)?;
-        let mut bytes = Vec::new();
-        for index in (first..).take(usize::from(tile.width)) {
-            let entry = entry_of(&self.digest(index)?.ok_or_else(range)?);
-            bytes.extend_from_slice(&[0, 33]);
-            bytes.extend_from_slice(&entry);
-        }
-        Ok(bytes)
+        let digests = (first..).take(usize::from(tile.width));
+        let digests = digests.map(|index| self.digest(index)?.ok_or_else(range));
+        Ok(entry_tile(digests.collect::<Result<Vec<_>>>()?.into_iter()))
     }
 
     /// Writes the checkpoint out: from here on the world knows it.
@@ -167,11 +212,11 @@ impl Shared {
     /// Refuses to go on behind a checkpoint that the world has, then puts in place again what the
     /// stored checkpoint needs.
     pub(crate) fn restore_public(&self, stored: Option<Stored>) -> Result<()> {
-        let released =
-            self.tiles.get(CHECKPOINT).map_err(|e| Error::tiles("read", CHECKPOINT, e))?;
-        let released = released.and_then(|bytes| Note::parse(&String::from_utf8(bytes).ok()?).ok());
-        if let Some(note) = &released {
-            self.check_released(note)?;
+        let released = public_checkpoint(&*self.tiles)?;
+        if let Some(note) = &released
+            && let Some(checkpoint) = released_checkpoint(note, &self.config.origin)?
+        {
+            self.log.read().check_extends(checkpoint.size, checkpoint.root)?;
         }
         let Some(Stored { size, note }) = stored else { return Ok(()) };
         for tile in Tile::of_size(size) {
@@ -192,21 +237,9 @@ impl Shared {
         let note = cosigned.map_or(note, |cosigned| cosigned.to_string());
         self.release(Published { checkpoint, note })
     }
-
-    fn check_released(&self, note: &Note) -> Result<()> {
-        let Ok(released) = Checkpoint::parse(&note.text) else { return Ok(()) };
-        if released.origin != self.config.origin {
-            let expected = format!("log {}", self.config.origin);
-            return Err(Error::OtherLog {
-                found: format!("log {:.200}", released.origin),
-                expected,
-            });
-        }
-        self.log.read().check_extends(released.size, released.root)
-    }
 }
 
-fn tile_size_bytes(tile: &Tile) -> u64 {
+pub(crate) fn tile_size_bytes(tile: &Tile) -> u64 {
     let each = if tile.level.is_some() { 32 } else { ENTRY_LEN.saturating_add(2) };
     u64::from(tile.width).saturating_mul(u64::try_from(each).unwrap_or(u64::MAX))
 }

@@ -354,6 +354,22 @@ pub(crate) fn items(position: u64, record: &[u8]) -> Result<Vec<(u32, Item<'_>)>
     Ok(items)
 }
 
+/// A channel's configuration on its own.
+#[cfg(feature = "postgres")]
+pub(crate) fn config_bytes(config: &ChannelConfig) -> Vec<u8> {
+    let mut writer = Writer { bytes: Vec::new() };
+    writer.config(config);
+    writer.bytes
+}
+
+/// As [`config_bytes`] wrote it.
+#[cfg(feature = "postgres")]
+pub(crate) fn read_config(bytes: &[u8]) -> Option<ChannelConfig> {
+    let mut reader = Reader(bytes);
+    let config = reader.config()?;
+    reader.0.is_empty().then_some(config)
+}
+
 /// One item on its own, header included.
 pub(crate) fn item(bytes: &[u8]) -> Option<Item<'_>> {
     Reader(bytes).item()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256};
 use vouch_core::bundle::LogProof;
 use vouch_core::channel::{ChannelConfig, Mode, OnChain, Reservation, SignedVoucher};
+use vouch_core::domain::Domain;
 use vouch_core::log::note::NoteSignature;
-use vouch_core::log::tile::{TILE_WIDTH, Tile};
 use vouch_core::receipt::{Kind, Receipt};
 
 use crate::api::{
@@ -18,7 +18,7 @@ use crate::embedded::{EmbeddedStore, Shared};
 use crate::error::{Error, Result};
 use crate::hold::{Hold, Release};
 use crate::pending::Pending;
-use crate::publish::{CHECKPOINT, Request};
+use crate::publish::{self, Request};
 use crate::state::{Account, Reserved};
 use crate::stream;
 
@@ -34,24 +34,36 @@ impl Shared {
     }
 
     fn check_chain_is_fresh(&self) -> Result<()> {
-        let Some(limit_ms) = self.config.chain_stale_after_ms else { return Ok(()) };
-        let age_ms = self.config.now_ms().saturating_sub(self.recent_block.lock().1);
-        if age_ms > limit_ms { Err(Error::StaleChain(age_ms / 1000)) } else { Ok(()) }
+        self.config.check_fresh(self.recent_block.lock().1)
     }
 }
 
 /// What must not differ between a call and its receipt.
-fn check_draft(hold: &Hold, draft: &Receipt, shared: &Shared) -> Result<()> {
+pub(crate) fn check_draft(hold: &Hold, draft: &Receipt, domain: &Domain) -> Result<()> {
     let wrong = [
         ("channel", draft.channel != hold.channel),
         ("request", draft.request != hold.request),
         ("payer", draft.payer != hold.payer),
         ("asset", draft.asset != hold.asset),
-        ("domain", draft.domain != shared.config.domain),
+        ("domain", draft.domain != *domain),
         ("version or flags", draft.check().is_err()),
         ("kind", draft.kind == Kind::DataUse),
     ];
     wrong.iter().find(|(_, wrong)| *wrong).map_or(Ok(()), |(what, _)| Err(Error::Draft(what)))
+}
+
+/// A receipt that no channel pays for, as it is logged.
+pub(crate) fn check_append(draft: Receipt, children: &[Child], domain: &Domain) -> Result<Receipt> {
+    let wrong = [
+        ("channel", !draft.channel.is_zero()),
+        ("domain, version or flags", draft.domain != *domain || draft.check().is_err()),
+        ("kind", draft.kind == Kind::DataUse),
+    ];
+    if let Some((what, _)) = wrong.iter().find(|(_, wrong)| *wrong) {
+        return Err(Error::Draft(what));
+    }
+    let receipt = Receipt { sequence: 0, cumulative: 0, ..draft };
+    stream::check_children(&receipt, children).map(|()| receipt)
 }
 
 impl Store for EmbeddedStore {
@@ -101,6 +113,7 @@ impl Store for EmbeddedStore {
                 payer,
                 asset,
                 reservation: Some(reservation),
+                epoch: 0,
                 owner: Arc::clone(&self.shared) as Arc<dyn Release>,
             })),
             Reserved::Done(index) => {
@@ -124,7 +137,7 @@ impl Store for EmbeddedStore {
         answer: Vec<u8>,
         children: Vec<Child>,
     ) -> Pending<Acknowledged> {
-        let checked = check_draft(&hold, &draft, &self.shared);
+        let checked = check_draft(&hold, &draft, &self.shared.config.domain);
         match checked.and_then(|()| stream::check_children(&draft, &children)) {
             Ok(()) => self.enqueue(Some(hold), draft, answer, children),
             Err(error) => Pending::ready(Err(error)),
@@ -137,18 +150,8 @@ impl Store for EmbeddedStore {
         opening: Vec<u8>,
         children: Vec<Child>,
     ) -> Pending<Acknowledged> {
-        if !draft.channel.is_zero() {
-            return Pending::ready(Err(Error::Draft("channel")));
-        }
-        if draft.domain != self.shared.config.domain || draft.check().is_err() {
-            return Pending::ready(Err(Error::Draft("domain, version or flags")));
-        }
-        if draft.kind == Kind::DataUse {
-            return Pending::ready(Err(Error::Draft("kind")));
-        }
-        let receipt = Receipt { sequence: 0, cumulative: 0, ..draft };
-        match stream::check_children(&receipt, &children) {
-            Ok(()) => self.enqueue(None, receipt, opening, children),
+        match check_append(draft, &children, &self.shared.config.domain) {
+            Ok(receipt) => self.enqueue(None, receipt, opening, children),
             Err(error) => Pending::ready(Err(error)),
         }
     }
@@ -270,19 +273,6 @@ impl Store for EmbeddedStore {
     }
 
     fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>> {
-        let get =
-            |path: &str| self.shared.tiles.get(path).map_err(|e| Error::tiles("read", path, e));
-        if path == CHECKPOINT {
-            return get(path);
-        }
-        let Some(tile) = Tile::parse(path) else { return Ok(None) };
-        if let Some(bytes) = get(path)? {
-            return Ok(Some(bytes));
-        }
-        // A full tile stands in for its partial ones.
-        let full = Tile { width: u16::try_from(TILE_WIDTH).unwrap_or(u16::MAX), ..tile };
-        let size =
-            usize::from(tile.width).saturating_mul(if tile.level.is_some() { 32 } else { 35 });
-        Ok(get(&full.path())?.and_then(|bytes| bytes.get(..size).map(<[u8]>::to_vec)))
+        publish::log_file(&*self.shared.tiles, path)
     }
 }

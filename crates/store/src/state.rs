@@ -78,6 +78,18 @@ impl Account {
         }
     }
 
+    /// Takes in a call that is in flight elsewhere.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn in_flight(
+        &mut self,
+        request: B256,
+        amount: u128,
+    ) -> Result<Reservation, ChannelError> {
+        let reservation = self.channel.set_aside_again(amount)?;
+        self.requests.insert(request, Progress::InFlight);
+        Ok(reservation)
+    }
+
     /// Notes that the voucher of this amount is public; true if that was not known.
     pub(crate) fn publish(&mut self, amount: u128) -> bool {
         let charged = self.channel.charged();
@@ -148,6 +160,11 @@ impl State {
 
     pub(crate) fn account_mut(&mut self, id: &B256) -> Result<&mut Account> {
         self.accounts.get_mut(id).ok_or(Error::UnknownChannel(*id))
+    }
+
+    #[cfg(feature = "postgres")]
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.accounts.values()
     }
 
     pub(crate) fn views(&self) -> Vec<ChannelView> {

@@ -67,6 +67,18 @@ impl Streams {
         if known.into_iter().all(fits) { Ok(()) } else { Err(Error::Draft("stream's total")) }
     }
 
+    /// Takes in where a stream stands.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn restore(&mut self, stream: B256, sequence: u64, cumulative: u128) {
+        self.streams.insert(stream, Stream { sequence, cumulative, receipts: Vec::new() });
+    }
+
+    /// Where a stream stands: its last sequence and its total.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn totals(&self, stream: &B256) -> (u64, u128) {
+        self.streams.get(stream).map_or((0, 0), |stream| (stream.sequence, stream.cumulative))
+    }
+
     /// Numbers children that [`Self::check`] has passed.
     pub(crate) fn count(&mut self, children: &mut [Child]) {
         for Child { draft, .. } in children {

@@ -6,15 +6,16 @@ mod common;
 
 use std::sync::Arc;
 
+use common::place::Place;
 use common::*;
 use vouch_core::channel::{ChannelConfig, Mode};
-use vouch_store::{Acknowledged, Begun, EmbeddedStore, Error, Store};
+use vouch_store::{Acknowledged, Begun, Error, Store};
 
 const TASKS: u64 = 16;
 const CALLS: u64 = 60;
 
 /// Each task makes its calls twice; half of them race another task for the same request.
-async fn task(store: Arc<EmbeddedStore>, channel: ChannelConfig, task: u64) -> Vec<Acknowledged> {
+async fn task(store: Arc<dyn Store>, channel: ChannelConfig, task: u64) -> Vec<Acknowledged> {
     let mut done = Vec::new();
     for round in 0..2 {
         for number in 0..CALLS {
@@ -41,10 +42,8 @@ async fn task(store: Arc<EmbeddedStore>, channel: ChannelConfig, task: u64) -> V
     done
 }
 
-async fn run(channels: u8) {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
-    let store = Arc::new(store);
+async fn run(place: &Place, channels: u8) {
+    let store = place.open(config()).unwrap();
     let mut configs = Vec::new();
     for payer in 0..channels {
         let config = channel(payer + 1);
@@ -64,12 +63,12 @@ async fn run(channels: u8) {
     }
     all.iter().for_each(check);
     for config in &configs {
-        contiguous(&all, config, &store);
+        contiguous(&all, config, &*store);
     }
     let before = store.channels();
     let size = store.size();
     drop(store);
-    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
+    let store = place.open(config()).unwrap();
     assert_eq!((store.channels(), store.size()), (before, size));
     for acknowledged in &all {
         assert_eq!(store.receipt(acknowledged.promise.index).unwrap().as_ref(), Some(acknowledged));
@@ -77,7 +76,7 @@ async fn run(channels: u8) {
 }
 
 /// One receipt a request, sequences 1, 2, 3, ..., totals that add up.
-fn contiguous(all: &[Acknowledged], config: &ChannelConfig, store: &EmbeddedStore) {
+fn contiguous(all: &[Acknowledged], config: &ChannelConfig, store: &dyn Store) {
     let id = config.id(&DOMAIN);
     let mut receipts: Vec<_> = all.iter().map(|a| &a.receipt).filter(|r| r.channel == id).collect();
     receipts.sort_by_key(|receipt| receipt.sequence);
@@ -93,12 +92,20 @@ fn contiguous(all: &[Acknowledged], config: &ChannelConfig, store: &EmbeddedStor
     assert_eq!((view.charged, view.sequence, view.reserved), (total, receipts.len() as u64, 0));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn on_one_channel() {
-    run(1).await;
+fn in_tasks(work: impl Future<Output = ()>) {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(4).build().unwrap().block_on(work);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn on_many_channels() {
-    run(8).await;
+fn on_one_channel(place: &Place) {
+    in_tasks(run(place, 1));
+}
+
+fn on_many_channels(place: &Place) {
+    in_tasks(run(place, 8));
+}
+
+on_both! {
+    on_one_channel,
+    on_many_channels,
 }

@@ -9,18 +9,18 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::B256;
+use common::place::Place;
 use common::*;
 use ed25519_dalek::SigningKey;
 use signed_note::{StandardVerifier, VerifierList};
 use tlog_tiles::{Hash, TileHashReader, TileReader};
-use vouch_core::channel::Mode;
 use vouch_core::log::note::{self, Note, Verifier};
 use vouch_core::log::{Checkpoint, merkle};
 use vouch_journal::testing::MemoryDisk;
 use vouch_store::{EmbeddedStore, Error, FileTiles, Store, TileStore};
 
 /// Reads tiles as any client of the log would: from the public files.
-struct Client<'a>(&'a EmbeddedStore);
+struct Client<'a>(&'a dyn Store);
 
 impl TileReader for Client<'_> {
     fn height(&self) -> u8 {
@@ -39,21 +39,22 @@ impl TileReader for Client<'_> {
     fn save_tiles(&self, _tiles: &[tlog_tiles::Tile], _data: &[Vec<u8>]) {}
 }
 
-fn fill(store: &EmbeddedStore, count: u64) {
-    let channel = open(store, 1, Mode::Session);
-    store.accept(voucher(&channel, 900_000)).wait().unwrap();
+fn fill(store: &dyn Store, count: u64) {
     let from = store.size();
     let pending: Vec<_> = (from..from + count)
         .map(|number| {
-            let hold = new_call(store, &call(&channel, number, 1, None));
-            store.commit(hold, draft(&channel, number, 1), Vec::new())
+            let channel = B256::ZERO;
+            store.append(vouch_core::receipt::Receipt {
+                channel,
+                ..draft(&common::channel(1), number, 1)
+            })
         })
         .collect();
     pending.into_iter().for_each(|pending| check(&pending.wait().unwrap()));
 }
 
 /// The newest checkpoint, as a foreign note reader and our own both accept it.
-fn foreign_checkpoint(store: &EmbeddedStore) -> tlog_tiles::Checkpoint {
+fn foreign_checkpoint(store: &dyn Store) -> tlog_tiles::Checkpoint {
     let bytes = store.log_file("checkpoint").unwrap().unwrap();
     let note = signed_note::Note::from_bytes(&bytes).unwrap();
     let verifier = StandardVerifier::new(&log_verifier().to_string()).unwrap();
@@ -64,18 +65,16 @@ fn foreign_checkpoint(store: &EmbeddedStore) -> tlog_tiles::Checkpoint {
     tlog_tiles::Checkpoint::from_bytes(note.text()).unwrap()
 }
 
-#[test]
-fn a_foreign_reader_proves_inclusion_and_consistency_over_our_tiles() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
+fn a_foreign_reader_proves_inclusion_and_consistency_over_our_tiles(place: &Place) {
+    let store = place.open(config()).unwrap();
     let mut seen: Vec<(u64, Hash)> = Vec::new();
     for count in [1, 2, 4, 200, 49, 1, 300, 0, 700] {
-        fill(&store, count);
+        fill(&*store, count);
         store.publish_checkpoint().wait().unwrap();
-        let checkpoint = foreign_checkpoint(&store);
+        let checkpoint = foreign_checkpoint(&*store);
         assert_eq!((checkpoint.origin(), checkpoint.size()), (ORIGIN, store.size()));
         let (size, root) = (checkpoint.size(), *checkpoint.hash());
-        let client = Client(&store);
+        let client = Client(&*store);
         let hashes = TileHashReader::new(size, root, &client);
         for index in (0..size).step_by(97).chain([size - 1]) {
             let receipt = store.receipt(index).unwrap().unwrap().receipt;
@@ -104,11 +103,9 @@ fn a_foreign_reader_proves_inclusion_and_consistency_over_our_tiles() {
     }
 }
 
-#[test]
-fn entry_tiles_hold_the_entries() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
-    fill(&store, 300);
+fn entry_tiles_hold_the_entries(place: &Place) {
+    let store = place.open(config()).unwrap();
+    fill(&*store, 300);
     store.publish_checkpoint().wait().unwrap();
     for (path, first, count) in [
         ("tile/entries/000", 0, 256),
@@ -130,12 +127,10 @@ fn entry_tiles_hold_the_entries() {
     }
 }
 
-#[test]
-fn proofs_come_with_a_checkpoint_and_not_before() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
+fn proofs_come_with_a_checkpoint_and_not_before(place: &Place) {
+    let store = place.open(config()).unwrap();
     assert!(matches!(store.proof(0), Err(Error::Range { .. })));
-    fill(&store, 3);
+    fill(&*store, 3);
     assert!(store.proof(0).unwrap().is_none());
     let first = store.publish_checkpoint().wait().unwrap();
     assert_eq!(store.publish_checkpoint().wait().unwrap(), first, "nothing new, the same again");
@@ -144,11 +139,9 @@ fn proofs_come_with_a_checkpoint_and_not_before() {
     assert!(matches!(store.inclusion(3, 3), Err(Error::Range { asked: 3, .. })));
 }
 
-#[test]
-fn cosignatures_join_the_current_checkpoint_and_survive() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
-    fill(&store, 3);
+fn cosignatures_join_the_current_checkpoint_and_survive(place: &Place) {
+    let store = place.open(config()).unwrap();
+    fill(&*store, 3);
     let text = store.publish_checkpoint().wait().unwrap().checkpoint.text();
     let key = SigningKey::from_bytes(&[5; 32]);
     for time in [100, 200] {
@@ -161,11 +154,11 @@ fn cosignatures_join_the_current_checkpoint_and_survive() {
         Err(Error::Cosignature(_))
     ));
     drop(store);
-    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
+    let store = place.open(config()).unwrap();
     let note = Note::parse(&store.checkpoint().unwrap().note).unwrap();
     assert_eq!(note.signatures.len(), 3, "the newer cosignature replaced the older");
     assert_eq!(Verifier::witness("witness.test", &key).verify(&note), Some(200));
-    foreign_checkpoint(&store);
+    foreign_checkpoint(&*store);
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -269,17 +262,23 @@ fn a_checkpoint_that_cannot_be_written_is_released_later() {
     assert_eq!(store.publish_checkpoint().wait().unwrap().checkpoint.size, 902);
 }
 
-#[test]
-fn the_public_files_are_rebuilt_from_the_journal() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
-    fill(&store, 600);
+fn the_public_files_are_rebuilt_from_the_journal(place: &Place) {
+    let store = place.open(config()).unwrap();
+    fill(&*store, 600);
     store.publish_checkpoint().wait().unwrap();
     let paths =
         ["checkpoint", "tile/0/000", "tile/0/002.p/88", "tile/1/000.p/2", "tile/entries/001"];
     let before = paths.map(|path| store.log_file(path).unwrap().unwrap());
     drop(store);
-    std::fs::remove_dir_all(dir.path().join("log")).unwrap();
-    let (store, _) = EmbeddedStore::open(dir.path(), config()).unwrap();
+    std::fs::remove_dir_all(place.log()).unwrap();
+    let store = place.open(config()).unwrap();
     assert_eq!(paths.map(|path| store.log_file(path).unwrap().unwrap()), before);
+}
+
+on_both! {
+    a_foreign_reader_proves_inclusion_and_consistency_over_our_tiles,
+    entry_tiles_hold_the_entries,
+    proofs_come_with_a_checkpoint_and_not_before,
+    cosignatures_join_the_current_checkpoint_and_survive,
+    the_public_files_are_rebuilt_from_the_journal,
 }

@@ -1,10 +1,9 @@
 //! A provider over an upstream that does what the question says, and a buyer beside it.
 
 use std::{
-    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output, Stdio},
     thread,
 };

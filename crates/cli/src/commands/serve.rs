@@ -46,7 +46,8 @@ pub(crate) async fn run(
         finality: FINALITY_BLOCKS,
         schedule,
     };
-    let provider = Provider::start(data_dir, keys, settling, &arguments.sale).await?;
+    let provider =
+        Provider::start(data_dir, keys, settling, &arguments.sale, &arguments.storage).await?;
     let end = serve::interrupted();
     provider.announce(None, output)?;
     provider.serve(end).await?;

@@ -37,7 +37,9 @@ pub(crate) async fn run(
         finality: 0,
         schedule: Schedule::default(),
     };
-    let provider = Provider::start(data_dir, keys, settling, &arguments.sale).await?;
+    let provider =
+        Provider::start(data_dir, keys, settling, &arguments.sale, &arguments::Storage::default())
+            .await?;
     let json_rpc = tokio::spawn(serve::until(listener, chain.router(), std::future::pending()));
     let end = serve::interrupted();
     provider.announce(Some(&rpc), output)?;

@@ -4,6 +4,7 @@ pub(crate) mod models;
 mod settlement;
 pub(crate) mod sources;
 mod witnessing;
+mod storage;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
 
@@ -17,12 +18,16 @@ use vouch_core::{domain::Domain, log::note, terms::LogTerms};
 use vouch_evidence::Witness;
 use vouch_gateway::{Config, Gateway, Limits, Sourcing};
 use vouch_settle::{Schedule, Settler};
-use vouch_store::{EmbeddedStore, Store};
+use vouch_store::Store;
 use vouch_wallet::{LogKey, Wallet};
 use vouch_wire::vouch::Asset;
 
 use crate::{
-    arguments::Sale, embedder::Embedder, money::Dollars, output::Output, serve,
+    arguments::{Sale, Storage},
+    embedder::Embedder,
+    money::Dollars,
+    output::Output,
+    serve,
     time::unix_milliseconds,
 };
 use settlement::OnSettler;
@@ -101,6 +106,7 @@ impl Provider {
         keys: Keys,
         settling: Settling,
         sale: &Sale,
+        storage: &Storage,
     ) -> anyhow::Result<Self> {
         let (listener, address) =
             serve::bind(sale.listen.unwrap_or(DEFAULT_LISTEN), "--listen").await?;
@@ -108,7 +114,7 @@ impl Provider {
         let deployment = settling.deployment;
         let domain = Domain { chain: deployment.chain_id, settlement: deployment.settlement };
         let origin = keys.origin(domain);
-        let store = open_store(data_dir, domain, &origin, &keys)?;
+        let store = open_store(data_dir, domain, &origin, &keys, storage)?;
         let settler = Settler::new(
             settling.provider,
             &keys.wallet,
@@ -263,7 +269,8 @@ pub(crate) fn open_store(
     domain: Domain,
     origin: &str,
     keys: &Keys,
-) -> anyhow::Result<Arc<EmbeddedStore>> {
+    storage: &Storage,
+) -> anyhow::Result<Arc<dyn Store>> {
     let (promises, checkpoints, log) = (keys.wallet.clone(), keys.wallet.clone(), keys.log.clone());
     let config = vouch_store::Config::new(
         domain,
@@ -278,11 +285,7 @@ pub(crate) fn open_store(
             ])
         }),
     );
-    let directory = data_dir.join("provider").join("store");
-    let (store, opened) = EmbeddedStore::open(&directory, config)
-        .with_context(|| format!("the store in {} cannot be opened", directory.display()))?;
-    tracing::info!(entries = opened.size, "opened the store");
-    Ok(Arc::new(store))
+    storage::open(storage, &data_dir.join("provider").join("store"), config)
 }
 
 /// What the token says of itself.

@@ -351,6 +351,15 @@ impl Channel {
         self.set_aside(amount)
     }
 
+    /// Sets aside what a durable record says is set aside, whatever became of the channel since:
+    /// for a store whose reservations outlive a process. To be called once for each.
+    ///
+    /// # Errors
+    /// [`ChannelError::VoucherNeeded`] if the record contradicts the channel's.
+    pub fn set_aside_again(&mut self, amount: u128) -> Result<Reservation, ChannelError> {
+        self.set_aside(amount)
+    }
+
     /// Sets `amount` more aside for a request in flight.
     ///
     /// # Errors

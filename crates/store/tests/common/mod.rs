@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 pub mod workload;
+pub mod place;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use vouch_contracts::{Demand, fault_evidence};
 use vouch_core::{domain::Domain, promise::SignedPromise, receipt::Receipt};
-use vouch_store::Store as _;
 
 use super::{Bench, bond::mined, bounded};
 use crate::{
+    arguments::Storage,
     money::Dollars,
     output::Output,
     provider::{Keys, open_store},
@@ -88,7 +88,7 @@ async fn last(bench: &Bench, channel: B256, data_dir: &Path) -> anyhow::Result<S
     let (domain, keys) = (Domain { chain, settlement }, Keys::open(data_dir)?);
     let kept = data_dir.join("provider").join("store").is_dir();
     ensure!(kept, "this machine has sold nothing: name a file with the receipt by --receipt");
-    let store = open_store(data_dir, domain, &keys.origin(domain), &keys).context(
+    let store = open_store(data_dir, domain, &keys.origin(domain), &keys, &Storage::default()).context(
         "the receipt cannot be looked up: end what serves from this store, or name a file with the \
          receipt by --receipt",
     )?;
