@@ -13,7 +13,7 @@ use vouch_contracts::{
     collector_data, deposit_nonce, voucher_claim,
 };
 use vouch_core::{
-    channel::{ChannelConfig, Mode, OnChain},
+    channel::{Block, ChannelConfig, Mode, OnChain},
     domain::Domain,
     signature::Signature,
 };
@@ -54,7 +54,7 @@ impl Settler {
     /// # Errors
     /// [`Error::Rpc`].
     pub async fn observe(&self, channel: B256) -> Result<OnChain, Error> {
-        let head = self.head().await?.0;
+        let head = self.head().await?.number;
         let block = head.saturating_sub(self.finality);
         let contract = self.settlement();
         let final_state = contract.channels(channel).block(BlockId::number(block)).call().await;
@@ -62,14 +62,8 @@ impl Settler {
         let (state, pending) = (contract.channels(channel), contract.pendingWithdrawals(channel));
         let newest = state.call().await.map_err(Error::rpc("for a channel"))?;
         let pending = pending.call().await.map_err(Error::rpc("for a withdrawal"))?;
-        // Claims since the notice may have left less to withdraw than it says.
-        let free = newest.balance.saturating_sub(newest.totalClaimed);
-        Ok(OnChain {
-            balance: final_state.balance.min(newest.balance),
-            claimed: newest.totalClaimed,
-            withdrawing: pending.amount.min(free),
-            block: head,
-        })
+        let newest = (newest.balance, newest.totalClaimed);
+        Ok(OnChain::seen(final_state.balance, newest, pending.amount, head))
     }
 
     /// Takes a payer's deposit; returns the transaction and the channel with it. The same
@@ -260,11 +254,12 @@ impl Settler {
         Ok(receipt.transaction_hash)
     }
 
-    /// Number and hash of the newest block.
-    pub(crate) async fn head(&self) -> Result<(u64, B256), Error> {
+    /// The newest block.
+    pub(crate) async fn head(&self) -> Result<Block, Error> {
         let block = self.provider.get_block(BlockId::latest()).await;
         let block = block.map_err(Error::rpc("for its newest block"))?;
-        let header = block.map(|block| (block.header.number, block.header.hash));
+        let header = block.map(|block| block.header);
+        let header = header.map(|header| Block { number: header.number, hash: header.hash });
         header.ok_or_else(|| Error::Rpc {
             what: "for its newest block",
             source: "it has none".into(),
@@ -305,9 +300,8 @@ struct Row {
 /// Nothing where nothing new was charged.
 fn row(view: &ChannelView) -> Option<Row> {
     let best = view.best.as_ref()?;
-    // A withdrawal that went through may have left less than was charged: take what there is.
-    let total = view.charged.min(view.accepted).min(view.on_chain.balance);
-    let gain = total.checked_sub(view.on_chain.claimed).filter(|gain| *gain > 0)?;
+    let total = view.on_chain.claimable(view.charged, view.accepted)?;
+    let gain = total.saturating_sub(view.on_chain.claimed);
     let buys_alone = view.mode == Mode::Stock;
     let claim = voucher_claim(&view.config, best, total);
     Some(Row { channel: view.id, claim, gain, buys_alone })

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
 use alloy::{eips::BlockNumberOrTag, providers::Provider, rpc::types::Filter};
 use alloy_primitives::B256;
 use tokio::{sync::watch, time::Instant};
+use vouch_core::channel::{Block, Following, Look};
 use vouch_store::{ChannelView, Observed};
 
 use crate::{Error, Settler, channels::is_due};
@@ -32,21 +33,6 @@ impl Default for Schedule {
             blocks_a_query: 1_000,
         }
     }
-}
-
-/// How far the chain was followed.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    number: u64,
-    hash: B256,
-}
-
-/// What one look leaves to the next.
-#[derive(Debug, Default)]
-pub(crate) struct Following {
-    seen: Option<Seen>,
-    /// Channels that froze and whose claim has not gone through yet.
-    urgent: BTreeSet<B256>,
 }
 
 impl Settler {
@@ -95,31 +81,29 @@ impl Settler {
 
     /// One look: the head, the channels that events name, and claims that cannot wait.
     async fn look(&self, following: &mut Following, blocks_a_query: u64) -> Result<(), Error> {
-        let (number, hash) = self.head().await?;
-        let first = following.seen.is_none();
-        let changed = match following.seen {
-            Some(last) if last.number == number && last.hash == hash => Vec::new(),
-            Some(last) if self.extends(last).await? => {
-                self.touched(last.number.saturating_add(1), number, blocks_a_query).await?
-            }
-            // The first look, or a chain that went back: nothing known of it holds.
-            _ => self.all(number, first),
+        let head = self.head().await?;
+        let still_there = match following.seen() {
+            Some(last) if last != head => self.extends(last).await?,
+            _ => true,
+        };
+        let changed = match following.look(head, still_there) {
+            Look::Nothing => Vec::new(),
+            Look::Events { from, to } => self.touched(from, to, blocks_a_query).await?,
+            Look::All => self.all(head.number, following.seen().is_none()),
         };
         for channel in changed {
-            let Observed { froze, channel } = self.observe_in_store(channel).await?;
-            // One that came back frozen from a restart: who froze it may not have come to claim.
-            if froze || (first && channel.frozen.is_some() && is_due(&channel)) {
-                following.urgent.insert(channel.id);
-            }
+            let Observed { channel, .. } = self.observe_in_store(channel).await?;
+            let due = channel.frozen.is_some() && is_due(&channel);
+            following.observed(channel.id, due);
         }
-        following.seen = Some(Seen { number, hash });
-        self.store.set_recent_block(hash);
+        following.looked(head);
+        self.store.set_recent_block(head.hash);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        if !following.urgent.is_empty() {
-            let urgent = &following.urgent;
+        let urgent = following.urgent();
+        if !urgent.is_empty() {
             tracing::warn!(channels = urgent.len(), "channels are frozen; claims at once");
             self.claim(|view: &ChannelView| urgent.contains(&view.id)).await?;
-            following.urgent.clear();
+            following.claimed();
         }
         Ok(())
     }
@@ -140,7 +124,7 @@ impl Settler {
     }
 
     /// Whether the block seen last is still on the chain.
-    async fn extends(&self, last: Seen) -> Result<bool, Error> {
+    async fn extends(&self, last: Block) -> Result<bool, Error> {
         let number = BlockNumberOrTag::Number(last.number);
         let block = self.provider.get_block_by_number(number).await;
         let block = block.map_err(Error::rpc("for a block"))?;

@@ -100,6 +100,7 @@ mod replay;
 mod service;
 mod state;
 mod stream;
+pub mod testing;
 mod tiles;
 mod tree;
 
