@@ -140,8 +140,7 @@ impl Chain {
     pub fn new(time_s: u64) -> Self {
         let head = Head { number: 0, hash: keccak256("genesis") };
         let state = Arc::default();
-        let genesis =
-            Block { head, time_s, transactions: Vec::new(), touched: Vec::new(), state };
+        let genesis = Block { head, time_s, transactions: Vec::new(), touched: Vec::new(), state };
         Self { blocks: vec![genesis], pool: Vec::new(), mined: 0 }
     }
 
@@ -281,7 +280,8 @@ impl State {
             return true;
         }
         let domain = settlement_domain();
-        let signed = primitives::signer(primitives::voucher(domain, channel.id, ceiling), signature);
+        let signed =
+            primitives::signer(primitives::voucher(domain, channel.id, ceiling), signature);
         if total > ceiling
             || total > held.balance
             || signed != Some(channel.config.payer_authorizer)

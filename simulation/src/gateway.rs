@@ -487,17 +487,17 @@ impl Process {
         }
     }
 
-    /// Publishes a checkpoint, or its first half only: what then happens is the committer's.
-    pub fn publish(&mut self, whole: bool) {
-        if let Err(error) = self.store.sequence() {
-            self.stopped |= error.code() == "stopped";
-            return;
+    /// Publishes a checkpoint, or its first half only: what then happens is the committer's. True
+    /// if the one that is out now was begun here.
+    pub fn publish(&mut self, whole: bool) -> bool {
+        let begun = self.store.sequence();
+        let Ok(begun) = self.noting(begun) else { return false };
+        if !whole {
+            return false;
         }
-        if whole {
-            self.commit();
-            let released = self.store.release();
-            self.noting(released).ok();
-        }
+        self.commit();
+        let released = self.store.release();
+        self.noting(released).is_ok() && begun
     }
 
     /// Takes a witness's line in.

@@ -15,9 +15,7 @@ use crate::{
     chain::{Call, Chain, Channel},
     gateway::price,
     message::{Message, Payment, RESOURCE, Said},
-    parties::{
-        DOMAIN, FINALITY, GATEWAYS, Party, QUANTUM, TOKEN, WITHDRAW_DELAY_S, parties,
-    },
+    parties::{DOMAIN, FINALITY, GATEWAYS, Party, QUANTUM, TOKEN, WITHDRAW_DELAY_S, parties},
     random::Random,
 };
 
@@ -160,9 +158,8 @@ impl Payer {
         let max_tokens = random.between(1, MAX_TOKENS);
         let trick = if self.cheats { random.below(10) } else { 10 };
         let account = &self.accounts[place];
-        let least = account.charged + account.open.values().fold(0, |sum, open| {
-            sum + price(open.payment.max_tokens)
-        });
+        let least = account.charged
+            + account.open.values().fold(0, |sum, open| sum + price(open.payment.max_tokens));
         let stream = !account.stock && random.chance(700);
         // Sometimes only what a stream needs to begin.
         let first = if stream && random.chance(500) { max_tokens.min(QUANTUM) } else { max_tokens };
@@ -263,7 +260,10 @@ impl Payer {
     fn forge(&self, place: usize, amount: u128, domain: Domain) -> SignedVoucher {
         let channel_id = self.accounts[place].channel.id;
         let voucher = Voucher { channel_id, max_claimable_amount: amount };
-        SignedVoucher { voucher, signature: Signature::sign(voucher.digest(&domain), &self.party().key) }
+        SignedVoucher {
+            voucher,
+            signature: Signature::sign(voucher.digest(&domain), &self.party().key),
+        }
     }
 
     /// Sends a call again that has no answer.
@@ -290,9 +290,8 @@ impl Payer {
     /// Sends a voucher that lets the calls in flight go on.
     fn raise(&mut self, place: usize, required: u128, random: &mut Random) {
         let account = &self.accounts[place];
-        let most = account.charged + account.open.values().fold(0, |sum, open| {
-            sum + price(open.payment.max_tokens)
-        });
+        let most = account.charged
+            + account.open.values().fold(0, |sum, open| sum + price(open.payment.max_tokens));
         let most = if self.cheats && random.chance(200) { required } else { most };
         let target = most.min(account.deposited);
         if account.stock || account.open.is_empty() || target < required {

@@ -91,7 +91,9 @@ struct Site {
     /// The settler is away until this step.
     away_until: u64,
     copy: Option<Copy>,
-    /// The power, not only the process, is to fail with the disk.
+    /// An operation of the disk is to fail.
+    broken: bool,
+    /// The power, not only the process, is to fail with it.
     power_fails: bool,
     /// The last answer, to be held against the next.
     last: Option<Acknowledged>,
@@ -145,6 +147,7 @@ impl World {
             starts_at: 0,
             away_until: 0,
             copy: None,
+            broken: false,
             power_fails: false,
             last: None,
         };
@@ -196,27 +199,27 @@ impl World {
             return self.deliver();
         }
         match self.random.below(1000) {
-            0..=329 => self.deliver(),
-            330..=449 => self.pay(),
-            450..=619 => self.with(gateway, |world, process| {
+            0..=349 => self.deliver(),
+            350..=549 => self.pay(),
+            550..=699 => self.with(gateway, |world, process| {
                 let (place, more) = (world.random.index(64), world.random.between(1, 9));
                 process.generate(place, more);
             }),
-            620..=719 => self.with(gateway, |_, process| process.commit()),
-            720..=749 => self.publish(gateway),
-            750..=764 => self.witness(gateway),
-            765..=904 => self.look(gateway),
-            905..=924 => self.with(gateway, |_, process| {
+            700..=789 => self.with(gateway, |_, process| process.commit()),
+            790..=819 => self.publish(gateway),
+            820..=834 => self.witness(gateway),
+            835..=914 => self.look(gateway),
+            915..=929 => self.with(gateway, |_, process| {
                 process.claim(|_| true);
             }),
-            925..=929 => self.with(gateway, |world, process| {
+            930..=934 => self.with(gateway, |world, process| {
                 process.anchor(gateway, &world.chain);
             }),
-            930..=983 => self.mine(),
-            984..=987 => self.reorganise(),
-            988..=993 => self.break_disk(gateway),
-            994..=995 => self.kill(gateway),
-            996..=997 => self.copy(gateway),
+            935..=984 => self.mine(),
+            985..=988 => self.reorganise(),
+            989..=992 => self.break_disk(gateway),
+            993..=994 => self.kill(gateway),
+            995..=996 => self.copy(gateway),
             _ => {
                 self.sites[gateway].away_until = self.step + self.random.between(10, 250);
                 Ok(())
@@ -285,9 +288,7 @@ impl World {
             Message::Voucher(gateway, channel, voucher) => {
                 self.with(gateway, |_, process| process.voucher(&channel, voucher))
             }
-            Message::Leave(gateway, call) => {
-                self.with(gateway, |_, process| process.leave(&call))
-            }
+            Message::Leave(gateway, call) => self.with(gateway, |_, process| process.leave(&call)),
             Message::Said(payer, call, said) => {
                 self.payers[payer].hear(&call, &said, &mut self.random);
                 self.take_acts(payer);
@@ -317,15 +318,17 @@ impl World {
     }
 
     fn publish(&mut self, gateway: usize) -> Judged {
+        let mut fresh = false;
         self.with(gateway, |world, process| {
             let whole = world.healed || world.random.chance(850);
-            process.publish(whole);
+            fresh = process.publish(whole);
         })?;
-        self.judge_log(gateway)
+        self.judge_log(gateway, fresh)
     }
 
-    fn judge_log(&mut self, gateway: usize) -> Judged {
-        let now_s = self.now_ms() / 1000;
+    /// `fresh` if its checkpoint was begun just now: only then must it hold what is due.
+    fn judge_log(&mut self, gateway: usize, fresh: bool) -> Judged {
+        let now_s = if fresh { self.now_ms() / 1000 } else { 0 };
         match &self.sites[gateway].process {
             Some(process) => self.oracle.log(gateway, process.store(), now_s),
             None => Ok(()),
@@ -378,7 +381,7 @@ impl World {
     fn break_disk(&mut self, gateway: usize) -> Judged {
         let site = &mut self.sites[gateway];
         let at = site.disk.operations() + self.random.below(10);
-        site.power_fails = self.random.chance(800);
+        (site.broken, site.power_fails) = (true, self.random.chance(800));
         site.disk.fail_at(at, if site.power_fails { Fault::PowerOff } else { Fault::Full });
         Ok(())
     }
@@ -409,7 +412,7 @@ impl World {
             site.tiles.power_loss(&mut self.random);
         }
         site.disk.fail_at(u64::MAX, Fault::PowerOff);
-        site.power_fails = false;
+        (site.broken, site.power_fails) = (false, false);
         if self.random.chance(300) {
             site.clock.skew_ms.store(skew(&mut self.random), Ordering::Relaxed);
         }
@@ -432,6 +435,10 @@ impl World {
         let site = &mut self.sites[gateway];
         match Process::start(gateway, &site.disk, &site.tiles, &site.clock, &known) {
             Ok(process) => site.process = Some(process),
+            Err(vouch_store::Error::Journal(_)) if site.broken => {
+                self.crash(gateway);
+                return Ok(());
+            }
             Err(error) => {
                 // Nothing was broken since the crash: what the disk kept must do.
                 let what = format!("gateway {gateway} does not start: {error}");
@@ -439,7 +446,7 @@ impl World {
             }
         }
         self.with(gateway, |world, process| process.look(&world.chain))?;
-        self.judge_log(gateway)
+        self.judge_log(gateway, false)
     }
 
     /// Somebody puts an older copy back: it must not go on.
@@ -519,8 +526,8 @@ impl World {
             .filter_map(|(gateway, site)| Some(promised(gateway, site.last.as_ref()?)))
             .collect();
         for (first, second) in answers.iter().zip(answers.iter().skip(1)) {
-            let accused = fault::double_receipt(first, second).is_ok()
-                || fault::wrong_charge(first).is_ok();
+            let accused =
+                fault::double_receipt(first, second).is_ok() || fault::wrong_charge(first).is_ok();
             ensure(!accused, Invariant::ProofsHold, || "an honest provider is accused".into())?;
         }
         Ok(())

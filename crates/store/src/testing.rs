@@ -52,15 +52,17 @@ impl SteppedStore {
         self.committer.take_waiting()
     }
 
-    /// The first half of publishing a checkpoint: it waits to be stored by [`Self::commit`].
+    /// The first half of publishing a checkpoint: it waits to be stored by [`Self::commit`]. False
+    /// if nothing is new, or one waits already.
     ///
     /// # Errors
     /// As [`crate::Store::publish_checkpoint`].
-    pub fn sequence(&mut self) -> Result<()> {
-        if self.sequenced.is_none() {
-            self.sequenced = self.publisher.sequence()?;
+    pub fn sequence(&mut self) -> Result<bool> {
+        if self.sequenced.is_some() {
+            return Ok(false);
         }
-        Ok(())
+        self.sequenced = self.publisher.sequence()?;
+        Ok(self.sequenced.is_some())
     }
 
     /// The second half, to be called after [`Self::commit`]: the checkpoint is released.

@@ -99,8 +99,13 @@ impl LogBook {
         })
     }
 
-    /// Judges the newest checkpoint and what it covers; true if it is a new one.
-    pub(crate) fn read(&mut self, store: &dyn Store, now_s: u64) -> Result<bool, super::Violation> {
+    /// Judges the newest checkpoint, which was begun at `begun_s`, and what it covers; true if it is
+    /// a new one.
+    pub(crate) fn read(
+        &mut self,
+        store: &dyn Store,
+        begun_s: u64,
+    ) -> Result<bool, super::Violation> {
         let Some(note) = file(store, "checkpoint") else { return Ok(false) };
         let note = String::from_utf8_lossy(&note).into_owned();
         if note == self.note {
@@ -128,8 +133,11 @@ impl LogBook {
             self.logged(*index, held.digest)?;
         }
         for (index, held) in self.held.range(signed.size..) {
-            ensure(held.merge_by + SKEW_S >= now_s, Invariant::MergedInTime, || {
-                format!("index {index} was to be merged by {}, it is {now_s}", held.merge_by)
+            ensure(held.merge_by + SKEW_S >= begun_s, Invariant::MergedInTime, || {
+                format!(
+                    "index {index} was to be merged by {}, the checkpoint is of {begun_s}",
+                    held.merge_by
+                )
             })?;
         }
         (self.last, self.note) = (signed, note);

@@ -205,12 +205,13 @@ impl Oracle {
         Ok(())
     }
 
-    /// Judges what a gateway's public log says now.
+    /// Judges what a gateway's public log says; its checkpoint was begun at `begun_s`, or at an
+    /// unknown time (0).
     ///
     /// # Errors
     /// What it broke.
-    pub fn log(&mut self, gateway: usize, store: &dyn Store, now_s: u64) -> Judged {
-        if self.logs[gateway].read(store, now_s)? {
+    pub fn log(&mut self, gateway: usize, store: &dyn Store, begun_s: u64) -> Judged {
+        if self.logs[gateway].read(store, begun_s)? {
             self.checkpoints += 1;
         }
         Ok(())

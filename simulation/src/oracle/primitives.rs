@@ -35,7 +35,13 @@ pub(crate) fn separator(name: &str, chain: u64, contract: Address) -> B256 {
     let kind = keccak256(
         "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)",
     );
-    words(&[kind.0, keccak256(name).0, keccak256("1").0, word(chain.into()), contract.into_word().0])
+    words(&[
+        kind.0,
+        keccak256(name).0,
+        keccak256("1").0,
+        word(chain.into()),
+        contract.into_word().0,
+    ])
 }
 
 /// x402's `Voucher(bytes32 channelId,uint128 maxClaimableAmount)`.
