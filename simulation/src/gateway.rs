@@ -2,6 +2,7 @@
 //! sockets.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
     pin::Pin,
     sync::{
@@ -13,7 +14,7 @@ use std::{
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use vouch_core::{
-    channel::{ChannelError, Following, Mode, SignedVoucher},
+    channel::{ChannelError, Following, Look, Mode, SignedVoucher},
     commitment,
     log::note,
     money::Usage,
@@ -94,6 +95,8 @@ pub struct Process {
     /// Answers that wait for their sync: payer, call.
     waiting: Vec<(usize, B256, Pending<Acknowledged>)>,
     following: Following,
+    /// Channels whose claim cannot wait and has not gone through yet.
+    urgent: BTreeSet<B256>,
     clock: Arc<Clock>,
     provider: &'static Provider,
     /// The store has stopped: nothing but a new start helps.
@@ -175,6 +178,7 @@ impl Process {
             calls: Vec::new(),
             waiting: Vec::new(),
             following: Following::default(),
+            urgent: BTreeSet::new(),
             clock: Arc::clone(clock),
             provider,
             stopped: false,
@@ -509,34 +513,31 @@ impl Process {
     /// One look at the chain, as the settler's.
     pub fn look(&mut self, chain: &Chain) {
         let head = chain.newest().head;
-        let still_there = self.following.seen().is_none_or(|last| chain.has(last));
-        let changed: Vec<B256> = match self.following.look(head, still_there) {
-            vouch_core::channel::Look::Nothing => Vec::new(),
-            vouch_core::channel::Look::Events { from, to } => chain
-                .touched(from, to)
-                .into_iter()
-                .filter(|id| self.store().channel(id).is_some())
-                .collect(),
-            vouch_core::channel::Look::All => {
-                self.store().channels().iter().map(|view| view.id).collect()
-            }
+        let still_there = self.following.newest().is_none_or(|last| chain.has(last));
+        let look = self.following.look(head, still_there);
+        let named: BTreeSet<B256> = match look {
+            Look::Nothing => BTreeSet::new(),
+            Look::Events { from, to } => chain.touched(from, to),
+            Look::All => self.store().channels().iter().map(|view| view.id).collect(),
         };
-        let told: Vec<_> = changed
-            .iter()
-            .map(|id| self.store().observe(*id, chain.observe(id, FINALITY)))
-            .collect();
+        let named = named.into_iter().filter(|id| self.store().channel(id).is_some()).collect();
+        let newest_final = head.number.saturating_sub(FINALITY);
+        let reads = self.following.reads(named, head, newest_final);
+        let told: Vec<_> =
+            reads.iter().map(|id| self.store().observe(*id, chain.observe(id, FINALITY))).collect();
         for pending in told {
             let Ok(observed) = self.wait(pending) else { return };
             let view = &observed.channel;
-            let due = view.frozen.is_some() && claimable(view).is_some();
-            self.following.observed(view.id, due);
+            if view.frozen.is_some() && claimable(view).is_some() {
+                self.urgent.insert(view.id);
+            }
         }
-        self.following.looked(head);
+        self.following.looked(look, head);
         self.store().set_recent_block(head.hash);
         self.effects.push(Effect::Looked(None));
-        let urgent = self.following.urgent().clone();
+        let urgent = self.urgent.clone();
         if !urgent.is_empty() && !self.claim(|view| urgent.contains(&view.id)) {
-            self.following.claimed();
+            self.urgent.clear();
         }
     }
 

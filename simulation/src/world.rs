@@ -359,7 +359,7 @@ impl World {
     fn reorganise(&mut self) -> Judged {
         self.report.reorganisations += 1;
         // Most are shallower than what counts as final; some are not.
-        let deepest = if self.random.chance(300) { FINALITY * 3 } else { FINALITY };
+        let deepest = if self.random.chance(400) { FINALITY * 6 } else { FINALITY };
         let depth = self.random.between(1, deepest);
         let before = self.chain.blocks().len().saturating_sub(depth as usize).max(1);
         let time_s = self.now_ms() / 1000;

@@ -287,6 +287,13 @@ pub(crate) fn is_due(view: &ChannelView) -> bool {
     row(view).is_some()
 }
 
+/// Whether what is due cannot wait for the next round of claims: the channel is frozen, or a claim
+/// that was made is not on the chain any more.
+pub(crate) fn cannot_wait(view: &ChannelView) -> bool {
+    let gone = view.claim.is_some_and(|claim| claim.total > view.on_chain.claimed);
+    gone || view.frozen.is_some()
+}
+
 /// One row of a claim: what a channel's best voucher gives over what was claimed.
 #[derive(Debug)]
 struct Row {

@@ -5,10 +5,13 @@ use std::{collections::BTreeSet, sync::PoisonError, time::Duration};
 use alloy::{eips::BlockNumberOrTag, providers::Provider, rpc::types::Filter};
 use alloy_primitives::B256;
 use tokio::{sync::watch, time::Instant};
-use vouch_core::channel::{Block, Following, Look};
+use vouch_core::channel::{Block, Look};
 use vouch_store::{ChannelView, Observed};
 
-use crate::{Error, Settler, channels::is_due};
+use crate::{
+    Error, Settler,
+    channels::{cannot_wait, is_due},
+};
 
 /// When to look and when to act.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +36,14 @@ impl Default for Schedule {
             blocks_a_query: 1_000,
         }
     }
+}
+
+/// What one look leaves to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Following {
+    chain: vouch_core::channel::Following,
+    /// Channels whose claim cannot wait and has not gone through yet.
+    urgent: BTreeSet<B256>,
 }
 
 impl Settler {
@@ -82,34 +93,37 @@ impl Settler {
     /// One look: the head, the channels that events name, and claims that cannot wait.
     async fn look(&self, following: &mut Following, blocks_a_query: u64) -> Result<(), Error> {
         let head = self.head().await?;
-        let still_there = match following.seen() {
+        let still_there = match following.chain.newest() {
             Some(last) if last != head => self.extends(last).await?,
             _ => true,
         };
-        let changed = match following.look(head, still_there) {
-            Look::Nothing => Vec::new(),
+        let look = following.chain.look(head, still_there);
+        let named = match look {
+            Look::Nothing => BTreeSet::new(),
             Look::Events { from, to } => self.touched(from, to, blocks_a_query).await?,
-            Look::All => self.all(head.number, following.seen().is_none()),
+            Look::All => self.all(head.number, following.chain.newest().is_none()),
         };
-        for channel in changed {
+        let newest_final = head.number.saturating_sub(self.finality);
+        for channel in following.chain.reads(named, head, newest_final) {
             let Observed { channel, .. } = self.observe_in_store(channel).await?;
-            let due = channel.frozen.is_some() && is_due(&channel);
-            following.observed(channel.id, due);
+            if is_due(&channel) && cannot_wait(&channel) {
+                following.urgent.insert(channel.id);
+            }
         }
-        following.looked(head);
+        following.chain.looked(look, head);
         self.store.set_recent_block(head.hash);
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        let urgent = following.urgent();
-        if !urgent.is_empty() {
+        if !following.urgent.is_empty() {
+            let urgent = &following.urgent;
             tracing::warn!(channels = urgent.len(), "channels are frozen; claims at once");
             self.claim(|view: &ChannelView| urgent.contains(&view.id)).await?;
-            following.claimed();
+            following.urgent.clear();
         }
         Ok(())
     }
 
     /// All channels; says so if the chain is behind what the store saw of it before a restart.
-    fn all(&self, head: u64, first: bool) -> Vec<B256> {
+    fn all(&self, head: u64, first: bool) -> BTreeSet<B256> {
         let views = self.store.channels();
         let seen = views.iter().map(|view| view.on_chain.block).max().unwrap_or(0);
         if first && head < seen {
@@ -139,7 +153,7 @@ impl Settler {
     }
 
     /// Known channels that the settlement contract's events name, in blocks `from` to `to`.
-    async fn touched(&self, from: u64, to: u64, at_once: u64) -> Result<Vec<B256>, Error> {
+    async fn touched(&self, from: u64, to: u64, at_once: u64) -> Result<BTreeSet<B256>, Error> {
         let mut touched = BTreeSet::new();
         let mut start = from;
         while start <= to {
@@ -151,6 +165,7 @@ impl Settler {
             touched.extend(logs.iter().filter_map(|log| log.topics().get(1).copied()));
             start = end.saturating_add(1);
         }
-        Ok(touched.into_iter().filter(|id| self.store.channel(id).is_some()).collect())
+        touched.retain(|id| self.store.channel(id).is_some());
+        Ok(touched)
     }
 }

@@ -42,6 +42,7 @@ use alloy::providers::DynProvider;
 use alloy_primitives::Address;
 pub use channels::Deposit;
 pub use error::Error;
+use follow::Following;
 pub use follow::Schedule;
 use sender::Sender;
 use tokio::time::Instant;
@@ -52,7 +53,6 @@ use vouch_contracts::{
         TestDollar::TestDollarInstance,
     },
 };
-use vouch_core::channel::Following;
 use vouch_store::Store;
 use vouch_wallet::Wallet;
 

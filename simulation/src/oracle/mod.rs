@@ -51,6 +51,8 @@ pub enum Invariant {
     MergedInTime,
     /// What was charged is claimed before a withdrawal can take it.
     ClaimedInTime,
+    /// A channel that the chain covers again takes calls again.
+    OpensAgain,
     /// A log behind its anchor or its witness does not go on.
     OlderCopyRefused,
     /// An assertion in the product itself.
@@ -229,6 +231,7 @@ impl Oracle {
             let of = self.books.iter().filter(|(_, book)| book.gateway == Some(*gateway));
             for (id, book) in of {
                 let claimed = state.channels.get(id).map_or(0, |held| held.claimed);
+                book.opens_again(id, *store, chain)?;
                 let shown = book.shown(id, *store, claimed)?;
                 for (digest, index) in shown {
                     self.logs[*gateway].holds(index, digest)?;

@@ -166,13 +166,19 @@ impl Book {
         self.notice = self.notice.map(|(_, charged)| (0, charged));
     }
 
+    /// What the channel's public state says of being frozen is what the chain says.
+    pub(crate) fn opens_again(&self, id: &B256, store: &dyn Store, chain: &Chain) -> Judged {
+        let Some(view) = store.channel(id) else { return Ok(()) };
+        let (covers, newest) = covered(id, chain);
+        let frozen = view.accepted > covers || newest.notice.is_some_and(|(amount, _)| amount > 0);
+        ensure(frozen || view.frozen.is_none(), Invariant::OpensAgain, || {
+            format!("{id} is frozen ({:?}), the chain covers {covers}", view.frozen)
+        })
+    }
+
     /// The provider reads the chain.
     pub(crate) fn looked(&mut self, id: &B256, chain: &Chain, whole: bool) {
-        let held = |depth| chain.state(depth).channels.get(id).copied().unwrap_or_default();
-        let (last, newest): (Held, Held) = (held(FINALITY), held(0));
-        let balance = last.balance.min(newest.balance);
-        let notice = newest.notice.map_or(0, |(amount, _)| amount);
-        let covers = balance.saturating_sub(notice.min(newest.balance - newest.claimed));
+        let (covers, newest) = covered(id, chain);
         let least = self.served() + self.reserved();
         self.limit = Some(covers.max(least));
         self.notice = match (newest.notice, self.notice) {
@@ -239,6 +245,16 @@ impl Book {
         })?;
         Ok(shown)
     }
+}
+
+/// What the chain covers of a channel for who waits for finality, and what it holds of it: a deposit
+/// counts when final, what takes it away at once.
+fn covered(id: &B256, chain: &Chain) -> (u128, Held) {
+    let held = |depth| chain.state(depth).channels.get(id).copied().unwrap_or_default();
+    let (last, newest): (Held, Held) = (held(FINALITY), held(0));
+    let notice = newest.notice.map_or(0, |(amount, _)| amount);
+    let taken = notice.min(newest.balance - newest.claimed);
+    (last.balance.min(newest.balance).saturating_sub(taken), newest)
 }
 
 /// Escrow and accounts make nothing of nothing, and no channel is claimed above its balance.
