@@ -46,6 +46,13 @@ pub enum Call {
         /// The total that is claimed.
         total: u128,
     },
+    /// `refund`, by the receiver's side.
+    Refund {
+        /// The channel.
+        channel: Channel,
+        /// Atomic units.
+        amount: u128,
+    },
     /// `initiateWithdraw`.
     Notice {
         /// The channel.
@@ -260,6 +267,7 @@ impl State {
                 }
                 fits
             }
+            Call::Refund { channel, amount } => self.refund(channel, *amount, touched),
             Call::Withdraw { channel } => self.withdraw(channel, time_s, touched),
             Call::Anchor { log, size, root, signature } => {
                 self.anchor(*log, *size, *root, signature)
@@ -304,11 +312,27 @@ impl State {
         }
         let amount = amount.min(held.free());
         held.notice = None;
-        held.balance -= amount;
+        self.pay_back(channel, amount, touched);
+        true
+    }
+
+    fn refund(&mut self, channel: &Channel, amount: u128, touched: &mut Vec<B256>) -> bool {
+        let held = self.held(channel);
+        let amount = amount.min(held.free());
+        // What is given back now is no longer to be withdrawn later.
+        held.notice = held.notice.and_then(|(asked, since)| {
+            asked.checked_sub(amount).filter(|left| *left > 0).map(|left| (left, since))
+        });
+        self.pay_back(channel, amount, touched);
+        true
+    }
+
+    /// Takes `amount` out of the channel and gives it to the payer.
+    fn pay_back(&mut self, channel: &Channel, amount: u128, touched: &mut Vec<B256>) {
+        self.held(channel).balance -= amount;
         self.escrow -= amount;
         self.pay(channel.config.payer, amount as i128);
         touched.push(channel.id);
-        true
     }
 
     fn anchor(&mut self, log: usize, size: u64, root: B256, signature: &[u8]) -> bool {

@@ -392,6 +392,27 @@ impl Process {
         }
     }
 
+    /// Closes a channel with its payer's consent, as `Settler::close` does.
+    pub fn close(&mut self, channel: &Channel, voucher: &SignedVoucher, chain: &Chain) {
+        let signer = channel.config.voucher_signer();
+        let Some(known) = self.store().channel(&channel.id) else { return };
+        // A voucher below what was charged is an old one, which proves no wish to close now.
+        let old = voucher.voucher.max_claimable_amount < known.charged;
+        if old || known.reserved > 0 || voucher.verify(&DOMAIN, signer).is_err() {
+            return;
+        }
+        let closed = self.store().close_channel(channel.id);
+        let Ok(view) = self.wait(closed) else { return };
+        let newest = chain.state(0).channels.get(&channel.id).copied().unwrap_or_default();
+        let rest = newest.balance.saturating_sub(view.charged.max(newest.claimed));
+        // Where the claim is lost and the refund is not, what is claimable stays.
+        self.claim(|view| view.id == channel.id);
+        if rest > 0 && !self.stopped {
+            let refund = crate::chain::Call::Refund { channel: *channel, amount: rest };
+            self.effects.push(Effect::Send(refund));
+        }
+    }
+
     /// The payer of a call leaves: what was served is charged.
     pub fn leave(&mut self, call: &B256) {
         if let Some(place) = self.calls.iter().position(|running| running.call == *call) {

@@ -80,6 +80,8 @@ pub enum Message {
     Voucher(usize, Channel, SignedVoucher),
     /// To a gateway: the payer leaves.
     Leave(usize, B256),
+    /// To a gateway: claim what was charged, refund the rest; with the best voucher.
+    Close(usize, Channel, SignedVoucher),
     /// From a gateway to a payer about a call.
     Said(usize, B256, Said),
     /// To the chain.

@@ -327,7 +327,10 @@ impl Payer {
         let cheats = self.cheats;
         let account = &mut self.accounts[place];
         let channel = account.channel;
-        if !account.noticed || random.chance(300) {
+        if let Some(best) = account.best.filter(|_| random.chance(250)) {
+            self.acts.messages.push(Message::Close(account.gateway, channel, best));
+            account.gone |= !cheats || random.chance(300);
+        } else if !account.noticed || random.chance(300) {
             // A cheat asks for all of it whatever it owes, and goes on as if nothing were.
             let owed = if cheats { 0 } else { account.charged };
             let amount = account.deposited.saturating_sub(owed).max(1);

@@ -288,6 +288,9 @@ impl World {
             Message::Voucher(gateway, channel, voucher) => {
                 self.with(gateway, |_, process| process.voucher(&channel, voucher))
             }
+            Message::Close(gateway, channel, voucher) => self.with(gateway, |world, process| {
+                process.close(&channel, &voucher, &world.chain);
+            }),
             Message::Leave(gateway, call) => self.with(gateway, |_, process| process.leave(&call)),
             Message::Said(payer, call, said) => {
                 self.payers[payer].hear(&call, &said, &mut self.random);
@@ -313,7 +316,12 @@ impl World {
         let Acts { messages, calls, payments, signed } = self.payers[payer].acts();
         signed.iter().for_each(|(channel, amount)| self.oracle.signed(*channel, *amount));
         payments.iter().for_each(|(gateway, payment)| self.oracle.paying(*gateway, payment));
-        messages.into_iter().for_each(|message| self.send(message));
+        for message in messages {
+            if let Message::Close(_, channel, _) = &message {
+                self.oracle.closing(channel.id);
+            }
+            self.send(message);
+        }
         calls.into_iter().for_each(|call| self.transact(call));
     }
 

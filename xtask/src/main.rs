@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask setup | demo | test | bench`.
+//! The project's own commands: `cargo xtask setup | demo | test | bench | simulate`.
 //!
 //! Depends on no crate of the workspace, so that it can build what they need before they compile.
 #![allow(clippy::print_stdout, reason = "a command line prints")]
@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod setup;
+mod simulate;
 mod steps;
 mod test;
 
@@ -28,6 +29,8 @@ enum Command {
     Test(test::Arguments),
     /// Measures ours and its peer, in turn.
     Bench(bench::Arguments),
+    /// Runs the house in simulated worlds, any fault repeatable by its seed.
+    Simulate(simulate::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -36,5 +39,6 @@ fn main() -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     }
 }

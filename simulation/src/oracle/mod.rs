@@ -129,6 +129,11 @@ impl Oracle {
         self.book(payment.channel.id).paying(gateway, payment);
     }
 
+    /// A payer asks for its channel to be closed, which is for good.
+    pub fn closing(&mut self, channel: B256) {
+        self.book(channel).closing = true;
+    }
+
     /// A gateway says something about a call.
     ///
     /// # Errors

@@ -41,6 +41,8 @@ pub(crate) struct Book {
     pub(crate) gateway: Option<usize>,
     /// The highest voucher.
     pub(crate) signed: u128,
+    /// Its payer has asked to close it.
+    pub(crate) closing: bool,
     calls: BTreeMap<B256, Call>,
     /// By sequence.
     receipts: BTreeMap<u64, Seen>,
@@ -170,7 +172,9 @@ impl Book {
     pub(crate) fn opens_again(&self, id: &B256, store: &dyn Store, chain: &Chain) -> Judged {
         let Some(view) = store.channel(id) else { return Ok(()) };
         let (covers, newest) = covered(id, chain);
-        let frozen = view.accepted > covers || newest.notice.is_some_and(|(amount, _)| amount > 0);
+        let frozen = self.closing
+            || view.accepted > covers
+            || newest.notice.is_some_and(|(amount, _)| amount > 0);
         ensure(frozen || view.frozen.is_none(), Invariant::OpensAgain, || {
             format!("{id} is frozen ({:?}), the chain covers {covers}", view.frozen)
         })
