@@ -14,7 +14,7 @@ use std::{
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use vouch_core::{
-    channel::{ChannelError, Following, Look, Mode, SignedVoucher},
+    channel::{ChannelError, Following, Look, Mode, OnChain, SignedVoucher},
     commitment,
     log::note,
     money::Usage,
@@ -344,7 +344,7 @@ impl Process {
         let begun = match self.store().reserve(&call) {
             Err(Error::Channel(ChannelError::OverDeposit { .. })) => {
                 // The payer may have deposited without telling.
-                let seen = chain.observe(&call.channel, FINALITY);
+                let seen = self.read(&call.channel, chain);
                 let observed = self.store().observe(call.channel, seen);
                 self.wait(observed)?;
                 self.effects.push(Effect::Looked(Some(call.channel)));
@@ -370,8 +370,14 @@ impl Process {
         Ok(Some(Said::Started { held }))
     }
 
+    /// Reads a channel between looks.
+    fn read(&mut self, channel: &B256, chain: &Chain) -> OnChain {
+        self.following.read_apart([*channel]);
+        chain.observe(channel, FINALITY)
+    }
+
     fn open(&mut self, channel: Channel, mode: Mode, chain: &Chain) -> Result<(), Refusal> {
-        let seen = chain.observe(&channel.id, FINALITY);
+        let seen = self.read(&channel.id, chain);
         if seen.balance == 0 {
             return Err(Refusal::Bad);
         }
@@ -541,9 +547,10 @@ impl Process {
             Look::Events { from, to } => chain.touched(from, to),
             Look::All => self.store().channels().iter().map(|view| view.id).collect(),
         };
-        let named = named.into_iter().filter(|id| self.store().channel(id).is_some()).collect();
+        let named: BTreeSet<B256> =
+            named.into_iter().filter(|id| self.store().channel(id).is_some()).collect();
         let newest_final = head.number.saturating_sub(FINALITY);
-        let reads = self.following.reads(named, head, newest_final);
+        let reads = self.following.reads(&named, newest_final);
         let told: Vec<_> =
             reads.iter().map(|id| self.store().observe(*id, chain.observe(id, FINALITY))).collect();
         for pending in told {
@@ -553,7 +560,7 @@ impl Process {
                 self.urgent.insert(view.id);
             }
         }
-        self.following.looked(look, head);
+        self.following.looked(look, named, head, newest_final);
         self.store().set_recent_block(head.hash);
         self.effects.push(Effect::Looked(None));
         let urgent = self.urgent.clone();

@@ -208,14 +208,14 @@ impl World {
             700..=789 => self.with(gateway, |_, process| process.commit()),
             790..=819 => self.publish(gateway),
             820..=834 => self.witness(gateway),
-            835..=914 => self.look(gateway),
-            915..=929 => self.with(gateway, |_, process| {
+            835..=917 => self.look(gateway),
+            918..=925 => self.with(gateway, |_, process| {
                 process.claim(|_| true);
             }),
-            930..=934 => self.with(gateway, |world, process| {
+            926..=931 => self.with(gateway, |world, process| {
                 process.anchor(gateway, &world.chain);
             }),
-            935..=984 => self.mine(),
+            932..=984 => self.mine(),
             985..=988 => self.reorganise(),
             989..=992 => self.break_disk(gateway),
             993..=994 => self.kill(gateway),
@@ -254,7 +254,11 @@ impl World {
                 }
             }
             Effect::Send(call) => self.transact(call),
-            Effect::Looked(channel) => self.oracle.looked(gateway, channel, &self.chain),
+            Effect::Looked(channel) => {
+                let process = self.sites[gateway].process.as_ref();
+                let store = process.map(Process::store).filter(|_| channel.is_none());
+                self.oracle.looked(gateway, channel, store, &self.chain)?;
+            }
         }
         Ok(())
     }

@@ -174,13 +174,25 @@ impl Oracle {
         of.for_each(Book::crashed);
     }
 
-    /// A gateway reads the chain: one channel or all it knows.
-    pub fn looked(&mut self, gateway: usize, channel: Option<B256>, chain: &Chain) {
+    /// A gateway has read the chain: one channel or, with what its public state then says, all it
+    /// knows.
+    ///
+    /// # Errors
+    /// What it broke.
+    pub fn looked(
+        &mut self,
+        gateway: usize,
+        channel: Option<B256>,
+        store: Option<&dyn Store>,
+        chain: &Chain,
+    ) -> Judged {
         for (id, book) in &mut self.books {
             if book.gateway == Some(gateway) && channel.is_none_or(|channel| channel == *id) {
                 book.looked(id, chain, channel.is_none());
+                store.map_or(Ok(()), |store| book.opens_again(id, store, chain))?;
             }
         }
+        Ok(())
     }
 
     /// The chain was reorganised: what was seen mined may be gone.
@@ -236,7 +248,6 @@ impl Oracle {
             let of = self.books.iter().filter(|(_, book)| book.gateway == Some(*gateway));
             for (id, book) in of {
                 let claimed = state.channels.get(id).map_or(0, |held| held.claimed);
-                book.opens_again(id, *store, chain)?;
                 let shown = book.shown(id, *store, claimed)?;
                 for (digest, index) in shown {
                     self.logs[*gateway].holds(index, digest)?;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Looks at a notice of withdrawal after which what it threatens must have been claimed.
-const LOOKS_TO_CLAIM: u32 = 12;
+const LOOKS_TO_CLAIM: u32 = 8;
 
 /// A call that was paid for.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +55,8 @@ pub(crate) struct Book {
     limit: Option<u128>,
     /// Of a notice of withdrawal: looks since it is known, and what was charged by then.
     notice: Option<(u32, u128)>,
+    /// The block from which on the chain covers it although it is frozen.
+    frozen_since: Option<u64>,
 }
 
 impl Book {
@@ -168,14 +170,19 @@ impl Book {
         self.notice = self.notice.map(|(_, charged)| (0, charged));
     }
 
-    /// What the channel's public state says of being frozen is what the chain says.
-    pub(crate) fn opens_again(&self, id: &B256, store: &dyn Store, chain: &Chain) -> Judged {
+    /// A channel does not stay frozen, by its public state, that the chain covers and has covered
+    /// for long.
+    pub(crate) fn opens_again(&mut self, id: &B256, store: &dyn Store, chain: &Chain) -> Judged {
         let Some(view) = store.channel(id) else { return Ok(()) };
         let (covers, newest) = covered(id, chain);
-        let frozen = self.closing
-            || view.accepted > covers
-            || newest.notice.is_some_and(|(amount, _)| amount > 0);
-        ensure(frozen || view.frozen.is_none(), Invariant::OpensAgain, || {
+        let rightly = self.closing || view.accepted > covers || newest.notice.is_some();
+        if rightly || view.frozen.is_none() {
+            self.frozen_since = None;
+            return Ok(());
+        }
+        let head = chain.newest().head.number;
+        let since = *self.frozen_since.get_or_insert(head);
+        ensure(head <= since + 3 * FINALITY, Invariant::OpensAgain, || {
             format!("{id} is frozen ({:?}), the chain covers {covers}", view.frozen)
         })
     }
