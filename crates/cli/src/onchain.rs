@@ -10,6 +10,7 @@ use alloy::{
 use alloy_primitives::Address;
 use anyhow::{Context, ensure};
 use vouch_data::consent::Consents;
+use vouch_settle::{Endpoints, without_keys};
 use vouch_wallet::Wallet;
 
 use crate::time::unix_milliseconds;
@@ -22,8 +23,15 @@ const MAX_AGE: Duration = Duration::from_secs(30);
 
 /// Reads the chain at a JSON-RPC address.
 pub(crate) fn reader(url: &str) -> anyhow::Result<DynProvider> {
-    let endpoint = url.parse().with_context(|| format!("--chain {url:?} is no URL"))?;
+    let endpoint =
+        url.parse().with_context(|| format!("--chain {:?} is no URL", without_keys(url)))?;
     Ok(ProviderBuilder::new().connect_http(endpoint).erased())
+}
+
+/// A chain at several JSON-RPC addresses, named without the keys that may be in them.
+pub(crate) fn endpoints(urls: &[&str]) -> anyhow::Result<Endpoints> {
+    let named = urls.iter().map(|url| Ok((without_keys(url), reader(url)?)));
+    Ok(Endpoints::new(named.collect::<anyhow::Result<Vec<_>>>()?))
 }
 
 /// The same, signing what `wallet` sends.
