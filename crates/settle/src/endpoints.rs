@@ -98,7 +98,11 @@ impl Endpoints {
     /// answer, and sends transactions to all that are well.
     #[must_use]
     pub fn provider(&self) -> DynProvider {
-        let client = RpcClient::new(Router::new(self.clone()), false);
+        let polls = self.list.first().map(|first| first.provider.client().poll_interval());
+        let mut client = RpcClient::new(Router::new(self.clone()), false);
+        if let Some(polls) = polls {
+            client = client.with_poll_interval(polls);
+        }
         ProviderBuilder::default().connect_client(client).erased()
     }
 

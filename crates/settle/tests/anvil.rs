@@ -32,6 +32,8 @@ const SENDING: Sending = Sending {
 };
 
 fn connect(url: &str) -> DynProvider {
+    // The second time it is there already.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
     ProviderBuilder::default().connect_http(url.parse().unwrap()).erased()
 }
 
