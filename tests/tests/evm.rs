@@ -165,8 +165,7 @@ fn a_reorganisation_takes_a_deposit_and_then_a_claim() {
     house.anvil.mine(8);
     let before = house.anvil.height();
     let charged = house.view(&channel)["charged"].as_str().expect("units").parse().expect("units");
-    let gateway = house.serve.field("gateway");
-    let close = ["channel", "close", &channel, "--provider", &gateway, "--json"];
+    let close = ["channel", "close", &channel, "--json"];
     let closed = vouch(&house.buyer(), &close).output().expect("it runs");
     assert!(closed.status.success(), "{}", text(&closed));
     assert_eq!(house.earned(), charged);

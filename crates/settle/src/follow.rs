@@ -253,7 +253,7 @@ impl Settler {
             following.fewer_blocks.unwrap_or(blocks_a_query).clamp(1, blocks_a_query.max(1)),
         );
         while start <= to {
-            if to.saturating_sub(start) / at_once >= MAX_QUERIES {
+            if to.saturating_sub(start) >= at_once.saturating_mul(MAX_QUERIES) {
                 return Ok(self.all());
             }
             let end = start.saturating_add(at_once).saturating_sub(1).min(to);

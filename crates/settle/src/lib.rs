@@ -28,6 +28,13 @@
     clippy::cast_sign_loss,
     clippy::missing_errors_doc
 )]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        reason = "a test that misses an index fails, which is its purpose"
+    )
+)]
 
 mod anchor;
 mod channels;

@@ -29,7 +29,7 @@ pub(crate) async fn run(
     let urls: Vec<_> = arguments.chain.iter().map(|url| url.trim()).collect();
     ensure!(!urls.is_empty(), "--chain is missing: the JSON-RPC address of the chain that settles");
     let keys = Keys::open(data_dir)?;
-    let endpoints = onchain::endpoints(&urls)?;
+    let endpoints = onchain::endpoints(arguments.chain.iter().map(String::as_str))?;
     let finality = match arguments.finality {
         Some(finality) => finality,
         None => usual_finality(&endpoints).await?,

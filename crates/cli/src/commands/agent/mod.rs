@@ -84,8 +84,7 @@ fn connect(named: Option<&String>, data_dir: &Path) -> String {
 /// The chain that was named, on the command line or in the file, and its id.
 async fn chain(which: &Which, config: &Config) -> anyhow::Result<(DynProvider, u64)> {
     let url = which.chain.as_ref().or(config.chain.url.as_ref());
-    // The file may name several for `vouch serve`, the best first.
-    let url = url.and_then(|urls| urls.split(',').next()).unwrap_or(onchain::DEFAULT_CHAIN);
+    let url = url.map_or(onchain::DEFAULT_CHAIN, String::as_str);
     let provider = onchain::reader(url)?;
     provider.client().set_poll_interval(std::time::Duration::from_millis(200));
     let id = provider.get_chain_id().await;
