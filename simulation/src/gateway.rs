@@ -556,7 +556,9 @@ impl Process {
         for pending in told {
             let Ok(observed) = self.wait(pending) else { return };
             let view = &observed.channel;
-            if view.frozen.is_some() && claimable(view).is_some() {
+            // As `settle` has it: at once what froze, and after a reorganisation what is frozen.
+            let cannot_wait = observed.froze || (look == Look::All && view.frozen.is_some());
+            if cannot_wait && claimable(view).is_some() {
                 self.urgent.insert(view.id);
             }
         }

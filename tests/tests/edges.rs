@@ -16,7 +16,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("model", &["core"]),
     ("chain", &["core", "journal"]),
     ("store", &["core", "journal"]),
-    ("settle", &["core", "contracts", "store", "wallet"]),
+    // journal: what was sent and is not final must survive a restart.
+    ("settle", &["core", "contracts", "store", "wallet", "journal"]),
     ("buyer", &["core", "evidence", "wire", "model", "contracts", "wallet", "journal"]),
     ("gateway", &["core", "evidence", "wire", "model", "store"]),
     // journal: what an agent has begun must survive it, and every durable write goes through there.
