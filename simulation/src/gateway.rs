@@ -14,7 +14,7 @@ use std::{
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use vouch_core::{
-    channel::{ChannelError, Following, Look, Mode, OnChain, SignedVoucher},
+    channel::{ChannelError, Following, Look, Mode, SignedVoucher},
     commitment,
     log::note,
     money::Usage,
@@ -344,9 +344,10 @@ impl Process {
         let begun = match self.store().reserve(&call) {
             Err(Error::Channel(ChannelError::OverDeposit { .. })) => {
                 // The payer may have deposited without telling.
-                let seen = self.read(&call.channel, chain);
+                let seen = chain.observe(&call.channel, FINALITY);
                 let observed = self.store().observe(call.channel, seen);
                 self.wait(observed)?;
+                self.following.read_apart([call.channel]);
                 self.effects.push(Effect::Looked(Some(call.channel)));
                 self.store().reserve(&call)?
             }
@@ -370,19 +371,14 @@ impl Process {
         Ok(Some(Said::Started { held }))
     }
 
-    /// Reads a channel between looks.
-    fn read(&mut self, channel: &B256, chain: &Chain) -> OnChain {
-        self.following.read_apart([*channel]);
-        chain.observe(channel, FINALITY)
-    }
-
     fn open(&mut self, channel: Channel, mode: Mode, chain: &Chain) -> Result<(), Refusal> {
-        let seen = self.read(&channel.id, chain);
+        let seen = chain.observe(&channel.id, FINALITY);
         if seen.balance == 0 {
             return Err(Refusal::Bad);
         }
         let opened = self.store().open_channel(channel.config, mode, seen);
         self.wait(opened)?;
+        self.following.read_apart([channel.id]);
         self.effects.push(Effect::Looked(Some(channel.id)));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Channels on the chain: what they hold, deposits in, claims and refunds out.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{MutexGuard, PoisonError},
     time::Duration,
 };
@@ -63,12 +63,12 @@ impl Settler {
     /// [`Error::Rpc`].
     pub async fn observe(&self, channel: B256) -> Result<OnChain, Error> {
         let seen = self.read(channel).await?;
-        self.read_apart().insert(channel);
+        self.apart().insert(channel, false);
         Ok(seen)
     }
 
     /// Channels that were read between looks.
-    pub(crate) fn read_apart(&self) -> MutexGuard<'_, BTreeSet<B256>> {
+    pub(crate) fn apart(&self) -> MutexGuard<'_, BTreeMap<B256, bool>> {
         self.apart.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

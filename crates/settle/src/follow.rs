@@ -172,9 +172,7 @@ impl Settler {
             }
         };
         self.sender.tend(view.newest_final).await?;
-        // One that is not open yet is read by the look after.
-        let open = |id: &B256| self.store.channel(id).is_some();
-        following.chain.read_apart(self.read_apart().extract_if(.., open));
+        following.chain.read_apart(self.take_apart());
         for channel in following.chain.reads(&named, view.newest_final) {
             let seen = self.read(channel).await?;
             let Observed { froze, channel } = self.store.observe(channel, seen).await?;
@@ -186,6 +184,20 @@ impl Settler {
         following.chain.looked(look, named, head, view.newest_final);
         self.store.set_recent_block(view.hash);
         Ok(())
+    }
+
+    /// Known channels that were read between looks. One that is not open yet may be at the next
+    /// look; after that it was never opened.
+    fn take_apart(&self) -> Vec<B256> {
+        let mut known = Vec::new();
+        self.apart().retain(|id, passed| {
+            if self.store.channel(id).is_some() {
+                known.push(*id);
+                return false;
+            }
+            !mem::replace(passed, true)
+        });
+        known
     }
 
     fn check_age(&self, view: &View) -> Result<(), Error> {

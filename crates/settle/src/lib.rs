@@ -50,7 +50,7 @@ mod router;
 mod sender;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -98,8 +98,9 @@ pub struct Settler {
     following: tokio::sync::Mutex<Following>,
     /// Channels whose claim cannot wait: they froze, or their claim's block is gone.
     urgent: Mutex<BTreeSet<B256>>,
-    /// Channels that were read between looks: the next one reads them again.
-    apart: Mutex<BTreeSet<B256>>,
+    /// Channels that were read between looks, which the next one reads again; whether a look has
+    /// passed and did not know them.
+    apart: Mutex<BTreeMap<B256, bool>>,
     /// How the last look ended.
     looked: Mutex<Looked>,
 }
