@@ -8,7 +8,7 @@ use vouch_simulation::{Bug, oracle::Invariant, plant, run};
 
 const STEPS: u64 = 2_000;
 /// Worlds in which a bug must show.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 150;
 /// A bug is planted for the whole process.
 static PLANTED: Mutex<()> = Mutex::new(());
 

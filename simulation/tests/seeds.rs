@@ -7,9 +7,9 @@ use vouch_simulation::{Report, run};
 
 /// Steps of one world.
 const STEPS: u64 = 2_000;
-/// Seeds at which something was found once, in the world or in what judges it: an older copy tried
-/// while the disk fails at the start, a deposit that a reorganisation took, a late checkpoint.
-const FOUND: [u64; 8] = [5, 12, 21, 29, 30, 36, 74, 94];
+/// Seeds at which something was found once, in the product or in what judges it; the world has grown
+/// since, so that they are other worlds now.
+const FOUND: [u64; 6] = [29, 328, 1317, 1345, 2685, 2727];
 
 fn variable(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
@@ -43,7 +43,9 @@ fn no_violation() {
 
 #[test]
 fn seeds_that_found_something() {
-    FOUND.into_iter().for_each(|seed| drop(whole(seed)));
+    for seed in FOUND {
+        whole(seed);
+    }
 }
 
 #[test]
