@@ -175,18 +175,17 @@ impl Settler {
         self.sender.tend(view.newest_final).await?;
         let unfinal = view.number > view.newest_final;
         following.unfinal.extend(changed.iter().filter(|_| unfinal).map(|id| (*id, view.number)));
-        changed.extend(
-            following
-                .unfinal
-                .extract_if(.., |_, block| *block <= view.newest_final)
-                .map(|(id, _)| id),
-        );
+        let is_final = |block: &u64| *block <= view.newest_final;
+        let due = following.unfinal.iter().filter(|(_, block)| is_final(block));
+        changed.extend(due.map(|(id, _)| *id));
         for channel in changed {
             let Observed { froze, channel } = self.observe_in_store(channel).await?;
             if is_due(&channel) && (froze || (anew && cannot_wait(&channel))) {
                 self.urgent().insert(channel.id);
             }
         }
+        // Only now: what could not be read is looked at again.
+        following.unfinal.retain(|_, block| !is_final(block));
         following.seen.add(head);
         self.store.set_recent_block(view.hash);
         Ok(())
