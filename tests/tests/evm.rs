@@ -17,8 +17,9 @@ struct House {
 impl House {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        // A block a second, as networks make them whether or not there is something to put in.
-        let anvil = Anvil::start(&["--block-time", "1"]);
+        // A block a second, as networks make them whether or not there is something to put in; and
+        // one at once where there is.
+        let anvil = Anvil::start(&["--block-time", "1", "--mixed-mining"]);
         let proxy = Proxy::start(&anvil.url);
         let data = directory.path().join("provider");
         let deploy = ["contracts", "deploy", "--chain", &anvil.url, "--json"];

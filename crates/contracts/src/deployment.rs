@@ -143,6 +143,23 @@ pub async fn deploy(
     Ok(deployment)
 }
 
+/// Where this project's settlement contract and its collector stand on networks without x402's: an
+/// address that follows from the code can be trusted as the code is.
+///
+/// # Errors
+/// [`Error::NotBuilt`] if the contracts are not compiled.
+pub fn own_settlement() -> Result<(Address, Address), Error> {
+    let code = artefacts()?;
+    let settlement = step("BatchSettlement", code.settlement, &[]).address;
+    let argument = settlement.abi_encode();
+    Ok((settlement, step("ERC3009DepositCollector", code.collector, &argument).address))
+}
+
+fn step(contract: &'static str, code: Code, arguments: &[u8]) -> Step {
+    let creation = Bytes::from([code.creation, arguments].concat());
+    Step { contract, address: create2::address(SALT, &creation), creation }
+}
+
 async fn plan(
     provider: &DynProvider,
     token: Option<Address>,
@@ -151,9 +168,9 @@ async fn plan(
     let code = artefacts()?;
     let mut steps = Vec::new();
     let mut add = |contract, code: Code, arguments: &[u8]| {
-        let creation = Bytes::from([code.creation, arguments].concat());
-        let address = create2::address(SALT, &creation);
-        steps.push(Step { contract, address, creation });
+        let step = step(contract, code, arguments);
+        let address = step.address;
+        steps.push(step);
         address
     };
     let chain_id =

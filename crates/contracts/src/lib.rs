@@ -36,7 +36,9 @@ pub mod uniswap;
 
 pub use artefacts::{Artefacts, Code, EconomyCode, artefacts, economy_code};
 pub use convert::{collector_data, deposit_nonce, fault_evidence, voucher_claim};
-pub use deployment::{Deployment, GenesisContract, Standing, deploy, genesis_code, standing};
+pub use deployment::{
+    Deployment, GenesisContract, Standing, deploy, genesis_code, own_settlement, standing,
+};
 pub use economy::{Economy, Enforcers, Governance, deploy_economy, economy, vault_under};
 pub use error::Error;
 pub use receipt::receipt;

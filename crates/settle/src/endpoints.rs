@@ -161,7 +161,8 @@ impl Endpoints {
                     tracing::warn!(endpoint = endpoint.name, why, "an endpoint is dropped");
                 }
                 (None, Some(_)) => {
-                    tracing::info!(endpoint = endpoint.name, "an endpoint is well again");
+                    // As loud as what it ends.
+                    tracing::warn!(endpoint = endpoint.name, "an endpoint is well again");
                 }
                 _ => {}
             }
