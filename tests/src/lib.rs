@@ -10,6 +10,11 @@ use std::{
     time::Duration,
 };
 
+mod anvil;
+mod proxy;
+
+pub use anvil::Anvil;
+pub use proxy::{KEY, Mood, Proxy};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 

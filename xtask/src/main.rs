@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask setup | demo | test | fuzz | bench`.
+//! The project's own commands: `cargo xtask setup | demo | test | simulate | fuzz | bench`.
 //!
 //! Depends on no crate of the workspace, so that it can build what they need before they compile.
 #![allow(clippy::print_stdout, reason = "a command line prints")]
@@ -7,6 +7,7 @@ mod bench;
 mod demo;
 mod fuzz;
 mod setup;
+mod simulate;
 mod steps;
 mod test;
 
@@ -31,6 +32,8 @@ enum Command {
     Fuzz(fuzz::Arguments),
     /// Measures ours and its peer, in turn.
     Bench(bench::Arguments),
+    /// Runs the house in simulated worlds, any fault repeatable by its seed.
+    Simulate(simulate::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -40,5 +43,6 @@ fn main() -> anyhow::Result<()> {
         Command::Test(arguments) => test::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use vouch_contracts::addresses;
+use vouch_contracts::{addresses, own_settlement};
 use vouch_core::{Address, money::Prices, terms::Terms};
 use vouch_wire::vouch::ProviderDocument;
 
@@ -34,7 +34,8 @@ pub struct Policy {
     pub max_prices: Option<Prices>,
     /// The only chain that is settled on.
     pub chain: Option<u64>,
-    /// The settlement contract; x402's canonical one by default.
+    /// The settlement contract; x402's canonical one by default. Where it does not stand, the one
+    /// of this project is taken as well, whose address follows from its code.
     pub settlement: Address,
     /// The deposit collector; x402's canonical one by default.
     pub collector: Address,
@@ -102,7 +103,9 @@ impl Policy {
         if self.chain.is_some_and(|expected| expected != chain) {
             return refuse(format!("it settles on chain {chain}, which is not the one you allow"));
         }
-        if document.settlement != self.settlement || document.collector != self.collector {
+        let contracts = (document.settlement, document.collector);
+        let own = || own_settlement().is_ok_and(|own| own == contracts);
+        if contracts != (self.settlement, self.collector) && !own() {
             return refuse(format!(
                 "it settles at {} with collector {}, not at the contracts you allow",
                 document.settlement, document.collector

@@ -9,6 +9,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use alloy_primitives::{Address, B256};
 use clap::{Args, Parser, Subcommand};
+use vouch_settle::Finality;
 
 use crate::money::Dollars;
 
@@ -39,7 +40,9 @@ pub(crate) enum Command {
     Chain(Chain),
     /// Run the gateway against any EVM chain
     #[command(
-        after_help = "Example: vouch serve --chain http://127.0.0.1:8545\n         vouch serve --chain https://host --store postgres://vouch@db/vouch --tiles s3://bucket/log"
+        after_help = "Example: vouch serve --chain https://one.example --chain https://two.example
+The contracts must stand there: `vouch contracts deploy` deploys what is missing.
+Several gateways: vouch serve --chain https://host --store postgres://vouch@db/vouch --tiles s3://bucket/log"
     )]
     Serve(Serve),
     /// Run a local OpenAI endpoint that pays a provider within a budget
@@ -60,7 +63,7 @@ Exit code 0 if every link holds, 1 at the first broken one.")]
     /// List, close or withdraw payment channels
     #[command(subcommand, after_help = "Example: vouch channel close 0x5f3c…")]
     Channel(Channel),
-    /// Deploy the economy's contracts, or show where they stand
+    /// Deploy the contracts, or show where they stand
     #[command(subcommand, after_help = "Example: vouch contracts show --json")]
     Contracts(Contracts),
     /// Vote on the protocol's own parameters, or let an agent do it
@@ -160,9 +163,19 @@ pub(crate) struct Chain {
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// JSON-RPC address of the chain that settles
-    #[arg(long, env = "VOUCH_CHAIN", value_name = "URL")]
-    pub(crate) chain: Option<String>,
+    /// JSON-RPC address of the chain that settles; repeatable: several are compared, and one that
+    /// fails or lags is gone past
+    #[arg(long, env = "VOUCH_CHAIN", value_name = "URL", value_delimiter = ',')]
+    pub(crate) chain: Vec<String>,
+    /// When a deposit counts: a number of blocks, safe or finalized [default: what suits the network]
+    #[arg(long, env = "VOUCH_FINALITY", value_name = "BLOCKS")]
+    pub(crate) finality: Option<Finality>,
+    /// The most that a unit of gas may cost [default: 500]
+    #[arg(long, value_name = "GWEI")]
+    pub(crate) max_gas_gwei: Option<u64>,
+    /// New work stops when the newest block is older [default: 300; none at a finality of 0]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_block_age_s: Option<u64>,
     #[command(flatten)]
     pub(crate) storage: Storage,
     #[command(flatten)]
@@ -294,7 +307,7 @@ pub(crate) enum Channel {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Contracts {
-    /// Deploy what is missing, paid by the provider's key; the same addresses on every chain
+    /// Deploy what is missing, for `vouch serve` and the economy, paid by the provider's key
     Deploy(Economics),
     /// Show the addresses, and what is missing there
     Show(Economics),
@@ -326,7 +339,8 @@ pub(crate) struct Economics {
     /// Votes of seconds also for a holder that is named
     #[arg(long)]
     pub(crate) development: bool,
-    /// The dollar that stakes are in [default: the embedded chain's]
+    /// The dollar that channels are paid and stakes are in [default: the embedded chain's; elsewhere
+    /// channels are paid in a test dollar that the provider's key may mint]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) dollar: Option<Address>,
 }

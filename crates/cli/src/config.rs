@@ -7,10 +7,11 @@ use std::{
 
 use alloy_primitives::Address;
 use anyhow::{Context, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
+use vouch_settle::Finality;
 
 use crate::{
-    arguments::{Purchase, Sale},
+    arguments::{Purchase, Sale, Serve},
     money::Dollars,
 };
 
@@ -30,8 +31,27 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChainConfig {
     pub(crate) listen: Option<SocketAddr>,
-    /// The chain that `vouch serve` settles on.
+    /// The chain that `vouch serve` settles on; several addresses of it are parted by commas.
     pub(crate) url: Option<String>,
+    /// When a deposit counts: a number of blocks, `safe` or `finalized`.
+    #[serde(default, deserialize_with = "finality")]
+    pub(crate) finality: Option<Finality>,
+    pub(crate) max_gas_gwei: Option<u64>,
+    pub(crate) max_block_age_s: Option<u64>,
+}
+
+/// A number, or a word.
+fn finality<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Finality>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Blocks(u64),
+        Word(String),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Blocks(blocks) => Ok(Some(Finality::Blocks(blocks))),
+        Written::Word(word) => word.parse().map(Some).map_err(D::Error::custom),
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -78,6 +98,18 @@ impl Config {
             }
         };
         toml::from_str(&text).with_context(|| format!("{} is not valid", path.display()))
+    }
+
+    /// Fills what the command line left open.
+    pub(crate) fn fill_serve(&self, serve: &mut Serve) {
+        let file = &self.chain;
+        if serve.chain.is_empty() {
+            serve.chain.extend(file.url.iter().flat_map(|urls| urls.split(',')).map(str::to_owned));
+        }
+        serve.finality = serve.finality.or(file.finality);
+        serve.max_gas_gwei = serve.max_gas_gwei.or(file.max_gas_gwei);
+        serve.max_block_age_s = serve.max_block_age_s.or(file.max_block_age_s);
+        self.fill_sale(&mut serve.sale);
     }
 
     /// Fills what the command line left open.
@@ -138,6 +170,15 @@ mod tests {
     fn a_typo_is_an_error() {
         let error = toml::from_str::<Config>("[provider]\nmodle = \"x\"").unwrap_err();
         assert!(error.to_string().contains("modle"), "{error}");
+    }
+
+    #[test]
+    fn finality_is_a_number_or_a_word() {
+        let finality = |text| toml::from_str::<Config>(text).map(|config| config.chain.finality);
+        assert_eq!(finality("[chain]\nfinality = 12").unwrap(), Some(Finality::Blocks(12)));
+        assert_eq!(finality("[chain]\nfinality = \"safe\"").unwrap(), Some(Finality::Safe));
+        assert_eq!(finality("[chain]").unwrap(), None);
+        assert!(finality("[chain]\nfinality = \"soon\"").is_err());
     }
 
     #[test]

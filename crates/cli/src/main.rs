@@ -4,6 +4,7 @@ mod arguments;
 mod buyer;
 mod commands;
 mod config;
+mod deployed;
 mod embedder;
 mod endpoint;
 mod http;

@@ -10,6 +10,7 @@ use alloy::{
 use alloy_primitives::Address;
 use anyhow::{Context, ensure};
 use vouch_data::consent::Consents;
+use vouch_settle::{Endpoints, without_keys};
 use vouch_wallet::Wallet;
 
 use crate::time::unix_milliseconds;
@@ -20,10 +21,20 @@ pub(crate) const DEFAULT_CHAIN: &str = "http://127.0.0.1:8545";
 /// Answers about consent are given for this long after the chain was last seen.
 const MAX_AGE: Duration = Duration::from_secs(30);
 
-/// Reads the chain at a JSON-RPC address.
-pub(crate) fn reader(url: &str) -> anyhow::Result<DynProvider> {
-    let endpoint = url.parse().with_context(|| format!("--chain {url:?} is no URL"))?;
-    Ok(ProviderBuilder::new().connect_http(endpoint).erased())
+/// Reads the chain at a JSON-RPC address, or at several that are parted by commas, of which the next
+/// is asked where one does not answer.
+pub(crate) fn reader(urls: &str) -> anyhow::Result<DynProvider> {
+    Ok(endpoints(urls.split(','))?.provider())
+}
+
+/// A chain at several JSON-RPC addresses, named without the keys that may be in them.
+pub(crate) fn endpoints<'a>(urls: impl Iterator<Item = &'a str>) -> anyhow::Result<Endpoints> {
+    let named = urls.map(str::trim).map(|url| {
+        let name = without_keys(url);
+        let endpoint = url.parse().with_context(|| format!("--chain {name:?} is no URL"))?;
+        Ok((name, ProviderBuilder::default().connect_http(endpoint).erased()))
+    });
+    Ok(Endpoints::new(named.collect::<anyhow::Result<Vec<_>>>()?))
 }
 
 /// The same, signing what `wallet` sends.

@@ -59,7 +59,7 @@ pub(crate) async fn require_code(
     Err(Error::NoCode { contract, address })
 }
 
-async fn has_code(provider: &DynProvider, address: Address) -> Result<bool, Error> {
+pub(crate) async fn has_code(provider: &DynProvider, address: Address) -> Result<bool, Error> {
     let code =
         provider.get_code_at(address).await.map_err(Error::rpc("a question for a contract"))?;
     Ok(!code.is_empty())

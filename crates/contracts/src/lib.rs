@@ -39,7 +39,9 @@ pub mod uniswap;
 pub use artefacts::{Artefacts, Code, EconomyCode, artefacts, economy_code};
 pub use convert::{collector_data, deposit_nonce, fault_evidence, voucher_claim};
 pub use demands::{Demand, open_demands};
-pub use deployment::{Deployment, GenesisContract, deploy, genesis_code};
+pub use deployment::{
+    Deployment, GenesisContract, Standing, deploy, genesis_code, own_settlement, standing,
+};
 pub use economy::{Economy, Enforcers, Governance, deploy_economy, economy, vault_under};
 pub use error::Error;
 pub use events::{BLOCKS_A_QUERY, first_block_since, logs};

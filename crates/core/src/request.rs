@@ -4,7 +4,10 @@ use alloy_primitives::B256;
 use alloy_sol_types::sol;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Domain, digest};
+use crate::{
+    domain::{Domain, digest},
+    planted::{Bug, planted},
+};
 
 mod typed {
     #![allow(missing_docs, reason = "the public twin below is documented")]
@@ -50,4 +53,31 @@ impl Request {
         };
         digest(&message, &domain.vouch())
     }
+}
+
+/// Checks that a request with this expiry may be started at `now_s`. The time is the payer's word:
+/// beyond `max_life_s` the same request could come again after its answer was forgotten, and be
+/// charged as new.
+///
+/// # Errors
+/// [`ExpiryError`].
+pub fn check_expiry(expiry: u64, now_s: u64, max_life_s: u64) -> Result<(), ExpiryError> {
+    if expiry < now_s {
+        return Err(ExpiryError::Over);
+    }
+    if expiry > now_s.saturating_add(max_life_s) && !planted(Bug::TimestampTrusted) {
+        return Err(ExpiryError::TooFar);
+    }
+    Ok(())
+}
+
+/// Why a request may not be started now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ExpiryError {
+    /// Its time is over.
+    #[error("the request's expiry is over: sign it anew")]
+    Over,
+    /// Its time ends too far ahead.
+    #[error("the request's expiry is too far ahead: sign an earlier one")]
+    TooFar,
 }

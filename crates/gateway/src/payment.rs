@@ -5,6 +5,7 @@ use vouch_core::{
     bundle::Authorization,
     channel::{ChannelConfig, Mode, OnChain, SignedVoucher},
     commitment,
+    request::{self, ExpiryError},
 };
 use vouch_store::ChannelView;
 use vouch_wire::{
@@ -136,15 +137,11 @@ pub(crate) fn verify_signature(
 
 /// Checks that a signed request may begin now.
 pub(crate) fn check_expiry(app: &App, expiry: u64) -> Result<(), Refusal> {
-    let now = app.now_s();
-    if expiry < now {
-        return Err(Refusal::RequestExpired { expiry, now });
-    }
-    let life_s = app.config.limits.max_request_life.as_secs();
-    if expiry > now.saturating_add(life_s) {
-        return Err(Refusal::RequestTooFar { expiry, life_s });
-    }
-    Ok(())
+    let (now, life_s) = (app.now_s(), app.config.limits.max_request_life.as_secs());
+    request::check_expiry(expiry, now, life_s).map_err(|error| match error {
+        ExpiryError::Over => Refusal::RequestExpired { expiry, now },
+        ExpiryError::TooFar => Refusal::RequestTooFar { expiry, life_s },
+    })
 }
 
 /// The channel, opened if it is new and the chain has money in it.

@@ -1,11 +1,16 @@
 //! Channels on the chain: what they hold, deposits in, claims and refunds out.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use alloy::{
     eips::BlockId, providers::Provider, rpc::types::TransactionRequest, sol_types::SolCall,
 };
 use alloy_primitives::{B256, Bytes, U256};
+use tokio::time::Instant;
 use vouch_contracts::{
     bindings::BatchSettlement::{
         VoucherClaim, claimCall, depositCall, multicallCall, refundCall, settleCall,
@@ -25,6 +30,9 @@ use crate::{Error, Settler};
 const CLAIMS_A_TRANSACTION: usize = 50;
 /// How long a close waits for calls that are still in flight.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+/// Between looks whether a deposit is final: at first, and at most.
+const FINALITY_LOOK: Duration = Duration::from_millis(50);
+const LONGEST_FINALITY_LOOK: Duration = Duration::from_secs(2);
 
 /// A payer's ERC-3009 authorization to fund a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,31 +62,37 @@ impl Settler {
     /// # Errors
     /// [`Error::Rpc`].
     pub async fn observe(&self, channel: B256) -> Result<OnChain, Error> {
-        let head = self.head().await?.0;
-        let block = head.saturating_sub(self.finality);
+        let seen = self.read(channel).await?;
+        self.apart().insert(channel, false);
+        Ok(seen)
+    }
+
+    /// Channels that were read between looks.
+    pub(crate) fn apart(&self) -> MutexGuard<'_, BTreeMap<B256, bool>> {
+        self.apart.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Self::observe`], by a look.
+    pub(crate) async fn read(&self, channel: B256) -> Result<OnChain, Error> {
+        let (head, newest_final) = self.newest().await?;
         let contract = self.settlement();
-        let final_state = contract.channels(channel).block(BlockId::number(block)).call().await;
+        let at = BlockId::number(newest_final);
+        let final_state = contract.channels(channel).block(at).call().await;
         let final_state = final_state.map_err(Error::rpc("for a channel"))?;
         let (state, pending) = (contract.channels(channel), contract.pendingWithdrawals(channel));
         let newest = state.call().await.map_err(Error::rpc("for a channel"))?;
         let pending = pending.call().await.map_err(Error::rpc("for a withdrawal"))?;
-        // Claims since the notice may have left less to withdraw than it says.
-        let free = newest.balance.saturating_sub(newest.totalClaimed);
-        Ok(OnChain {
-            balance: final_state.balance.min(newest.balance),
-            claimed: newest.totalClaimed,
-            withdrawing: pending.amount.min(free),
-            block: head,
-        })
+        let newest = (newest.balance, newest.totalClaimed);
+        Ok(OnChain::seen(final_state.balance, newest, pending.amount, head))
     }
 
     /// Takes a payer's deposit; returns the transaction and the channel with it. The same
     /// authorization again is recognised by its nonce on the chain and not sent twice: the
-    /// transaction is then 0.
+    /// transaction is then 0. It returns when the deposit is final.
     ///
     /// # Errors
     /// [`Error::Deposit`], [`Error::Refused`] or [`Error::Reverted`] if it was not taken,
-    /// [`Error::Unknown`] if that cannot be known yet, [`Error::Rpc`].
+    /// [`Error::Unknown`] or [`Error::NotFinal`] if that cannot be known yet, [`Error::Rpc`].
     pub async fn deposit(
         &self,
         config: &ChannelConfig,
@@ -97,9 +111,10 @@ impl Settler {
         let channel = config.id(&self.domain());
         let nonce = deposit_nonce(channel, deposit.salt);
         let mut transaction = B256::ZERO;
-        if !self.is_used(config, nonce).await? {
+        if !self.is_used(config, nonce, BlockId::latest()).await? {
             transaction = self.send_deposit(config, deposit, nonce).await?;
         }
+        self.wait_until_final(config, nonce).await?;
         // It has settled: that nothing can be read now must not look like a failure.
         let seen = self.observe(channel).await.map_err(|error| {
             tracing::warn!(%channel, %error, "a deposit settled and cannot be read");
@@ -130,11 +145,39 @@ impl Settler {
             sent => return sent,
         };
         // Whoever saw the authorization may have sent it first; its money is in the channel then.
-        if self.is_used(config, nonce).await? { Ok(B256::ZERO) } else { Err(refused) }
+        let used = self.is_used(config, nonce, BlockId::latest()).await?;
+        if used { Ok(B256::ZERO) } else { Err(refused) }
     }
 
-    async fn is_used(&self, config: &ChannelConfig, nonce: B256) -> Result<bool, Error> {
-        let used = self.token().authorizationState(config.payer, nonce).call().await;
+    /// Waits until the block that a deposit is in counts.
+    async fn wait_until_final(&self, config: &ChannelConfig, nonce: B256) -> Result<(), Error> {
+        let (start, mut pause) = (Instant::now(), FINALITY_LOOK);
+        loop {
+            // An answer that does not come is asked for again: the deposit is on its way.
+            let used = match self.newest().await {
+                Ok((_, newest_final)) => {
+                    self.is_used(config, nonce, BlockId::number(newest_final)).await
+                }
+                Err(error) => Err(error),
+            };
+            if matches!(used, Ok(true)) {
+                return Ok(());
+            }
+            if start.elapsed() >= self.sender.sending.patience {
+                return Err(Error::NotFinal);
+            }
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2).min(LONGEST_FINALITY_LOOK);
+        }
+    }
+
+    async fn is_used(
+        &self,
+        config: &ChannelConfig,
+        nonce: B256,
+        at: BlockId,
+    ) -> Result<bool, Error> {
+        let used = self.token().authorizationState(config.payer, nonce).block(at).call().await;
         used.map_err(Error::rpc("for a deposit's authorization"))
     }
 
@@ -144,6 +187,12 @@ impl Settler {
     /// # Errors
     /// As any transaction; what was claimed before the error stays claimed.
     pub async fn claim(&self, due: impl Fn(&ChannelView) -> bool) -> Result<u128, Error> {
+        // What is under way may be this very claim.
+        if self.sender.finish().await? {
+            for channel in self.store.channels().iter().filter(|view| due(view) && is_due(view)) {
+                self.observe_in_store(channel.id).await?;
+            }
+        }
         let channels: Vec<_> = self.store.channels().into_iter().filter(due).collect();
         let rows: Vec<_> = channels.iter().filter_map(row).collect();
         if !rows.is_empty() {
@@ -190,6 +239,7 @@ impl Settler {
         self.store.close_channel(channel).await?;
         let view = self.idle(channel).await?;
         self.store.durable().await?;
+        self.sender.finish().await?;
         let newest = self.settlement().channels(channel).call().await;
         let newest = newest.map_err(Error::rpc("for a channel"))?;
         let row = row(&view).filter(|_| view.charged > newest.totalClaimed);
@@ -260,15 +310,11 @@ impl Settler {
         Ok(receipt.transaction_hash)
     }
 
-    /// Number and hash of the newest block.
-    pub(crate) async fn head(&self) -> Result<(u64, B256), Error> {
-        let block = self.provider.get_block(BlockId::latest()).await;
-        let block = block.map_err(Error::rpc("for its newest block"))?;
-        let header = block.map(|block| (block.header.number, block.header.hash));
-        header.ok_or_else(|| Error::Rpc {
-            what: "for its newest block",
-            source: "it has none".into(),
-        })
+    /// The newest block's number, and that of the newest that counts.
+    async fn newest(&self) -> Result<(u64, u64), Error> {
+        let head = self.provider.get_block_number().await;
+        let head = head.map_err(Error::rpc("for its newest block"))?;
+        Ok((head, self.finality.newest(&self.provider, head).await?))
     }
 }
 
@@ -305,9 +351,8 @@ struct Row {
 /// Nothing where nothing new was charged.
 fn row(view: &ChannelView) -> Option<Row> {
     let best = view.best.as_ref()?;
-    // A withdrawal that went through may have left less than was charged: take what there is.
-    let total = view.charged.min(view.accepted).min(view.on_chain.balance);
-    let gain = total.checked_sub(view.on_chain.claimed).filter(|gain| *gain > 0)?;
+    let total = view.on_chain.claimable(view.charged, view.accepted)?;
+    let gain = total.saturating_sub(view.on_chain.claimed);
     let buys_alone = view.mode == Mode::Stock;
     let claim = voucher_claim(&view.config, best, total);
     Some(Row { channel: view.id, claim, gain, buys_alone })

@@ -39,6 +39,75 @@ pub enum Error {
         /// The transaction.
         transaction: B256,
     },
+    /// Another transaction was mined with its nonce, so that this one never will be.
+    #[error(
+        "{what} will not be mined: another transaction has taken the nonce of {transaction}; \
+         does another program send with this key?"
+    )]
+    Replaced {
+        /// What was to be done.
+        what: &'static str,
+        /// The transaction, in its last version.
+        transaction: B256,
+    },
+    /// An earlier transaction is still not mined. Nothing was sent.
+    #[error("{what} is not mined yet (transaction {transaction}): nothing else is sent before it")]
+    Behind {
+        /// What is under way.
+        what: &'static str,
+        /// Its transaction.
+        transaction: B256,
+    },
+    /// The network asks for more than may be paid. Nothing was sent.
+    #[error("gas costs {fee} wei, and at most {ceiling} may be paid: wait, or raise the limit")]
+    TooDear {
+        /// What it costs.
+        fee: u128,
+        /// What may be paid.
+        ceiling: u128,
+    },
+    /// A deposit is on the chain and does not count yet. Nothing needs to be repeated but the call.
+    #[error("the deposit counts when its block is final: repeat the call in a while")]
+    NotFinal,
+    /// No endpoint of the chain can be believed.
+    #[error("no endpoint of the chain is well ({why}): check them")]
+    NoEndpoint {
+        /// Each endpoint, without keys, and what is wrong with it.
+        why: String,
+    },
+    /// Two endpoints have different blocks where both call them final.
+    #[error(
+        "{first} and {second} have different blocks at height {height}, which is final: \
+         one of them is not on the chain; find out which, and remove it"
+    )]
+    Disagree {
+        /// The height.
+        height: u64,
+        /// One endpoint.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// The chain has made no block for too long.
+    #[error(
+        "the newest block of the chain is {age_s} s old: its endpoints are cut off, or it stands"
+    )]
+    OldHead {
+        /// The block's age.
+        age_s: u64,
+    },
+    /// The node is behind what it showed before.
+    #[error("the endpoint shows block {number} again, after newer ones: it lags")]
+    Lags {
+        /// The block.
+        number: u64,
+    },
+    /// What was sent cannot be noted.
+    #[error("what is sent cannot be noted: {0}")]
+    Outbox(#[from] vouch_journal::Error),
+    /// The note of what was sent is not one of this program's.
+    #[error("the record of what was sent is not understood: use the newest version")]
+    OutboxFormat,
     /// The wallet's key cannot sign transactions.
     #[error("the wallet's key cannot sign transactions: {0}")]
     Key(#[from] vouch_wallet::Error),

@@ -1,27 +1,66 @@
 //! Sends the provider's transactions, one at a time, and says how each ended.
 
+use std::{path::Path, time::Duration};
+
 use alloy::{
     eips::Encodable2718,
     network::{Ethereum, EthereumWallet, NetworkWallet, TransactionBuilder},
     providers::{DynProvider, Provider},
     rpc::types::{TransactionReceipt, TransactionRequest},
 };
-use alloy_primitives::{Address, B256, Bytes, keccak256};
-use tokio::sync::Mutex;
+use alloy_primitives::{Address, B256, keccak256};
+use tokio::{sync::Mutex, time::Instant};
+use vouch_core::planted::{Bug, planted};
 use vouch_wallet::Wallet;
 
-use crate::Error;
+use crate::{
+    Error,
+    fees::{self, Fees},
+    outbox::{Outbox, Version},
+    refusal::Refusal,
+};
 
 /// Headroom over the estimate, in percent: state may change between estimate and block.
 const GAS_HEADROOM_PERCENT: u64 = 20;
+/// Between looks for a transaction: at first, where a chain answers at once, and at most.
+const LOOK: Duration = Duration::from_millis(50);
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
+/// A nonce that is used counts as another's after this many looks without a receipt of ours: a
+/// node may know the one a moment before the other.
+const LOOKS_UNSEEN: u32 = 5;
+/// How often fees are raised at once for a node that calls them too low.
+const RAISES: u32 = 16;
+
+/// How transactions are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sending {
+    /// How long a transaction is waited for before its outcome is called unknown.
+    pub patience: Duration,
+    /// It is sent again with higher fees if it was not mined for this long.
+    pub raise_after: Duration,
+    /// The most wei that a unit of gas may cost.
+    pub max_fee_per_gas: u128,
+}
+
+impl Default for Sending {
+    /// Two minutes, higher fees after half a minute, at most 500 gwei.
+    fn default() -> Self {
+        Self {
+            patience: Duration::from_secs(120),
+            raise_after: Duration::from_secs(30),
+            max_fee_per_gas: 500_000_000_000,
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Sender {
     provider: DynProvider,
     wallet: EthereumWallet,
     from: Address,
-    /// Held from nonce to receipt, so that nonces have no gaps and no twins.
-    turn: Mutex<()>,
+    pub(crate) sending: Sending,
+    /// Held from nonce to outcome, so that nonces have no gaps and no twins.
+    turn: Mutex<Outbox>,
 }
 
 impl Sender {
@@ -30,8 +69,15 @@ impl Sender {
             provider: provider.clone(),
             wallet: EthereumWallet::from(wallet.signer()?),
             from: wallet.address(),
-            turn: Mutex::new(()),
+            sending: Sending::default(),
+            turn: Mutex::default(),
         })
+    }
+
+    /// Keeps what is under way in a directory, where a restart finds it.
+    pub(crate) fn remember(&mut self, directory: &Path) -> Result<(), Error> {
+        *self.turn.get_mut() = Outbox::open(directory)?;
+        Ok(())
     }
 
     /// Sends a call and waits until it is mined.
@@ -41,56 +87,267 @@ impl Sender {
         to: Address,
         request: TransactionRequest,
     ) -> Result<TransactionReceipt, Error> {
-        let _turn = self.turn.lock().await;
-        let (transaction, raw) = self.prepare(what, to, request).await?;
-        if let Err(error) = self.provider.send_raw_transaction(&raw).await {
-            // A node that answers has refused; a node that does not may have taken it.
-            let refused = error.as_error_resp().map(|response| response.message.to_string());
-            if let Some(why) = refused {
-                return Err(Error::Refused { what, why });
-            }
+        let mut outbox = self.turn.lock().await;
+        let nonce = self.free_nonce(&mut outbox).await?;
+        let request = self.prepare(what, to, request).await?.with_nonce(nonce);
+        let version = self.sign(what, request).await?;
+        let transaction = version.hash;
+        outbox.sending(nonce, what, version)?;
+        if let Err(refusal) = self.publish(&outbox, nonce).await {
+            self.refused(&mut outbox, nonce, refusal).await?;
         }
-        self.outcome(what, transaction).await
+        let receipt = self.wait(&mut outbox, nonce).await?;
+        if receipt.status() {
+            return Ok(receipt);
+        }
+        tracing::debug!(what, %transaction, "failed on the chain");
+        Err(Error::Reverted { what, transaction: receipt.transaction_hash })
     }
 
-    /// Simulates, fills and signs; nothing has left before this returns.
+    /// Waits for what is under way; true if there was anything, so that what was read of the chain
+    /// before may have changed.
+    ///
+    /// # Errors
+    /// [`Error::Behind`] if it is still not mined, [`Error::Outbox`].
+    pub(crate) async fn finish(&self) -> Result<bool, Error> {
+        let mut outbox = self.turn.lock().await;
+        self.clear(&mut outbox).await
+    }
+
+    /// One pass over what is not final: what a reorganisation took out of its block is sent again as
+    /// it is, which cannot do it twice; what is stuck gets higher fees; what is final is forgotten.
+    ///
+    /// # Errors
+    /// [`Error::Outbox`].
+    pub(crate) async fn tend(&self, newest_final: u64) -> Result<(), Error> {
+        // Whoever sends now looks after it.
+        let Ok(mut outbox) = self.turn.try_lock() else { return Ok(()) };
+        for nonce in outbox.nonces() {
+            let Some(sent) = outbox.get(nonce) else { continue };
+            let (what, before) = (sent.what, sent.mined);
+            match self.receipt(&sent.versions).await {
+                Err(error) => tracing::debug!(what, %error, "cannot be looked for"),
+                Ok(Some(receipt)) => {
+                    let block = receipt.block_number.unwrap_or(u64::MAX);
+                    if block <= newest_final {
+                        outbox.forget(nonce)?;
+                    } else if let Some(sent) = outbox.get_mut(nonce) {
+                        sent.mined = Some(block);
+                    }
+                }
+                Ok(None) => {
+                    if let Some(sent) = outbox.get_mut(nonce) {
+                        sent.mined = None;
+                    }
+                    if before.is_some() {
+                        tracing::warn!(what, nonce, "its block is gone: it is sent again");
+                        self.again(&mut outbox, nonce, false).await?;
+                    }
+                }
+            }
+        }
+        if let Some(nonce) = outbox.under_way()
+            && outbox
+                .get(nonce)
+                .is_some_and(|sent| sent.tried.elapsed() >= self.sending.raise_after)
+        {
+            self.again(&mut outbox, nonce, true).await?;
+        }
+        Ok(())
+    }
+
+    /// The nonce of the next transaction. Whatever is under way comes first: a second transaction
+    /// with its nonce would take its place.
+    async fn free_nonce(&self, outbox: &mut Outbox) -> Result<u64, Error> {
+        if planted(Bug::NonceReused) {
+            return self.count(false).await;
+        }
+        self.clear(outbox).await?;
+        let next = outbox.nonces().last().map_or(0, |last| last.saturating_add(1));
+        // A node that lags does not know yet what was mined; another program may use this key, too.
+        Ok(self.count(true).await?.max(next))
+    }
+
+    /// Waits for all that is under way, in its order.
+    async fn clear(&self, outbox: &mut Outbox) -> Result<bool, Error> {
+        let mut waited = false;
+        while let Some(nonce) = outbox.under_way() {
+            waited = true;
+            match self.wait(outbox, nonce).await {
+                Ok(_) | Err(Error::Replaced { .. }) => {}
+                Err(Error::Unknown { what, transaction }) => {
+                    return Err(Error::Behind { what, transaction });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(waited)
+    }
+
+    /// Waits until a nonce's transaction is mined, raising its fees where that takes long.
+    async fn wait(&self, outbox: &mut Outbox, nonce: u64) -> Result<TransactionReceipt, Error> {
+        let (start, mut pause, mut unseen) = (Instant::now(), LOOK, 0_u32);
+        loop {
+            // First the count: what it shows as used must have a receipt by then, if it is ours.
+            let used = self.count(false).await.is_ok_and(|count| count > nonce);
+            let Some(sent) = outbox.get(nonce) else { return Err(Error::OutboxFormat) };
+            let (what, raise) = (sent.what, sent.tried.elapsed() >= self.sending.raise_after);
+            let lost = sent.newest.is_none();
+            let transaction = sent.versions.last().copied().unwrap_or_default();
+            if let Ok(found) = self.receipt(&sent.versions).await {
+                if let Some(receipt) = found {
+                    if let Some(sent) = outbox.get_mut(nonce) {
+                        sent.mined = receipt.block_number;
+                    }
+                    return Ok(receipt);
+                }
+                unseen = if used { unseen.saturating_add(1) } else { 0 };
+            }
+            if unseen >= LOOKS_UNSEEN {
+                outbox.forget(nonce)?;
+                tracing::warn!(what, nonce, "another transaction has taken its nonce");
+                return Err(Error::Replaced { what, transaction });
+            }
+            if start.elapsed() >= self.sending.patience {
+                return Err(Error::Unknown { what, transaction });
+            }
+            if (raise || lost) && unseen == 0 {
+                self.again(outbox, nonce, raise).await?;
+                if outbox.get(nonce).is_none() {
+                    return Err(Error::Replaced { what, transaction });
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2).min(LONGEST_LOOK);
+        }
+    }
+
+    /// Sends once more what has a nonce, with higher fees if `raise` says so and the ceiling allows.
+    async fn again(&self, outbox: &mut Outbox, nonce: u64, raise: bool) -> Result<(), Error> {
+        let Some(sent) = outbox.get_mut(nonce) else { return Ok(()) };
+        sent.tried = Instant::now();
+        if sent.newest.is_none() {
+            let versions = sent.versions.clone();
+            match self.known_to_the_node(&versions).await {
+                Ok(Some(version)) => sent.newest = Some(version),
+                // Only the hash survived the restart, and nobody has the rest: it will not be mined.
+                Ok(None) => return outbox.forget(nonce),
+                Err(_) => return Ok(()),
+            }
+        }
+        if raise && let Err(error) = self.raise(outbox, nonce).await {
+            tracing::warn!(nonce, %error, "its fees are not raised");
+        }
+        if let Err(refusal) = self.publish(outbox, nonce).await {
+            tracing::debug!(nonce, %refusal, "sent again");
+        }
+        Ok(())
+    }
+
+    /// Signs what has a nonce with higher fees, and notes it.
+    async fn raise(&self, outbox: &mut Outbox, nonce: u64) -> Result<(), Error> {
+        let Some((what, newest)) =
+            outbox.get(nonce).and_then(|sent| Some((sent.what, sent.newest.clone()?)))
+        else {
+            return Ok(());
+        };
+        let now = fees::estimate(&self.provider).await?;
+        let fees = Fees::of(&newest.request).raised(now, self.sending.max_fee_per_gas)?;
+        let version = self.sign(what, fees.on(newest.request)).await?;
+        tracing::info!(what, nonce, wei = fees.max, "not mined: sends it with higher fees");
+        outbox.sending(nonce, what, version)
+    }
+
+    /// What became of a first version that nobody took: refused for good, or taken with higher fees.
+    async fn refused(
+        &self,
+        outbox: &mut Outbox,
+        nonce: u64,
+        mut refusal: Refusal,
+    ) -> Result<(), Error> {
+        for _ in 0..RAISES {
+            if !matches!(refusal, Refusal::Underpriced(_))
+                || self.raise(outbox, nonce).await.is_err()
+            {
+                break;
+            }
+            match self.publish(outbox, nonce).await {
+                Ok(()) => return Ok(()),
+                Err(again) => refusal = again,
+            }
+        }
+        let what = outbox.get(nonce).map_or("a transaction", |sent| sent.what);
+        outbox.forget(nonce)?;
+        Err(Error::Refused { what, why: refusal.to_string() })
+    }
+
+    /// Sends the newest version; only a node that answers has refused.
+    async fn publish(&self, outbox: &Outbox, nonce: u64) -> Result<(), Refusal> {
+        let newest = outbox.get(nonce).and_then(|sent| sent.newest.as_ref());
+        let Some(newest) = newest else { return Ok(()) };
+        match self.provider.send_raw_transaction(&newest.raw).await {
+            Ok(_) => Ok(()),
+            Err(error) => error.as_error_resp().and_then(Refusal::read).map_or(Ok(()), Err),
+        }
+    }
+
+    /// Simulates and fills; nothing has left before this returns.
     async fn prepare(
         &self,
         what: &'static str,
         to: Address,
         request: TransactionRequest,
-    ) -> Result<(B256, Bytes), Error> {
+    ) -> Result<TransactionRequest, Error> {
         let request = request.with_from(self.from).with_to(to);
         let estimate = self.provider.estimate_gas(request.clone()).await;
         let gas = estimate.map_err(|error| match error.as_error_resp() {
             Some(response) => Error::Refused { what, why: response.to_string() },
             None => Error::Rpc { what: "for an estimate of gas", source: Box::new(error) },
         })?;
-        let fees = self.provider.estimate_eip1559_fees().await;
-        let fees = fees.map_err(Error::rpc("for the fees"))?;
-        let nonce = self.provider.get_transaction_count(self.from).pending().await;
+        let fees = fees::estimate(&self.provider).await?.below(self.sending.max_fee_per_gas)?;
         let chain = self.provider.get_chain_id().await.map_err(Error::rpc("for its id"))?;
-        let request = request
-            .with_nonce(nonce.map_err(Error::rpc("for the nonce"))?)
-            .with_chain_id(chain)
-            .with_gas_limit(gas.saturating_add(gas.saturating_mul(GAS_HEADROOM_PERCENT) / 100))
-            .with_max_fee_per_gas(fees.max_fee_per_gas)
-            .with_max_priority_fee_per_gas(fees.max_priority_fee_per_gas);
-        let signed = NetworkWallet::<Ethereum>::sign_request(&self.wallet, request).await;
-        let signed = signed.map_err(|error| Error::Refused { what, why: error.to_string() })?;
-        let raw = signed.encoded_2718();
-        Ok((keccak256(&raw), raw.into()))
+        let gas = gas.saturating_add(gas.saturating_mul(GAS_HEADROOM_PERCENT) / 100);
+        Ok(fees.on(request.with_chain_id(chain).with_gas_limit(gas)))
     }
 
-    async fn outcome(
+    async fn sign(
         &self,
         what: &'static str,
-        transaction: B256,
-    ) -> Result<TransactionReceipt, Error> {
-        match vouch_contracts::receipt(&self.provider, transaction).await {
-            Some(receipt) if receipt.status() => Ok(receipt),
-            Some(_) => Err(Error::Reverted { what, transaction }),
-            None => Err(Error::Unknown { what, transaction }),
+        request: TransactionRequest,
+    ) -> Result<Version, Error> {
+        let signed = NetworkWallet::<Ethereum>::sign_request(&self.wallet, request.clone()).await;
+        let signed = signed.map_err(|error| Error::Refused { what, why: error.to_string() })?;
+        let raw = signed.encoded_2718();
+        Ok(Version { request, hash: keccak256(&raw), raw: raw.into() })
+    }
+
+    /// How many nonces are used, in blocks or with what waits for one.
+    async fn count(&self, waiting: bool) -> Result<u64, Error> {
+        let count = self.provider.get_transaction_count(self.from);
+        let count = if waiting { count.pending().await } else { count.await };
+        count.map_err(Error::rpc("for the nonce"))
+    }
+
+    /// The receipt of whichever version was mined.
+    async fn receipt(&self, versions: &[B256]) -> Result<Option<TransactionReceipt>, Error> {
+        for hash in versions.iter().rev() {
+            let receipt = self.provider.get_transaction_receipt(*hash).await;
+            if let Some(receipt) = receipt.map_err(Error::rpc("for a receipt"))? {
+                return Ok(Some(receipt));
+            }
         }
+        Ok(None)
+    }
+
+    /// A transaction that the node still has, as it was sent.
+    async fn known_to_the_node(&self, versions: &[B256]) -> Result<Option<Version>, Error> {
+        for hash in versions.iter().rev() {
+            let known = self.provider.get_transaction_by_hash(*hash).await;
+            if let Some(known) = known.map_err(Error::rpc("for a transaction"))? {
+                let raw = known.inner.encoded_2718().into();
+                return Ok(Some(Version { request: known.into(), raw, hash: *hash }));
+            }
+        }
+        Ok(None)
     }
 }

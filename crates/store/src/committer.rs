@@ -29,14 +29,24 @@ impl Committer {
     pub(crate) fn run(mut self) {
         let _guard = StopOnPanic(Arc::clone(&self.shared));
         while let Ok(first) = self.queue.recv() {
-            let operations = self.drain(first);
-            self.shared.waiting.fetch_sub(operations.len(), Ordering::Relaxed);
-            match self.shared.stopped.get() {
-                Some(cause) => operations
-                    .into_iter()
-                    .for_each(|operation| operation.refuse(Error::stopped(cause))),
-                None => self.commit(operations),
+            self.take(first);
+        }
+    }
+
+    /// Commits what waits, in one batch; false if nothing does. For a store without threads.
+    pub(crate) fn take_waiting(&mut self) -> bool {
+        self.queue.try_recv().map(|first| self.take(first)).is_ok()
+    }
+
+    /// Commits an operation and what waits behind it.
+    fn take(&mut self, first: Operation) {
+        let operations = self.drain(first);
+        self.shared.waiting.fetch_sub(operations.len(), Ordering::Relaxed);
+        match self.shared.stopped.get() {
+            Some(cause) => {
+                operations.into_iter().for_each(|operation| operation.refuse(Error::stopped(cause)))
             }
+            None => self.commit(operations),
         }
     }
 

@@ -115,6 +115,20 @@ impl EmbeddedStore {
         tiles: Arc<dyn TileStore>,
         config: Config,
     ) -> Result<(Self, Opened)> {
+        let (mut store, committer, publisher, opened) = Self::open_idle(disk, tiles, config)?;
+        store.threads = vec![
+            spawn("vouch-commit", move || committer.run())?,
+            spawn("vouch-publish", move || publisher.run())?,
+        ];
+        Ok((store, opened))
+    }
+
+    /// Opens a store with nobody who works for it yet.
+    pub(crate) fn open_idle(
+        disk: Box<dyn Disk>,
+        tiles: Arc<dyn TileStore>,
+        config: Config,
+    ) -> Result<(Self, Committer, Publisher, Opened)> {
         let (mut journal, recovery) = Journal::open_on(disk, config.journal)?;
         let Replayed { state, log, checkpoint, identified } = replay(&journal, &config)?;
         if !identified {
@@ -134,10 +148,6 @@ impl EmbeddedStore {
             reader: journal.reader(),
         });
         shared.restore_public(checkpoint)?;
-        Ok((Self::start(journal, shared, checkpointed)?, opened))
-    }
-
-    fn start(journal: Journal, shared: Arc<Shared>, checkpointed: u64) -> Result<Self> {
         let (sender, operations) = mpsc::channel();
         let (publisher, requests) = mpsc::channel();
         let queue = Queue { sender, shared: Arc::clone(&shared) };
@@ -146,11 +156,9 @@ impl EmbeddedStore {
         let stored = shared.published.read().clone();
         let publishing =
             Publisher { shared: Arc::clone(&shared), requests, queue: queue.clone(), stored };
-        let threads = vec![
-            spawn("vouch-commit", move || committer.run())?,
-            spawn("vouch-publish", move || publishing.run())?,
-        ];
-        Ok(Self { shared, queue: Some(queue), publisher: Some(publisher), threads })
+        let threads = Vec::new();
+        let store = Self { shared, queue: Some(queue), publisher: Some(publisher), threads };
+        Ok((store, committer, publishing, opened))
     }
 
     pub(crate) fn send(&self, operation: Operation) {

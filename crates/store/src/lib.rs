@@ -105,6 +105,7 @@ mod replay;
 mod service;
 mod state;
 mod stream;
+pub mod testing;
 #[cfg(any(feature = "objects", feature = "postgres"))]
 mod threads;
 mod tiles;

@@ -28,6 +28,20 @@ pub(crate) enum Request {
     Cosign { text: String, line: NoteSignature, reply: Reply<Published> },
 }
 
+/// A checkpoint that is on its way into the journal.
+#[derive(Debug)]
+pub(crate) struct Sequenced {
+    published: Published,
+    stored: Pending<()>,
+}
+
+impl Sequenced {
+    /// Waits until it is durable.
+    pub(crate) fn wait(self) -> Result<Published> {
+        self.stored.wait().map(|()| self.published)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Publisher {
     pub(crate) shared: Arc<Shared>,
@@ -49,27 +63,44 @@ impl Publisher {
     }
 
     fn publish(&mut self) -> Result<Published> {
+        if let Some(sequenced) = self.sequence()? {
+            self.stored = Some(sequenced.wait()?);
+        }
+        self.release()
+    }
+
+    /// Writes the tiles of what is new, signs a checkpoint of it and sends that to be stored; `None`
+    /// if nothing is new.
+    pub(crate) fn sequence(&mut self) -> Result<Option<Sequenced>> {
         if let Some(cause) = self.shared.stopped.get() {
             return Err(Error::stopped(cause));
         }
         let size = self.shared.log.read().size();
-        if self.stored.as_ref().is_none_or(|stored| stored.checkpoint.size < size) {
-            self.stored = Some(self.sequence(size)?);
+        match &self.stored {
+            Some(stored) if stored.checkpoint.size >= size => Ok(None),
+            _ => self.sign(size).map(Some),
         }
+    }
+
+    /// Releases the newest stored checkpoint.
+    pub(crate) fn release(&self) -> Result<Published> {
         let released = self.shared.published.read().clone();
         match (released, &self.stored) {
             // The released one may have cosignatures by now.
-            (Some(released), _) if released.checkpoint.size == size => Ok(released),
+            (Some(released), Some(stored))
+                if released.checkpoint.size == stored.checkpoint.size =>
+            {
+                Ok(released)
+            }
             (_, Some(stored)) => {
                 self.shared.release(stored.clone())?;
                 Ok(stored.clone())
             }
-            (_, None) => Err(Error::Range { asked: size, size: 0 }),
+            (_, None) => Err(Error::Range { asked: 0, size: 0 }),
         }
     }
 
-    /// Writes the tiles, signs, and stores a checkpoint of `size` entries.
-    fn sequence(&self, size: u64) -> Result<Published> {
+    fn sign(&self, size: u64) -> Result<Sequenced> {
         let previous = self.stored.as_ref().map_or(0, |stored| stored.checkpoint.size);
         for tile in Tile::of_size(size).filter(|tile| reaches_beyond(tile, previous)) {
             self.shared.put_tile(&tile)?;
@@ -79,18 +110,14 @@ impl Publisher {
         let signatures = (self.shared.config.sign_checkpoint)(&checkpoint)
             .map_err(|why| Error::Signer { what: "checkpoint", why })?;
         let note = Note { text: checkpoint.text(), signatures }.to_string();
-        self.store(previous, size, root, note.clone())?;
-        Ok(Published { checkpoint, note })
-    }
-
-    /// Durable by compare-and-swap before anyone sees it.
-    fn store(&self, previous: u64, size: u64, root: B256, note: String) -> Result<()> {
+        // Durable by compare-and-swap before anyone sees it.
         let (reply, stored) = Pending::new();
-        self.queue.send(Operation::Checkpoint { previous, size, root, note, reply });
-        stored.wait()
+        let stored_note = note.clone();
+        self.queue.send(Operation::Checkpoint { previous, size, root, note: stored_note, reply });
+        Ok(Sequenced { published: Published { checkpoint, note }, stored })
     }
 
-    fn cosign(&self, text: &str, line: NoteSignature) -> Result<Published> {
+    pub(crate) fn cosign(&self, text: &str, line: NoteSignature) -> Result<Published> {
         let current = self.shared.published.read().clone();
         let mut published = current.ok_or(Error::Cosignature("there is no checkpoint yet"))?;
         published.note = cosigned(&published.note, text, line)?;

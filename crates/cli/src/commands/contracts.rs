@@ -1,4 +1,4 @@
-//! `vouch contracts`: the economy's contracts on a chain, and where they stand.
+//! `vouch contracts`: the contracts on a chain, and where they stand.
 
 use std::path::Path;
 
@@ -6,12 +6,13 @@ use alloy::providers::{DynProvider, Provider as _};
 use alloy_primitives::Address;
 use anyhow::{Context, bail};
 use serde_json::json;
-use vouch_contracts::{Economy, Governance, deploy_economy, economy};
+use vouch_contracts::{Deployment, Economy, Governance, deploy_economy, economy, standing};
+use vouch_settle::without_keys;
 
 use super::market;
 use crate::{
     arguments::{Contracts, Economics},
-    onchain,
+    deployed, onchain,
     output::Output,
     provider::Keys,
 };
@@ -29,19 +30,25 @@ pub(crate) async fn run(
     let keys = Keys::open(data_dir)?;
     let url = economics.chain.as_deref().unwrap_or(onchain::DEFAULT_CHAIN);
     let reader = onchain::reader(url)?;
-    let governance = governance(economics, keys.wallet.address());
-    let economy = match deploys {
-        false => economy(&governance)?,
+    let from = keys.wallet.address();
+    let governance = governance(economics, from);
+    let (deployment, economy) = match deploys {
+        false => {
+            let standing = standing(&reader, economics.dollar, from).await?;
+            (standing.deployment, economy(&governance)?)
+        }
         true => {
-            let from = keys.wallet.address();
             let balance = reader.get_balance(from).await;
-            if balance.with_context(|| format!("the chain at {url} does not answer"))?.is_zero() {
+            let silent = || format!("the chain at {} does not answer", without_keys(url));
+            if balance.with_context(silent)?.is_zero() {
                 bail!("the account {from} has no ether on that chain: send it some to deploy");
             }
-            deploy_economy(&onchain::signer(&reader, &keys.wallet)?, from, &governance).await?
+            let deployment = deployed::make(&reader, &keys, data_dir, economics.dollar).await?;
+            let signer = onchain::signer(&reader, &keys.wallet)?;
+            (deployment, deploy_economy(&signer, from, &governance).await?)
         }
     };
-    print(&reader, &governance, &economy, output).await
+    print(&reader, &deployment, &governance, &economy, output).await
 }
 
 /// Votes of days with a holder that is named, else of seconds for the machine's own provider.
@@ -55,16 +62,18 @@ pub(super) fn governance(economics: &Economics, provider: Address) -> Governance
 
 async fn print(
     reader: &DynProvider,
+    deployment: &Deployment,
     governance: &Governance,
     economy: &Economy,
     output: Output,
 ) -> anyhow::Result<()> {
     let mut lines = Vec::new();
-    for (name, address) in economy.named() {
+    for (name, address) in deployed::named(deployment).into_iter().chain(economy.named()) {
         let code = reader.get_code_at(address).await.context("the chain does not answer")?;
         lines.push((name, address, !code.is_empty()));
     }
     let value = json!({
+        "deployment": deployment,
         "governance": governance,
         "economy": economy,
         "missing": lines.iter().filter(|line| !line.2).map(|line| line.0).collect::<Vec<_>>(),

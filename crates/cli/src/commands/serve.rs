@@ -2,22 +2,22 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use alloy::providers::{DynProvider, Provider as _};
-use anyhow::{Context, bail};
-use vouch_contracts::{Deployment, deploy};
-use vouch_settle::Schedule;
+use alloy::providers::Provider as _;
+use anyhow::ensure;
+use vouch_settle::{Endpoints, Finality, Schedule, Sending};
 
 use crate::{
     arguments,
     config::Config,
-    onchain,
+    deployed, onchain,
     output::Output,
     provider::{Keys, Provider, Settling},
     serve,
 };
 
-/// Blocks until a deposit counts, on a chain that others run.
-const FINALITY_BLOCKS: u64 = 2;
+/// A chain that has made no block for so long stands, or its endpoint is cut off.
+const HEAD_AGE: Duration = Duration::from_secs(300);
+const WEI_A_GWEI: u128 = 1_000_000_000;
 
 pub(crate) async fn run(
     mut arguments: arguments::Serve,
@@ -25,12 +25,16 @@ pub(crate) async fn run(
     data_dir: &Path,
     output: Output,
 ) -> anyhow::Result<()> {
-    config.fill_sale(&mut arguments.sale);
-    let url = arguments.chain.as_ref().or(config.chain.url.as_ref());
-    let url = url.context("--chain is missing: the JSON-RPC address of the chain that settles")?;
+    config.fill_serve(&mut arguments);
+    let urls: Vec<_> = arguments.chain.iter().map(|url| url.trim()).collect();
+    ensure!(!urls.is_empty(), "--chain is missing: the JSON-RPC address of the chain that settles");
     let keys = Keys::open(data_dir)?;
-    let provider = onchain::reader(url)?;
-    let deployment = deployment(&provider, &keys, data_dir).await?;
+    let endpoints = onchain::endpoints(arguments.chain.iter().map(String::as_str))?;
+    let finality = match arguments.finality {
+        Some(finality) => finality,
+        None => usual_finality(&endpoints).await?,
+    };
+    let deployment = deployed::find(&endpoints.provider(), &keys, data_dir).await?;
     let second = Duration::from_secs(1);
     let schedule = Schedule {
         poll: 2 * second,
@@ -38,12 +42,21 @@ pub(crate) async fn run(
         anchor: 300 * second,
         ..Schedule::default()
     };
+    // Where nothing is taken back, blocks are made when there is something to put into them.
+    let age = arguments.max_block_age_s.map(Duration::from_secs);
+    let head_age = age.or((finality != Finality::Blocks(0)).then_some(HEAD_AGE));
+    let mut sending = Sending::default();
+    if let Some(gwei) = arguments.max_gas_gwei {
+        sending.max_fee_per_gas = u128::from(gwei).saturating_mul(WEI_A_GWEI);
+    }
     let settling = Settling {
-        provider,
+        endpoints,
         deployment,
         contracts: BTreeMap::new(),
         rpc: None,
-        finality: FINALITY_BLOCKS,
+        finality,
+        head_age,
+        sending,
         schedule,
     };
     let provider =
@@ -55,34 +68,14 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// The contracts in use: those deployed earlier, else the canonical ones, else new ones.
-async fn deployment(
-    provider: &DynProvider,
-    keys: &Keys,
-    data_dir: &Path,
-) -> anyhow::Result<Deployment> {
-    let chain = provider.get_chain_id().await.context("the chain does not answer")?;
-    let path = data_dir.join("provider").join(format!("deployment-{chain}.json"));
-    if let Ok(text) = std::fs::read_to_string(&path) {
-        return serde_json::from_str(&text)
-            .with_context(|| format!("{} is not valid", path.display()));
-    }
-    let genesis = Deployment::genesis(chain);
-    let standing =
-        provider.get_code_at(genesis.anchor).await.context("the chain does not answer")?;
-    let deployment = if standing.is_empty() {
-        let address = keys.wallet.address();
-        if provider.get_balance(address).await?.is_zero() {
-            bail!(
-                "the provider's account {address} has no ether on chain {chain}: send it some to deploy the contracts"
-            );
-        }
-        let signing = onchain::signer(provider, &keys.wallet)?;
-        deploy(&signing, address, address).await?
-    } else {
-        genesis
+/// What suits the network; an embedded chain of Vouch's own takes nothing back.
+async fn usual_finality(endpoints: &Endpoints) -> anyhow::Result<Finality> {
+    let chain_id = endpoints.chain_id().await?;
+    let client = endpoints.provider().get_client_version().await.unwrap_or_default();
+    let finality = match client.starts_with("vouch/") {
+        true => Finality::Blocks(0),
+        false => Finality::usual(chain_id),
     };
-    std::fs::write(&path, serde_json::to_vec_pretty(&deployment)?)
-        .with_context(|| format!("{} cannot be written", path.display()))?;
-    Ok(deployment)
+    tracing::info!(chain_id, %finality, "deposits count at the network's usual finality");
+    Ok(finality)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use alloy::providers::DynProvider;
 use vouch_contracts::{Deployment, Economy, Governance, deploy_economy};
-use vouch_settle::Schedule;
+use vouch_settle::{Endpoints, Finality, Schedule, Sending};
 
 use super::chain;
 use crate::{
@@ -30,11 +30,13 @@ pub(crate) async fn run(
     let rpc = format!("http://{address}");
     let economy = economy(&chain.provider(), &keys).await?;
     let settling = Settling {
-        provider: chain.provider(),
+        endpoints: Endpoints::one(chain.provider()),
         deployment: Deployment::genesis(chain.chain_id()),
         contracts: economy.named().map(|(name, address)| (name.to_owned(), address)).into(),
         rpc: Some(rpc.clone()),
-        finality: 0,
+        finality: Finality::Blocks(0),
+        head_age: None,
+        sending: Sending::default(),
         schedule: Schedule::default(),
     };
     let provider =

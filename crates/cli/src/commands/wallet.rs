@@ -26,22 +26,29 @@ pub(crate) async fn run(
     let url = named.unwrap_or_else(|| DEFAULT_PROVIDER.to_owned());
     let document = format!("{}/.well-known/vouch.json", url.trim_end_matches('/'));
     let document: ProviderDocument = get_json(&reqwest::Client::new(), &document).await?;
-    let rpc = document.rpc.as_ref().context("the provider names no chain of its own to ask")?;
+    let address = wallet.address();
+    let Some(rpc) = &document.rpc else {
+        // A public network: whoever funds the wallet has a view of it, and needs to know these.
+        let (network, asset) = (&document.network, &document.asset);
+        let value = json!({ "address": address, "network": network, "asset": asset.address });
+        return output.answer(&value, || {
+            format!(
+                "buyer     {address}\npays in   {} {} on {network}",
+                asset.symbol, asset.address
+            )
+        });
+    };
     let chain = ProviderBuilder::new().connect_http(rpc.parse()?).erased();
     let token = TestDollarInstance::new(document.asset.address, chain);
     let balance = async |of: Address| -> anyhow::Result<Dollars> {
         Ok(Dollars(token.balanceOf(of).call().await.context("the chain does not answer")?.to()))
     };
-    let (buyers, providers) = (balance(wallet.address()).await?, balance(document.provider).await?);
+    let (buyers, providers) = (balance(address).await?, balance(document.provider).await?);
     let value = json!({
-        "address": wallet.address(),
+        "address": address,
         "balances": { "buyer": buyers.0.to_string(), "provider": providers.0.to_string() },
     });
     output.answer(&value, || {
-        format!(
-            "buyer     {}  {buyers}\nprovider  {}  {providers}",
-            wallet.address(),
-            document.provider
-        )
+        format!("buyer     {address}  {buyers}\nprovider  {}  {providers}", document.provider)
     })
 }

@@ -3,12 +3,11 @@
 pub(crate) mod models;
 mod settlement;
 pub(crate) mod sources;
-mod witnessing;
 mod storage;
+mod witnessing;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use alloy::providers::DynProvider;
 use alloy_primitives::{Address, U256};
 use anyhow::Context;
 use serde_json::json;
@@ -17,7 +16,7 @@ use vouch_contracts::{Deployment, Governance, bindings::TestDollar::TestDollarIn
 use vouch_core::{domain::Domain, log::note, terms::LogTerms};
 use vouch_evidence::Witness;
 use vouch_gateway::{Config, Gateway, Limits, Sourcing};
-use vouch_settle::{Schedule, Settler};
+use vouch_settle::{Endpoints, Finality, Schedule, Sending, Settler};
 use vouch_store::Store;
 use vouch_wallet::{LogKey, Wallet};
 use vouch_wire::vouch::Asset;
@@ -73,14 +72,17 @@ impl Keys {
 
 /// Where a provider settles.
 pub(crate) struct Settling {
-    pub(crate) provider: DynProvider,
+    pub(crate) endpoints: Endpoints,
     pub(crate) deployment: Deployment,
     /// The economy's contracts by name, where they stand.
     pub(crate) contracts: BTreeMap<String, Address>,
     /// The chain's address for buyers, where the provider runs it.
     pub(crate) rpc: Option<String>,
-    /// Blocks until a deposit counts.
-    pub(crate) finality: u64,
+    /// When a deposit counts.
+    pub(crate) finality: Finality,
+    /// How old the newest block may be.
+    pub(crate) head_age: Option<Duration>,
+    pub(crate) sending: Sending,
     pub(crate) schedule: Schedule,
 }
 
@@ -115,21 +117,24 @@ impl Provider {
         let domain = Domain { chain: deployment.chain_id, settlement: deployment.settlement };
         let origin = keys.origin(domain);
         let store = open_store(data_dir, domain, &origin, &keys, storage)?;
-        let settler = Settler::new(
-            settling.provider,
+        let mut settler = Settler::new(
+            settling.endpoints,
             &keys.wallet,
             deployment,
             store.clone(),
             settling.finality,
-        )?;
-        let settler = match sale.receiver {
-            Some(receiver) => settler.paying(receiver),
-            None => settler,
-        };
-        let settler = match settling.contracts.get("faults") {
-            Some(faults) => settler.answering(*faults),
-            None => settler,
-        };
+        )?
+        .sending(settling.sending)
+        .remembering(&data_dir.join("provider").join("outbox"))?;
+        if let Some(receiver) = sale.receiver {
+            settler = settler.paying(receiver);
+        }
+        if let Some(limit) = settling.head_age {
+            settler = settler.with_head_age(limit, Arc::new(unix_milliseconds));
+        }
+        if let Some(faults) = settling.contracts.get("faults") {
+            settler = settler.answering(*faults);
+        }
         // A log behind its own anchor is an older copy of the data: going on would fork it.
         if let Some((size, root)) = settler.anchored(&origin).await? {
             store.check_extends(size, root)?;

@@ -50,11 +50,7 @@ impl Settlement for OnSettler {
     }
 
     fn health(&self) -> Result<(), String> {
-        match self.0.lag() {
-            Some(lag) if lag < STALE_AFTER => Ok(()),
-            Some(lag) => Err(format!("the chain was last seen {} s ago", lag.as_secs())),
-            None => Err("the chain was not seen yet".into()),
-        }
+        self.0.fresh(STALE_AFTER)
     }
 }
 
@@ -80,6 +76,7 @@ fn outcome(error: Error) -> SettlementError {
         Error::Unknown { transaction, .. } => {
             SettlementError::Unknown(format!("it was sent in transaction {transaction}"))
         }
+        Error::NotFinal => SettlementError::Unknown(error.to_string()),
         Error::Rpc { what, .. } => {
             SettlementError::Unknown(format!("the chain did not answer {what}"))
         }

@@ -2,7 +2,10 @@ use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
 use super::{ChannelConfig, SignedVoucher};
-use crate::domain::Domain;
+use crate::{
+    domain::Domain,
+    planted::{Bug, planted},
+};
 
 /// Who may run ahead of whom; a channel's first request fixes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,25 @@ pub struct OnChain {
 }
 
 impl OnChain {
+    /// What counts of two views of the chain: a deposit once it is final, a withdrawal or its
+    /// notice as soon as it is seen. `notice` is what the payer asked for; claims since then may
+    /// have left less. `block` is the newest one's number.
+    #[must_use]
+    pub fn seen(final_balance: u128, newest: (u128, u128), notice: u128, block: u64) -> Self {
+        let (balance, claimed) = newest;
+        let withdrawing = notice.min(balance.saturating_sub(claimed));
+        Self { balance: final_balance.min(balance), claimed, withdrawing, block }
+    }
+
+    /// The total to claim for what was charged under the best voucher; `None` where that brings
+    /// nothing. A withdrawal that went through may have left less than was charged: then it is
+    /// what there is.
+    #[must_use]
+    pub fn claimable(&self, charged: u128, accepted: u128) -> Option<u128> {
+        let total = charged.min(accepted).min(self.balance);
+        (total > self.claimed).then_some(total)
+    }
+
     /// The highest voucher that the deposit covers.
     #[must_use]
     pub fn covers(&self) -> u128 {
@@ -302,7 +324,7 @@ impl Channel {
         if found < accepted {
             return Err(ChannelError::LowerVoucher { found, accepted });
         }
-        if found > on_chain.covers() {
+        if found > on_chain.covers() && !planted(Bug::WrongComparison) {
             return Err(ChannelError::OverDeposit { found, covered: on_chain.covers() });
         }
         self.best = Some(voucher);
@@ -409,6 +431,9 @@ impl Channel {
     /// Gives a reservation back uncharged.
     pub fn release(&mut self, reservation: Reservation) {
         self.reserved = self.reserved.saturating_sub(reservation.amount);
+        if planted(Bug::ReleasedTwice) {
+            self.reserved = self.reserved.saturating_sub(reservation.amount);
+        }
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 

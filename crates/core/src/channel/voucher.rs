@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     domain::{Domain, digest},
+    planted::{Bug, planted},
     signature::Signature,
 };
 
@@ -59,6 +60,12 @@ impl SignedVoucher {
     /// # Errors
     /// [`Error::Signature`] if it is malformed, [`Error::Signer`] if it is another's.
     pub fn verify(&self, domain: &Domain, signer: Address) -> Result<(), Error> {
-        self.signature.verify(self.voucher.digest(domain), signer)
+        let verified = self.signature.verify(self.voucher.digest(domain), signer);
+        if planted(Bug::ChainUnchecked) && verified.is_err() {
+            // As if the chain were no part of what is signed: that of a neighbour is as good.
+            let neighbour = Domain { chain: domain.chain ^ 1, ..*domain };
+            return self.signature.verify(self.voucher.digest(&neighbour), signer);
+        }
+        verified
     }
 }

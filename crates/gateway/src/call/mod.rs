@@ -81,7 +81,6 @@ pub(crate) async fn serve(
         return Err(probe(app, endpoint, payment.is_some()));
     }
     let body = app.bodies.call(headers, body).await?;
-    app.check_open()?;
     if let Some(payment) = &payment
         && let Some(repeat) = repeat::find(app, endpoint, payment, &body.bytes)?
     {
@@ -89,6 +88,8 @@ pub(crate) async fn serve(
         let repeat::Repeat { paid, stored, stream, include_usage } = repeat;
         return reply::whole(app, endpoint, &paid, stored, stream, include_usage);
     }
+    // After the repeats: what was answered is given again whatever becomes of the chain.
+    app.check_open()?;
     let (asked, task) = Asked::read(app, endpoint, &body.bytes).await?;
     let Some(payment) = payment else {
         app.metrics.unpaid();

@@ -331,10 +331,15 @@ async fn too_many_calls_are_turned_away() {
 }
 
 #[tokio::test]
-async fn a_stale_chain_takes_no_new_work() {
+async fn a_stale_chain_takes_no_new_work_and_gives_what_was_answered() {
     let (harness, buyer) = funded().await;
-    let call = SessionCall::new(&harness, &buyer, chat("m", "hello", 3), 1, 500).await;
+    let answered = SessionCall::new(&harness, &buyer, chat("m", "hello", 3), 1, 500).await;
+    let first = answered.reply(&harness).await;
+    assert_eq!(first.status, 200);
+    let call = SessionCall::new(&harness, &buyer, chat("m", "hello again", 3), 2, 1_000).await;
     harness.chain.stale.store(true, std::sync::atomic::Ordering::SeqCst);
     check(&call.reply(&harness).await, 503, "chain_stale");
+    let repeat = answered.reply(&harness).await;
+    assert_eq!((repeat.status, &repeat.body), (200, &first.body));
     harness.stop().await;
 }

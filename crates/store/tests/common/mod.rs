@@ -3,10 +3,10 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-pub mod workload;
 pub mod place;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod workload;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
