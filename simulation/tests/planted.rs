@@ -18,7 +18,6 @@ fn found(bug: Bug, breaks: &[Invariant]) {
     let failure = (1..=SEEDS).find_map(|seed| run(seed, STEPS).err());
     plant(None);
     let failure = failure.expect("the bug shows");
-    println!("{bug:?}: seed {}, step {}: {}", failure.seed, failure.step, failure.violation);
     assert!(breaks.contains(&failure.violation.invariant), "{}", failure.violation);
     run(failure.seed, STEPS).unwrap();
 }
