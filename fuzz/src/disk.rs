@@ -15,13 +15,14 @@ fn options() -> Options {
 pub(crate) fn journal(bytes: &[u8]) {
     let Some((at, over)) = bytes.split_first_chunk() else { return };
     let disk = MemoryDisk::default();
-    let (mut journal, _) = Journal::open_on(Box::new(disk.clone()), options()).expect("it is empty");
+    let (mut journal, _) =
+        Journal::open_on(Box::new(disk.clone()), options()).expect("it is empty");
     for length in [1_usize, 700, 40, 3] {
         journal.append(&vec![7; length]).expect("it fits");
     }
     journal.sync().expect("memory does not fail");
     drop(journal);
-    let names = disk.list().expect("memory does not fail");
+    let names = disk.list("").expect("memory does not fail");
     let name = names.first().expect("it has a segment");
     let mut content = disk.bytes(name).expect("it is there");
     let at = usize::from(u16::from_be_bytes(*at)) % (content.len() + 1);
@@ -41,7 +42,8 @@ pub(crate) fn journal(bytes: &[u8]) {
 /// A journal whose records are sound and say anything: one for each line, in hexadecimal or not.
 pub(crate) fn store(bytes: &[u8]) {
     let disk = MemoryDisk::default();
-    let (mut journal, _) = Journal::open_on(Box::new(disk.clone()), options()).expect("it is empty");
+    let (mut journal, _) =
+        Journal::open_on(Box::new(disk.clone()), options()).expect("it is empty");
     for record in bytes.split(|byte| *byte == b'\n').filter(|record| !record.is_empty()).take(8) {
         if journal.append(record).is_err() {
             return;

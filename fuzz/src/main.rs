@@ -45,7 +45,9 @@ fn selected() -> Target {
     *SELECTED.get_or_init(|| {
         let name = std::env::var("VOUCH_FUZZ").unwrap_or_default();
         let found = TARGETS.iter().find(|(target, _)| *target == name);
-        found.unwrap_or_else(|| panic!("VOUCH_FUZZ={name:?} is none of {:?}", TARGETS.map(|t| t.0))).1
+        found
+            .unwrap_or_else(|| panic!("VOUCH_FUZZ={name:?} is none of {:?}", TARGETS.map(|t| t.0)))
+            .1
     })
 }
 

@@ -24,11 +24,11 @@ impl Settler {
     /// answered first.
     pub async fn answer_demands(&self) -> Result<usize, Error> {
         let Some(faults) = self.faults else { return Ok(0) };
-        let (mut answered, mut failed) = (0, None);
+        let (mut answered, mut failed) = (0_usize, None);
         let open = open_demands(&self.provider, faults, self.operator).await;
         for demand in open.map_err(Error::rpc("for demands"))? {
             match self.answer(faults, demand).await {
-                Ok(()) => answered += 1,
+                Ok(()) => answered = answered.saturating_add(1),
                 Err(error) => failed = Some(error),
             }
         }
