@@ -40,20 +40,17 @@ enum Name {
     Gateway,
     /// The exact engine; the peer is llama.cpp.
     Model,
+    /// Receipts made durable: how many a second, how soon, at what cost; no peer.
+    Log,
+    /// Vouchers verified, beside libsecp256k1's own recovery.
+    Vouchers,
     /// Agents that trade, decide and act, and data that is valued and quoted; the peer is uagents.
     Economy,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let start = Instant::now();
-    step("contracts", Command::new(std::env::current_exe()?).arg("setup"))?;
-    if !arguments.no_peer {
-        peer(arguments.name)?;
-    }
-    let build = ["build", "--release", "--package", "vouch-cli", "--package", "vouch-benches"];
-    step("build", &mut cargo(&build))?;
-    let target = target()?;
-    let mut bench = bench(arguments, &target);
+    let mut bench = bench(arguments)?;
     if arguments.json {
         bench.arg("--json");
     }
@@ -66,43 +63,69 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn bench(arguments: &Arguments, target: &Path) -> Command {
-    let (release, peers) = (target.join("release"), root().join(PEERS));
+fn bench(arguments: &Arguments) -> anyhow::Result<Command> {
+    if arguments.json && matches!(arguments.name, Name::Log | Name::Vouchers) {
+        bail!("this benchmark prints sentences: leave --json out");
+    }
+    let (target, peers) = (target()?, root().join(PEERS));
+    let (release, data) = (target.join("release"), target.join("bench"));
     let peer = !arguments.no_peer;
-    match arguments.name {
-        Name::Gateway => {
-            let mut bench = Command::new(release.join("gateway"));
-            bench.arg("run").arg("--vouch").arg(release.join("vouch"));
+    Ok(match arguments.name {
+        Name::Log => {
+            let mut bench = example("vouch-store", "receipts");
             // Below the target directory: on a disk, where a temporary directory may not be.
-            bench.arg("--data-dir").arg(target.join("bench"));
+            bench.env("TMPDIR", target);
+            bench
+        }
+        Name::Vouchers => example("vouch-core", "vouchers"),
+        Name::Gateway => {
+            let mut bench = built(arguments, &release.join("gateway"))?;
+            bench.arg("run").arg("--vouch").arg(release.join("vouch")).arg("--data-dir").arg(data);
             if peer {
                 bench.arg("--litellm").arg(peers.join(".venv"));
             }
             bench
         }
         Name::Model => {
-            let mut bench = Command::new(release.join("model"));
+            let mut bench = built(arguments, &release.join("model"))?;
             if peer {
                 bench.arg("--llama").arg(peers);
             }
             bench
         }
         Name::Economy => {
-            let mut bench = Command::new(release.join("economy"));
-            bench.arg("run").arg("--vouch").arg(release.join("vouch"));
-            bench.arg("--data-dir").arg(target.join("bench"));
+            let mut bench = built(arguments, &release.join("economy"))?;
+            bench.arg("run").arg("--vouch").arg(release.join("vouch")).arg("--data-dir").arg(data);
             bench.arg("--artefacts").arg(root().join(ARTEFACTS));
             if peer {
                 bench.arg("--uagents").arg(peers);
             }
             bench
         }
+    })
+}
+
+/// A crate measured alone: what it needs is small.
+fn example(package: &str, name: &str) -> Command {
+    cargo(&["run", "--release", "--quiet", "--package", package, "--example", name, "--"])
+}
+
+/// A binary of `benches`, once it, `vouch` and the peer are there.
+fn built(arguments: &Arguments, binary: &Path) -> anyhow::Result<Command> {
+    step("contracts", Command::new(std::env::current_exe()?).arg("setup"))?;
+    if !arguments.no_peer {
+        peer(arguments.name)?;
     }
+    let build = ["build", "--release", "--package", "vouch-cli", "--package", "vouch-benches"];
+    step("build", &mut cargo(&build))?;
+    Ok(Command::new(binary))
 }
 
 /// Installs a benchmark's peer, unless that was done for the same pins.
 fn peer(name: Name) -> anyhow::Result<()> {
     match name {
+        // libsecp256k1 is in the crates already.
+        Name::Log | Name::Vouchers => Ok(()),
         Name::Gateway => python_peer("requirements.txt", ".venv"),
         Name::Economy => python_peer("uagents.txt", ".venv-uagents"),
         Name::Model => {

@@ -23,6 +23,7 @@ pub struct Hold {
     pub(crate) asset: Address,
     pub(crate) reservation: Option<Reservation>,
     /// The lease under which a shared store gave it; 0 in a store of one process.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "for shared stores"))]
     pub(crate) epoch: i64,
     pub(crate) owner: Arc<dyn Release>,
 }
