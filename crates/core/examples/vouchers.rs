@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ours = ours.min(start.elapsed().as_secs_f64());
         let start = Instant::now();
         for (message, signature) in &bare {
-            black_box(SECP256K1.recover_ecdsa(message, signature)?);
+            black_box(SECP256K1.recover_ecdsa(*message, signature)?);
         }
         theirs = theirs.min(start.elapsed().as_secs_f64());
     }
