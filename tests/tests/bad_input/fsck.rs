@@ -30,15 +30,20 @@ fn field<'a>(value: &'a Value, name: &str) -> &'a str {
 fn used(house: &House) -> PathBuf {
     let witness = house.directory.path().join("witness");
     let up = house.up();
-    let answers = [house.ask(&up, "One?"), house.ask(&up, "Two?"), house.ask(&up, "Three?")];
-    holds(&up, &answers);
     let gateway = up.field("gateway");
     let watching = Running::start(&witness, &["witness", &gateway]);
-    // The provider does not know it, so that it notes each second what it has seen.
-    until("the witness has looked a few times", || {
-        let journal = fs::read(witness.join("witness/journal/journal-00000000.log"));
-        journal.is_ok_and(|bytes| bytes.len() > 1024 && bytes[1000..1024].iter().any(|b| *b != 0))
+    // It notes each size that it sees.
+    let answers = [(1, "One?"), (2, "Two?"), (3, "Three?")].map(|(size, question)| {
+        let answer = house.ask(&up, question);
+        until("the witness has seen it", || {
+            let journal = fs::read(witness.join("witness/journal/journal-00000000.log"));
+            journal.is_ok_and(|bytes| {
+                String::from_utf8_lossy(&bytes).contains(&format!("\"size\":{size},"))
+            })
+        });
+        answer
     });
+    holds(&up, &answers);
     let pid = up.pid().to_string();
     let busy = vouch(&house.data(), &["fsck"]).output().expect("it starts");
     assert_eq!(busy.status.code(), Some(1));
