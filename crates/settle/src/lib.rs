@@ -65,6 +65,7 @@ pub use error::Error;
 pub use finality::Finality;
 use follow::Following;
 pub use follow::Schedule;
+pub use outbox::is_outbox_record;
 use sender::Sender;
 pub use sender::Sending;
 use tokio::time::Instant;

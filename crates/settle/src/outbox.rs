@@ -120,6 +120,12 @@ impl Outbox {
     }
 }
 
+/// Whether this is a record of what was sent: for whoever looks after journals without a settler.
+#[must_use]
+pub fn is_outbox_record(record: &[u8]) -> bool {
+    read(record).is_some()
+}
+
 /// Nonce, and the hash of what was sent with it; without one, it is done.
 fn read(record: &[u8]) -> Option<(u64, Option<B256>)> {
     let (kind, rest) = record.split_first()?;

@@ -101,3 +101,17 @@ async fn a_stop_commits_what_runs_and_refuses_what_comes() {
     assert_eq!(acknowledgement.receipt.charge, 30);
     assert_eq!(harness.store.channel(&buyer.id()).unwrap().charged, 30);
 }
+
+/// Before the next start a minute may pass, within which the log was promised to have it.
+#[tokio::test]
+async fn a_stop_leaves_no_receipt_without_a_checkpoint() {
+    let (harness, buyer, gate, _) = gated().await;
+    gate.add_permits(2);
+    let store = Arc::clone(&harness.store);
+    for nonce in 1..=2 {
+        let call = SessionCall::new(&harness, &buyer, chat("m", "hello", 1), nonce, 50_000).await;
+        assert_eq!(call.reply(&harness).await.status, 200);
+    }
+    harness.stop().await;
+    assert_eq!(store.checkpoint().unwrap().checkpoint.size, 2);
+}

@@ -3,6 +3,7 @@
 use anyhow::Context;
 use indicatif::ProgressBar;
 use vouch_journal::{Directory, Journal, Recovery};
+use vouch_settle::is_outbox_record;
 use vouch_store::{
     FileTiles,
     fsck::{self, Remedy},
@@ -19,6 +20,8 @@ pub(super) enum Kind {
     Store,
     Chain,
     Purchases,
+    /// What a provider has sent to a chain.
+    Transactions,
     /// JSON records of an agent, a witness, a run.
     Records,
     Empty,
@@ -32,6 +35,7 @@ impl Kind {
             // Kind and version of a chain's genesis, which is JSON.
             Some([0, 1, b'{', ..]) => Self::Chain,
             Some(record) if record.starts_with(br#"{"Format":"#) => Self::Purchases,
+            Some(record) if is_outbox_record(record) => Self::Transactions,
             Some(_) => Self::Records,
         }
     }
@@ -41,6 +45,7 @@ impl Kind {
             Self::Store => "a log",
             Self::Chain => "the chain",
             Self::Purchases => "purchases",
+            Self::Transactions => "transactions that were sent",
             Self::Records => "a run, a signer or a witness",
             Self::Empty => "",
         }
@@ -68,7 +73,8 @@ pub(super) fn check(
         Kind::Store => store(&journal, place, &mut checked)?,
         Kind::Chain => chain(&mut journal, recovery.records, place, &mut checked),
         Kind::Purchases => purchases(&journal, place, &mut checked)?,
-        Kind::Records => records(&journal, place, &mut checked)?,
+        Kind::Transactions => records(&journal, place, &mut checked, transaction)?,
+        Kind::Records => records(&journal, place, &mut checked, document)?,
         Kind::Empty => {}
     }
     Ok(checked)
@@ -130,15 +136,31 @@ fn purchases(journal: &Journal, place: &Place<'_>, checked: &mut Checked) -> any
     Ok(())
 }
 
-/// Records that other parts of the program read: each is a JSON document.
-fn records(journal: &Journal, place: &Place<'_>, checked: &mut Checked) -> anyhow::Result<()> {
+/// Records that other parts of the program read, each by itself.
+fn records(
+    journal: &Journal,
+    place: &Place<'_>,
+    checked: &mut Checked,
+    read: fn(&[u8]) -> Result<(), String>,
+) -> anyhow::Result<()> {
     for (number, item) in journal.iter().enumerate() {
         let (_, bytes) = item.context("a record cannot be read")?;
-        if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
-            let problem = format!("record {number} is not what this program writes: {error}");
+        if let Err(why) = read(&bytes) {
+            let problem = format!("record {number} is not what this program writes: {why}");
             let means = "what it belongs to does not start";
             checked.problems.push(Problem::lost(place, place.short(place.path), problem, means));
         }
     }
     Ok(())
+}
+
+/// A JSON document.
+fn document(record: &[u8]) -> Result<(), String> {
+    let read = serde_json::from_slice::<serde::de::IgnoredAny>(record);
+    read.map(drop).map_err(|error| error.to_string())
+}
+
+fn transaction(record: &[u8]) -> Result<(), String> {
+    let known = is_outbox_record(record);
+    known.then_some(()).ok_or_else(|| "it names no transaction".into())
 }
