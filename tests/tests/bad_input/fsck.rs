@@ -148,7 +148,7 @@ fn everything_that_is_damaged_is_named_and_every_view_is_made_again() {
     let witness = used(&house);
     let (provider, buyer) = (house.data(), house.directory.path().join("buyer"));
     for (data, journals) in [
-        (&provider, &["chain", "provider/store/journal"][..]),
+        (&provider, &["chain", "provider/outbox", "provider/store/journal"][..]),
         (&buyer, &["buyer/journal"]),
         (&witness, &["witness/journal"]),
     ] {
