@@ -16,24 +16,12 @@ use vouch_store::Store;
 
 use crate::{
     buyer::{
-        Buyer, CHAT, EMBEDDINGS, Next, Reply, SessionCall, Stream, chat, offer, post, post_at,
-        send_voucher, streaming,
+        Buyer, CHAT, EMBEDDINGS, Next, Reply, SessionCall, Stream, chat, funded, offer, post,
+        post_at, price, send_voucher, streaming,
     },
     harness::{DOMAIN, Harness, QUANTUM, limits},
     stub_engine::{StubEngine, until},
 };
-
-/// `hello`: 5 of input, 5 for the request, 10 a token.
-fn price(tokens: u128) -> u128 {
-    10 + 10 * tokens
-}
-
-async fn funded(engine: StubEngine) -> (Harness, Buyer) {
-    let harness = Harness::start(vec![engine]).await;
-    let buyer = Buyer::new(3);
-    harness.chain.add(buyer.id(), 100_000);
-    (harness, buyer)
-}
 
 /// *Five Attacks*: one payment, replayed many times at once, was granted 248 times. Here one call is
 /// run and charged; the others get nothing, or the one answer again.

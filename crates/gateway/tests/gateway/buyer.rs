@@ -25,7 +25,10 @@ use vouch_wire::{
     },
 };
 
-use crate::harness::{DOMAIN, Harness, NOW_S, provider, secret};
+use crate::{
+    harness::{DOMAIN, Harness, NOW_S, provider, secret},
+    stub_engine::StubEngine,
+};
 
 pub const CHAT: &str = "/v1/chat/completions";
 pub const EMBEDDINGS: &str = "/v1/embeddings";
@@ -33,6 +36,19 @@ pub const EMBEDDINGS: &str = "/v1/embeddings";
 pub struct Buyer {
     key: SecretKey,
     pub config: ChannelConfig,
+}
+
+/// A gateway that sells this engine, and a buyer with a deposit there.
+pub async fn funded(engine: StubEngine) -> (Harness, Buyer) {
+    let harness = Harness::start(vec![engine]).await;
+    let buyer = Buyer::new(3);
+    harness.chain.add(buyer.id(), 100_000);
+    (harness, buyer)
+}
+
+/// What `hello` and an answer of so many tokens cost: 5 of input, 5 for the request, 10 a token.
+pub fn price(tokens: u128) -> u128 {
+    10 + 10 * tokens
 }
 
 /// What a call said.

@@ -13,22 +13,10 @@ use vouch_gateway::Limits;
 use vouch_store::Store;
 
 use crate::{
-    buyer::{Buyer, Next, SessionCall, Stream, chat, send_voucher, streaming},
+    buyer::{Buyer, Next, SessionCall, Stream, chat, funded, price, send_voucher, streaming},
     harness::{DOMAIN, Harness, limits, secret},
     stub_engine::{StubEngine, until},
 };
-
-/// `hello`: 5 of input, 5 for the request, 10 a token.
-fn price(tokens: u128) -> u128 {
-    10 + 10 * tokens
-}
-
-async fn funded(engine: StubEngine) -> (Harness, Buyer) {
-    let harness = Harness::start(vec![engine]).await;
-    let buyer = Buyer::new(3);
-    harness.chain.add(buyer.id(), 100_000);
-    (harness, buyer)
-}
 
 #[tokio::test]
 async fn an_answer_is_charged_receipted_and_verified() {

@@ -8,17 +8,10 @@ use vouch_store::Store;
 use vouch_wire::x402::{BatchType, PAYMENT_SIGNATURE, code, encode};
 
 use crate::{
-    buyer::{Buyer, CHAT, Reply, SessionCall, Stream, chat, offer, post, streaming},
+    buyer::{Buyer, CHAT, Reply, SessionCall, Stream, chat, funded, offer, post, streaming},
     harness::Harness,
     stub_engine::{StubEngine, until},
 };
-
-async fn funded(engine: StubEngine) -> (Harness, Buyer) {
-    let harness = Harness::start(vec![engine]).await;
-    let buyer = Buyer::new(4);
-    harness.chain.add(buyer.id(), 100_000);
-    (harness, buyer)
-}
 
 /// Pays as a stock client does: the charged total plus the offer's amount.
 async fn pay(harness: &Harness, buyer: &Buyer, body: &Value, charged: u128) -> Reply {
