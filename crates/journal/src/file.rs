@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 
@@ -90,6 +90,32 @@ pub trait Disk: Send + Sync + Debug {
 
     /// Where it is, for messages.
     fn path(&self) -> &Path;
+}
+
+impl<D: Disk + ?Sized> Disk for Arc<D> {
+    fn list(&self, directory: &str) -> io::Result<Vec<String>> {
+        self.as_ref().list(directory)
+    }
+
+    fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn File>> {
+        self.as_ref().open(name, create)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.as_ref().rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.as_ref().remove(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.as_ref().sync()
+    }
+
+    fn path(&self) -> &Path {
+        self.as_ref().path()
+    }
 }
 
 /// Writes a view whole: who reads it finds the old bytes or the new ones, also after a crash, and

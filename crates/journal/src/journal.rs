@@ -25,6 +25,15 @@ impl Default for Options {
     }
 }
 
+/// The last record of a journal that somebody has a view of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// [`Journal::id`].
+    pub journal: [u8; 16],
+    /// Where the record starts.
+    pub record: Position,
+}
+
 /// Appended bytes are handed to the system at this size even without a sync, to bound memory.
 const FLUSH_BYTES: usize = 8 << 20;
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
@@ -62,10 +71,24 @@ impl Journal {
     /// # Errors
     /// As [`Journal::open`].
     pub fn open_on(disk: Box<dyn Disk>, options: Options) -> Result<(Self, Recovery)> {
+        Self::open_known(disk, options, None)
+    }
+
+    /// As [`Journal::open_on`], where the caller has a view of all records up to one of them, made
+    /// when they were durable: that record and those behind it are checked, and those before it
+    /// when they are read. What is known of another journal ([`Journal::id`]) counts for nothing.
+    ///
+    /// # Errors
+    /// As [`Journal::open`]; [`Error::Damaged`] also if the known record is not there any more.
+    pub fn open_known(
+        disk: Box<dyn Disk>,
+        options: Options,
+        known: Option<Known>,
+    ) -> Result<(Self, Recovery)> {
         if !(4096..=1 << 31).contains(&options.segment_bytes) {
             return Err(Error::Options { segment_bytes: options.segment_bytes });
         }
-        let Recovered { files, id, seed, end, allocated, report } = recover(disk.as_ref())?;
+        let Recovered { files, id, seed, end, allocated, report } = recover(disk.as_ref(), known)?;
         let path = disk.path().to_owned();
         let file = files.last().cloned().ok_or(Error::NoRecord(0))?;
         let segment = u32::try_from(end.segment()).unwrap_or(u32::MAX);
@@ -163,13 +186,19 @@ impl Journal {
     /// All durable records from the first, in order: replay.
     #[must_use]
     pub fn iter(&self) -> Iter {
-        Iter::new(Arc::clone(&self.shared))
+        self.reader().iter_from(Position::FIRST)
     }
 
     /// A handle that reads durable records from other threads while this one appends.
     #[must_use]
     pub fn reader(&self) -> Reader {
         Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// Drawn at random when the journal was made.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        self.id
     }
 
     /// Where the next record will start, unless it begins a new segment.

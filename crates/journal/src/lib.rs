@@ -55,7 +55,7 @@ pub mod testing;
 
 pub use error::{Error, Result};
 pub use file::{Directory, Disk, File, replace};
-pub use journal::{Journal, Options};
+pub use journal::{Journal, Known, Options};
 pub use read::{Iter, Reader};
 pub use readonly::ReadOnly;
 pub use recover::Recovery;
@@ -67,6 +67,9 @@ pub use salvage::{Lost, salvage};
 pub struct Position(pub u64);
 
 impl Position {
+    /// Of the first record.
+    pub const FIRST: Self = Self(format::HEADER_BYTES);
+
     pub(crate) fn new(segment: u32, offset: u64) -> Self {
         Self(u64::from(segment) << 32 | offset)
     }
@@ -88,4 +91,4 @@ impl Position {
 
 /// A byte inside a record's payload: eight bytes find one item of a large record again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Part(u64);
+pub struct Part(pub u64);

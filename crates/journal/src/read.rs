@@ -102,6 +102,12 @@ impl Reader {
         Self { shared }
     }
 
+    /// Everything before this position is durable.
+    #[must_use]
+    pub fn durable(&self) -> Position {
+        self.shared.durable()
+    }
+
     /// Reads the record at `position`.
     ///
     /// # Errors
@@ -109,6 +115,12 @@ impl Reader {
     /// changed since it was written.
     pub fn read(&self, position: Position) -> Result<Vec<u8>> {
         self.shared.read(position)
+    }
+
+    /// The durable records from the one at `position` on, in order.
+    #[must_use]
+    pub fn iter_from(&self, position: Position) -> Iter {
+        Iter::new(Arc::clone(&self.shared), position)
     }
 
     /// Reads `length` bytes from the middle of a durable record, *without* its checksum, which
@@ -140,9 +152,9 @@ pub struct Iter {
 }
 
 impl Iter {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    fn new(shared: Arc<Shared>, from: Position) -> Self {
         let end = shared.durable();
-        Self { shared, next: Position::new(0, HEADER_BYTES), end, window: None }
+        Self { shared, next: from, end, window: None }
     }
 
     fn step(&mut self) -> Result<Option<(Position, Vec<u8>)>> {

@@ -8,7 +8,7 @@ use crate::file::{Disk, File};
 use crate::format::{
     HEADER_BYTES, Header, HeaderError, Id, VERSION, parse_segment_name, segment_name,
 };
-use crate::journal::create_segment;
+use crate::journal::{Known, create_segment};
 use crate::scan::scan;
 
 /// What opening found and did.
@@ -18,7 +18,7 @@ pub struct Recovery {
     /// Bytes of a torn tail that were cut: a crash came between a write and its sync, or during
     /// it. Nothing in them was ever acknowledged.
     pub truncated_bytes: u64,
-    /// Records there are now.
+    /// Records that were checked: all there are, but for those before a known one.
     pub records: u64,
     /// Segment files there are now.
     pub segments: u32,
@@ -34,6 +34,8 @@ pub(crate) struct Recovered {
     pub(crate) report: Recovery,
 }
 
+const GONE: &str = "a record that was read before is gone";
+
 #[derive(Debug)]
 struct Segment {
     number: u32,
@@ -41,17 +43,19 @@ struct Segment {
     header: Header,
 }
 
-pub(crate) fn recover(disk: &dyn Disk) -> Result<Recovered> {
+pub(crate) fn recover(disk: &dyn Disk, known: Option<Known>) -> Result<Recovered> {
     let mut segments = load(disk)?;
     if segments.is_empty() {
         segments.push(create_first(disk)?);
     }
     let id = segments.first().map(|first| first.header.id).unwrap_or_default();
     let seed = crc32c::crc32c(&id);
+    let known = known.filter(|known| known.journal == id);
+    let known = known.map_or(Position::FIRST, |known| known.record);
     let mut report = Recovery::default();
     let mut end = Position::new(0, 0);
     let last = u32::try_from(segments.len().saturating_sub(1)).unwrap_or(u32::MAX);
-    for segment in &segments {
+    for (segment, next) in segments.iter().zip(segments.iter().skip(1).map(Some).chain([None])) {
         let number = segment.number;
         if segment.header.id != id || segment.header.segment != number {
             return Err(damaged(disk, number, 0, "its header belongs to another journal or place"));
@@ -64,8 +68,18 @@ pub(crate) fn recover(disk: &dyn Disk) -> Result<Recovered> {
                 "records at the end of the file before it are missing",
             ));
         }
-        let scanned = scan(Arc::clone(&segment.file), seed, number, number == last)
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        if let Some(next) = next.filter(|_| place < known.segment()) {
+            report.segments = number.saturating_add(1);
+            end = Position(next.header.previous_end);
+            continue;
+        }
+        let from = if place == known.segment() { known.offset() } else { HEADER_BYTES };
+        let scanned = scan(Arc::clone(&segment.file), seed, number, number == last, from)
             .map_err(|e| failed(disk, "read", number, e))?;
+        if from > HEADER_BYTES && scanned.records == 0 {
+            return Err(damaged(disk, number, from, GONE));
+        }
         if let Some((offset, reason)) = scanned.damage {
             return Err(damaged(disk, number, offset, reason));
         }
@@ -73,6 +87,10 @@ pub(crate) fn recover(disk: &dyn Disk) -> Result<Recovered> {
         report.records = report.records.saturating_add(scanned.records);
         report.truncated_bytes = scanned.torn_bytes;
         report.segments = number.saturating_add(1);
+    }
+    if end < known {
+        let number = u32::try_from(known.segment()).unwrap_or(u32::MAX);
+        return Err(damaged(disk, number, known.offset(), GONE));
     }
     let files: Vec<_> = segments.into_iter().map(|segment| segment.file).collect();
     let allocated = finish(disk, &files, end, report.truncated_bytes)?;

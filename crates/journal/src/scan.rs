@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::Position;
 use crate::file::File;
-use crate::format::{ALIGN_BYTES, HEADER_BYTES, RECORD_HEADER_BYTES, RecordHeader, record_bytes};
+use crate::format::{ALIGN_BYTES, RECORD_HEADER_BYTES, RecordHeader, record_bytes};
 
 /// A sequential view of a file.
 #[derive(Debug)]
@@ -114,16 +114,17 @@ pub(crate) struct Scanned {
     pub(crate) damage: Option<(u64, &'static str)>,
 }
 
-/// Reads a whole segment. Only the last segment may have a torn tail: the others were synced
+/// Reads a segment from a record on. Only the last segment may have a torn tail: the others were synced
 /// before their successor was created.
 pub(crate) fn scan(
     file: Arc<dyn File>,
     seed: u32,
     segment: u32,
     last: bool,
+    from: u64,
 ) -> io::Result<Scanned> {
     let mut window = Window::new(file, 1 << 18)?;
-    let (mut end, mut records) = (HEADER_BYTES, 0_u64);
+    let (mut end, mut records) = (from, 0_u64);
     while let Found::Record { next, .. } = record_at(&mut window, seed, segment, end)? {
         end = next;
         records = records.saturating_add(1);

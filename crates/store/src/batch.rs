@@ -349,12 +349,17 @@ impl Batch {
 
     /// Takes the durable receipts into the log.
     pub(crate) fn log(&self, log: &mut Log, position: Position) {
-        if let Some((promise, _, offset)) = &self.promise {
-            log.push_batch(promise.first, position.part(*offset));
-        }
+        let Some((promise, _, offset)) = &self.promise else { return };
+        let mut parent = promise.first;
         for (new, leaf) in self.receipts.iter().zip(self.tree.leaves()) {
+            let place = log.size();
             log.push(new.digest, *leaf, position.part(new.offset));
+            match new.reply {
+                Some(_) => parent = place,
+                None => log.has_child(parent),
+            }
         }
+        log.promised(promise.first, position.part(*offset));
     }
 
     /// From now on repeats of these calls get their stored answers.
@@ -365,7 +370,6 @@ impl Batch {
                 state.streams.logged(new.receipt.channel, index);
                 continue;
             }
-            state.streams.parent(index, new.children);
             if let Some(hold) = &new.hold {
                 state.answered(hold.channel, hold.request, index, self.committed_ms);
             }

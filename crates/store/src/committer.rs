@@ -70,7 +70,6 @@ impl Committer {
         let mut batch = Batch::new(now_ms, self.checkpointed);
         {
             let mut state = shared.state.lock();
-            state.expire(now_ms.saturating_sub(shared.config.answer_retention_ms));
             for operation in operations {
                 batch.apply(operation, &mut state, &shared.config, first);
             }
@@ -80,6 +79,7 @@ impl Committer {
                 if let Some(position) = position {
                     batch.log(&mut shared.log.write(), position);
                     batch.answered(&mut shared.state.lock());
+                    shared.applied.store(self.journal.durable().0, Ordering::Release);
                 }
                 self.checkpointed = batch.checkpointed;
                 batch.acknowledge();

@@ -42,6 +42,9 @@ pub struct Config {
     /// New work is refused if [`crate::Store::set_recent_block`] was not called for this long;
     /// `None` never refuses.
     pub chain_stale_after_ms: Option<u64>,
+    /// Entries, and KiB of the journal, after which they move from memory to the index. A start
+    /// reads so much.
+    pub index_every: u64,
     /// How the journal lays out its files.
     pub journal: vouch_journal::Options,
 }
@@ -65,6 +68,7 @@ impl Config {
             merge_delay_s: 60,
             answer_retention_ms: 24 * 60 * 60 * 1000,
             chain_stale_after_ms: None,
+            index_every: 65_536,
             journal: vouch_journal::Options::default(),
         }
     }
@@ -74,6 +78,11 @@ impl Config {
         let Some(limit_ms) = self.chain_stale_after_ms else { return Ok(()) };
         let age_ms = self.now_ms().saturating_sub(seen_ms);
         if age_ms > limit_ms { Err(Error::StaleChain(age_ms / 1000)) } else { Ok(()) }
+    }
+
+    /// Answers committed before this are forgotten.
+    pub(crate) fn oldest_answer_ms(&self) -> u64 {
+        self.now_ms().saturating_sub(self.answer_retention_ms)
     }
 
     pub(crate) fn now_ms(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! The store of one machine: a journal, a committer, a publisher.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use alloy_primitives::B256;
 use parking_lot::{Mutex, RwLock};
 use vouch_core::receipt::Receipt;
-use vouch_journal::{Directory, Disk, Journal, Reader, Recovery};
+use vouch_journal::{Directory, Disk, Journal, Position, Reader, Recovery};
 
 use crate::api::{Acknowledged, Child, Published};
 use crate::batch::{Commit, Operation};
@@ -17,11 +17,12 @@ use crate::committer::Committer;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hold::Hold;
+use crate::index::{self, Snapshot};
 use crate::log::Log;
 use crate::pending::Pending;
 use crate::publish::{Publisher, Request};
 use crate::record::{Item, Writer};
-use crate::replay::{Replayed, replay};
+use crate::replay::{Replay, Replayed};
 use crate::state::State;
 use crate::tiles::{FileTiles, TileStore};
 
@@ -46,6 +47,13 @@ pub(crate) struct Shared {
     /// Operations in the queue.
     pub(crate) waiting: AtomicUsize,
     pub(crate) reader: Reader,
+    /// The journal's, which the index is beside.
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) journal: [u8; 16],
+    /// The records before it are in `state` and `log`.
+    pub(crate) applied: AtomicU64,
+    /// The last record that is indexed.
+    pub(crate) indexed_to: Mutex<Option<Position>>,
 }
 
 /// The way to the committer.
@@ -129,8 +137,9 @@ impl EmbeddedStore {
         tiles: Arc<dyn TileStore>,
         config: Config,
     ) -> Result<(Self, Committer, Publisher, Opened)> {
-        let (mut journal, recovery) = Journal::open_on(disk, config.journal)?;
-        let Replayed { state, log, checkpoint, identified } = replay(&journal, &config)?;
+        let disk: Arc<dyn Disk> = disk.into();
+        let Restored { mut journal, recovery, replayed, indexed_to } = restore(&disk, &config)?;
+        let Replayed { state, log, checkpoint, identified } = replayed;
         if !identified {
             identify(&mut journal, &config)?;
         }
@@ -146,6 +155,10 @@ impl EmbeddedStore {
             stopped: OnceLock::new(),
             waiting: AtomicUsize::new(0),
             reader: journal.reader(),
+            disk,
+            journal: journal.id(),
+            applied: AtomicU64::new(journal.durable().0),
+            indexed_to: Mutex::new(indexed_to),
         });
         shared.restore_public(checkpoint)?;
         let (sender, operations) = mpsc::channel();
@@ -216,6 +229,48 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
         .name(name.to_owned())
         .spawn(run)
         .map_err(|error| Error::Stopped { cause: format!("cannot start a thread: {error}").into() })
+}
+
+/// What a start finds.
+struct Restored {
+    journal: Journal,
+    recovery: Recovery,
+    replayed: Replayed,
+    indexed_to: Option<Position>,
+}
+
+/// Opens the journal and reads what its index does not have. An index that cannot be used is made
+/// again.
+fn restore(disk: &Arc<dyn Disk>, config: &Config) -> Result<Restored> {
+    let mut snapshot = usable(disk, Snapshot::read(disk))?.flatten();
+    let known = snapshot.as_ref().map(|snapshot| snapshot.known);
+    let (journal, recovery) =
+        Journal::open_known(Box::new(Arc::clone(disk)), config.journal, known)?;
+    if known.is_some_and(|known| known.journal != journal.id()) {
+        index::remove(disk)?;
+        snapshot = None;
+    }
+    let after = snapshot.map(|snapshot| Replay::after(Arc::clone(disk), &snapshot, config));
+    let mut replay = match usable(disk, after.transpose())?.flatten() {
+        Some(replay) => replay,
+        None => Replay::new(Arc::clone(disk), config)?,
+    };
+    replay.read(&journal.reader(), journal.durable(), disk, journal.id())?;
+    let indexed_to = replay.indexed_to();
+    Ok(Restored { journal, recovery, replayed: replay.finish()?, indexed_to })
+}
+
+/// What was read of an index; `None` if that cannot be used, and is gone now.
+fn usable<T>(disk: &Arc<dyn Disk>, read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Err(error @ Error::OtherLog { .. }) => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "the log's index is made again from the journal");
+            index::remove(disk)?;
+            Ok(None)
+        }
+        Ok(read) => Ok(Some(read)),
+    }
 }
 
 /// The first record: whose journal this is.

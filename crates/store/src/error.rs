@@ -97,6 +97,9 @@ pub enum Error {
         /// What was asked for.
         expected: String,
     },
+    /// The index beside the journal cannot be written or read.
+    #[error("the log's index cannot be used ({0}): `vouch fsck --rebuild` makes it again")]
+    Index(io::Error),
     /// Records that contradict each other, or that this program cannot read.
     #[error("the journal's record at position {position} cannot be used: {why}; restore a copy")]
     Record {

@@ -92,6 +92,7 @@ mod embedded;
 mod error;
 pub mod fsck;
 mod hold;
+mod index;
 mod log;
 mod lookup;
 #[cfg(feature = "objects")]

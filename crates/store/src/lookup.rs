@@ -2,79 +2,145 @@
 
 use alloy_primitives::{B256, keccak256};
 use vouch_core::bundle::LogProof;
-use vouch_core::log::merkle;
 use vouch_core::promise::{Promise, SignedPromise};
-use vouch_core::receipt::{ENCODED_LEN, Receipt, entry_of};
+use vouch_core::receipt::{ENCODED_LEN, Receipt};
 use vouch_core::signature::Signature;
 use vouch_journal::Part;
 
 use crate::api::{Acknowledged, StoredAnswer};
 use crate::embedded::Shared;
 use crate::error::{Error, Result};
+use crate::index::{Index, Row};
 use crate::record::{self, Item, PROMISE_BYTES, RECEIPT_OFFSET};
 use crate::tree::BatchTree;
 
 impl Shared {
-    /// The digest of receipt `index`; `None` if there is none.
-    pub(crate) fn digest(&self, index: u64) -> Result<Option<B256>> {
-        let (recent, part) = {
-            let log = self.log.read();
-            (log.recent_digest(index), log.receipt(index))
-        };
-        match (recent, part) {
-            (Some(digest), _) => Ok(Some(digest)),
-            (None, None) => Ok(None),
-            (None, Some(part)) => Ok(Some(keccak256(self.receipt_bytes(index, part)?))),
-        }
+    /// The receipt of an answered call, unless it is too old to be given again.
+    pub(crate) fn answer(&self, channel: &B256, request: &B256) -> Result<Option<u64>> {
+        let oldest_ms = self.config.oldest_answer_ms();
+        let new = self.state.lock().answer(channel, request, oldest_ms);
+        // What is not in memory any more is in the index by now.
+        new.map_or_else(
+            || self.indexed_answer(&self.log.read().index(), channel, request),
+            |new| Ok(Some(new)),
+        )
     }
 
-    /// The canonical bytes of receipt `index`, checked against its leaf.
-    fn receipt_bytes(&self, index: u64, part: Part) -> Result<Vec<u8>> {
-        let item = self.reader.read_part(part, RECEIPT_OFFSET.saturating_add(ENCODED_LEN))?;
-        let receipt = item.get(RECEIPT_OFFSET..).unwrap_or_default().to_vec();
-        let leaf = merkle::leaf_hash(&entry_of(&keccak256(&receipt)));
-        if self.log.read().tree.leaf(index) == Some(leaf) {
-            Ok(receipt)
-        } else {
-            Err(Error::Record { position: index, why: "a receipt has changed since it was logged" })
+    /// The same of what is indexed.
+    pub(crate) fn indexed_answer(
+        &self,
+        index: &Index,
+        channel: &B256,
+        request: &B256,
+    ) -> Result<Option<u64>> {
+        for place in index.calls(channel, request)? {
+            let Some(row) = self.row(place)? else { continue };
+            let receipt = self.decoded(place, &row)?;
+            if (receipt.channel, receipt.request) == (*channel, *request)
+                && self.committed_ms(place, &row)? >= self.config.oldest_answer_ms()
+            {
+                return Ok(Some(place));
+            }
         }
+        Ok(None)
+    }
+
+    /// The entry of this digest.
+    pub(crate) fn find(&self, digest: &B256) -> Result<Option<u64>> {
+        let (new, index) = {
+            let log = self.log.read();
+            (log.find_new(digest), log.index())
+        };
+        if new.is_some() {
+            return Ok(new);
+        }
+        for place in index.digests(digest)? {
+            if self.row(place)?.is_some_and(|row| row.digest == *digest) {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The entry of number `sequence` of a channel or stream.
+    pub(crate) fn find_sequence(&self, stream: &B256, sequence: u64) -> Result<Option<u64>> {
+        let new = {
+            let state = self.state.lock();
+            let account = state.account(stream);
+            let of_channel = account.and_then(|account| account.receipts.get(sequence));
+            of_channel.or_else(|| state.streams.receipt(stream, sequence))
+        };
+        if new.is_some() {
+            return Ok(new);
+        }
+        let index = self.log.read().index();
+        for place in index.sequences(stream, sequence)? {
+            let Some(row) = self.row(place)? else { continue };
+            let receipt = self.decoded(place, &row)?;
+            if (receipt.channel, receipt.sequence) == (*stream, sequence) {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn row(&self, place: u64) -> Result<Option<Row>> {
+        self.log.read().row(place)
+    }
+
+    /// The receipt of an entry, checked against its digest.
+    fn decoded(&self, place: u64, row: &Row) -> Result<Receipt> {
+        let item =
+            self.reader.read_part(row.receipt, RECEIPT_OFFSET.saturating_add(ENCODED_LEN))?;
+        let receipt = item.get(RECEIPT_OFFSET..).unwrap_or_default();
+        if keccak256(receipt) != row.digest {
+            let why = "a receipt has changed since it was logged";
+            return Err(Error::Record { position: place, why });
+        }
+        Receipt::decode(receipt)
+            .map_err(|_| Error::Record { position: place, why: "a receipt is malformed" })
+    }
+
+    fn committed_ms(&self, place: u64, row: &Row) -> Result<u64> {
+        let item = self.reader.read_part(row.receipt, RECEIPT_OFFSET)?;
+        let wrong = Error::Record { position: place, why: "a receipt is malformed" };
+        record::committed_ms(&item).ok_or(wrong)
     }
 
     /// Receipt `index` with its promise and children; `None` if there is none.
     pub(crate) fn acknowledged(&self, index: u64) -> Result<Option<Acknowledged>> {
-        let Some(mut acknowledged) = self.alone(index)? else { return Ok(None) };
-        let children = self.state.lock().streams.children(index);
+        let Some(row) = self.row(index)? else { return Ok(None) };
+        let mut acknowledged = self.alone(index, &row)?;
+        let children = (index.saturating_add(1)..).take(row.children.into());
         for child in children {
             let missing = || Error::Range { asked: child, size: self.log.read().size() };
-            acknowledged.children.push(self.alone(child)?.ok_or_else(missing)?);
+            let row = self.row(child)?.ok_or_else(missing)?;
+            acknowledged.children.push(self.alone(child, &row)?);
         }
         Ok(Some(acknowledged))
     }
 
     /// Receipt `index` without its children.
-    fn alone(&self, index: u64) -> Result<Option<Acknowledged>> {
-        let (part, batch) = {
-            let log = self.log.read();
-            (log.receipt(index), log.batch(index))
-        };
-        let (Some(part), Some((first, leaves, promise))) = (part, batch) else { return Ok(None) };
-        let receipt = Receipt::decode(&self.receipt_bytes(index, part)?)
-            .map_err(|_| Error::Record { position: index, why: "a receipt is malformed" })?;
-        let (promise, signature) = self.promise(promise)?;
-        let tree = BatchTree::new(leaves);
-        let place = index.checked_sub(first).and_then(|place| usize::try_from(place).ok());
-        let path = tree.path(place.unwrap_or(usize::MAX));
-        if (promise.root, promise.first) != (tree.root(), first) {
-            return Err(Error::Record {
-                position: index,
-                why: "a promise has changed since it was made",
-            });
+    fn alone(&self, index: u64, row: &Row) -> Result<Acknowledged> {
+        let receipt = self.decoded(index, row)?;
+        let (promise, signature) = self.promise(row.promise)?;
+        let changed =
+            Error::Record { position: index, why: "a promise has changed since it was made" };
+        if promise.first != row.first {
+            return Err(changed);
         }
-        Ok(Some(Acknowledged {
+        let rows = self.log.read().rows(promise.first, promise.count.into())?;
+        let tree = BatchTree::new(rows.iter().map(Row::leaf).collect());
+        let place = index.checked_sub(promise.first).and_then(|place| usize::try_from(place).ok());
+        let path = tree.path(place.unwrap_or(usize::MAX));
+        if promise.root != tree.root() {
+            return Err(changed);
+        }
+        Ok(Acknowledged {
             receipt,
             promise: SignedPromise { promise, signature, index, path },
             children: Vec::new(),
-        }))
+        })
     }
 
     fn promise(&self, part: Part) -> Result<(Promise, Signature)> {
@@ -88,7 +154,7 @@ impl Shared {
     /// The answer that was stored with receipt `index`.
     pub(crate) fn stored_answer(&self, index: u64) -> Result<Option<StoredAnswer>> {
         let Some(acknowledged) = self.acknowledged(index)? else { return Ok(None) };
-        let Some(part) = self.log.read().receipt(index) else { return Ok(None) };
+        let Some(Row { receipt: part, .. }) = self.row(index)? else { return Ok(None) };
         let wrong = || Error::Record { position: index, why: "a stored answer has changed" };
         let header = self.reader.read_part(part, record::ITEM_HEADER_BYTES)?;
         let length = record::answer_length(&header).ok_or_else(wrong)?;
@@ -120,14 +186,10 @@ impl Shared {
     }
 
     pub(crate) fn inclusion(&self, index: u64, size: u64) -> Result<Vec<B256>> {
-        let log = self.log.read();
-        let asked = if size > log.size() { size } else { index };
-        log.tree.inclusion(index, size).ok_or(Error::Range { asked, size: log.size().min(size) })
+        self.log.read().tree.inclusion(index, size)
     }
 
     pub(crate) fn consistency(&self, old: u64, new: u64) -> Result<Vec<B256>> {
-        let log = self.log.read();
-        let asked = if new > log.size() { new } else { old };
-        log.tree.consistency(old, new).ok_or(Error::Range { asked, size: log.size().min(new) })
+        self.log.read().tree.consistency(old, new)
     }
 }

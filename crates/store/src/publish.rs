@@ -2,6 +2,7 @@
 //! checkpoint is released.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 
 use alloy_primitives::B256;
@@ -10,15 +11,19 @@ use vouch_core::log::note::{MAX_SIGNATURES, Note, NoteSignature};
 use vouch_core::log::tile::{TILE_WIDTH, Tile};
 use vouch_core::planted::{Bug, planted};
 use vouch_core::receipt::{ENTRY_LEN, entry_of};
+use vouch_journal::Position;
 
 use crate::api::Published;
 use crate::batch::Operation;
 use crate::embedded::{Queue, Shared};
 use crate::error::{Error, Result};
+use crate::index::Snapshot;
 use crate::pending::{Pending, Reply, answer_to};
-use crate::replay::Stored;
+use crate::replay::{self, Replay, Stored};
 use crate::tiles::TileStore;
 
+/// Calls whose memory is given back under one lock.
+const FORGET_AT_ONCE: usize = 1024;
 /// Where the newest checkpoint is.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
 
@@ -56,10 +61,50 @@ impl Publisher {
     pub(crate) fn run(mut self) {
         while let Ok(request) = self.requests.recv() {
             match request {
-                Request::Publish(reply) => answer_to(reply, self.publish()),
+                Request::Publish(reply) => {
+                    let published = self.publish();
+                    self.index_if_due();
+                    answer_to(reply, published);
+                }
                 Request::Cosign { text, line, reply } => answer_to(reply, self.cosign(&text, line)),
             }
         }
+    }
+
+    /// Moves what is durable from memory to the index, if it is much. The next call tries again
+    /// what has failed: nothing but memory depends on it.
+    fn index_if_due(&self) {
+        let shared = &self.shared;
+        let entries = {
+            let log = shared.log.read();
+            log.size().saturating_sub(log.index().size())
+        };
+        let indexed_to = *shared.indexed_to.lock();
+        let applied = Position(shared.applied.load(Ordering::Acquire));
+        if replay::is_due(&shared.config, entries, indexed_to, Some(applied))
+            && let Err(error) = self.index()
+        {
+            tracing::error!(%error, "the log's index is not brought up to date");
+        }
+    }
+
+    /// Moves what is durable from memory to the index.
+    pub(crate) fn index(&self) -> Result<()> {
+        let shared = &self.shared;
+        let applied = Position(shared.applied.load(Ordering::Acquire));
+        let mut replay = match Snapshot::read(&shared.disk)? {
+            Some(snapshot) => Replay::after(Arc::clone(&shared.disk), &snapshot, &shared.config)?,
+            None => Replay::new(Arc::clone(&shared.disk), &shared.config)?,
+        };
+        replay.read(&shared.reader, applied, &shared.disk, shared.journal)?;
+        replay.index(&shared.disk, shared.journal)?;
+        let index = replay.indexed();
+        let size = index.size();
+        // In the log before the state lets go of it: nothing is ever in neither.
+        shared.log.write().indexed(index);
+        *shared.indexed_to.lock() = replay.indexed_to();
+        while !shared.state.lock().forget(size, FORGET_AT_ONCE) {}
+        Ok(())
     }
 
     fn publish(&mut self) -> Result<Published> {
@@ -211,19 +256,12 @@ impl Shared {
     }
 
     fn tile_bytes(&self, tile: &Tile) -> Result<Vec<u8>> {
-        let range = || Error::Range {
-            asked: tile.index.saturating_mul(TILE_WIDTH),
-            size: self.log.read().size(),
-        };
+        let log = self.log.read();
         if let Some(level) = tile.level {
-            let log = self.log.read();
-            let hashes = log.tree.tile(level, tile.index, tile.width);
-            return hashes.map(|hashes| hashes.concat()).ok_or_else(range);
+            return Ok(log.tree.tile(level, tile.index, tile.width)?.concat());
         }
-        let first = tile.index.checked_mul(TILE_WIDTH).ok_or_else(range)?;
-        let digests = (first..).take(usize::from(tile.width));
-        let digests = digests.map(|index| self.digest(index)?.ok_or_else(range));
-        Ok(entry_tile(digests.collect::<Result<Vec<_>>>()?.into_iter()))
+        let rows = log.rows(tile.index.saturating_mul(TILE_WIDTH), tile.width.into())?;
+        Ok(entry_tile(rows.iter().map(|row| row.digest)))
     }
 
     /// Writes the checkpoint out: from here on the world knows it.
@@ -231,7 +269,6 @@ impl Shared {
         self.tiles
             .put(CHECKPOINT, published.note.as_bytes())
             .map_err(|e| Error::tiles("write", CHECKPOINT, e))?;
-        self.log.write().released(published.checkpoint.size);
         *self.published.write() = Some(published);
         Ok(())
     }
@@ -245,7 +282,7 @@ impl Shared {
         {
             self.log.read().check_extends(checkpoint.size, checkpoint.root)?;
         }
-        let Some(Stored { size, note }) = stored else { return Ok(()) };
+        let Some(Stored { size, note, .. }) = stored else { return Ok(()) };
         for tile in Tile::of_size(size) {
             let path = tile.path();
             let found = self.tiles.size(&path).map_err(|e| Error::tiles("read", &path, e))?;

@@ -1,4 +1,4 @@
-//! The store's journal records. All integers are big-endian.
+//! The store's journal records, and those of its snapshots. All integers are big-endian.
 //!
 //! ```text
 //! record  = version u8, items         (version 2 where a receipt has children, else 1)
@@ -39,6 +39,11 @@ mod tag {
     pub(super) const PROMISE: u8 = 7;
     pub(super) const CHECKPOINT: u8 = 8;
     pub(super) const PUBLISHED: u8 = 9;
+    pub(super) const TOTALS: u8 = 10;
+    pub(super) const STREAM: u8 = 11;
+    pub(super) const INDEXED: u8 = 12;
+    pub(super) const RUN: u8 = 13;
+    pub(super) const MARK: u8 = 14;
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +86,34 @@ pub(crate) enum Item<'a> {
         channel: B256,
         amount: u128,
     },
+    /// What a channel's receipts add up to. This and what follows is in snapshots alone.
+    Totals {
+        channel: B256,
+        charged: u128,
+        sequence: u64,
+    },
+    /// What a stream's receipts add up to.
+    Stream {
+        id: B256,
+        cumulative: u128,
+        sequence: u64,
+    },
+    /// How many entries the index has, their root, and the record that it was made up to.
+    Indexed {
+        size: u64,
+        root: B256,
+        last: u64,
+    },
+    /// A file of the index: of calls or else of receipts.
+    Run {
+        calls: bool,
+        number: u32,
+    },
+    /// All entries before `size` were committed by `time_ms`.
+    Mark {
+        time_ms: u64,
+        size: u64,
+    },
 }
 
 /// A record being written.
@@ -92,6 +125,11 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new() -> Self {
         Self { bytes: vec![VERSION] }
+    }
+
+    /// Goes on with a record.
+    pub(crate) fn of(record: &[u8]) -> Self {
+        Self { bytes: record.to_vec() }
     }
 
     /// Says that a receipt in the record has children.
@@ -170,6 +208,19 @@ impl Writer {
             Item::Published { channel, amount } => {
                 self.raw(&[channel.as_slice(), &amount.to_be_bytes()]);
             }
+            Item::Totals { channel: id, charged: sum, sequence }
+            | Item::Stream { id, cumulative: sum, sequence } => {
+                self.raw(&[id.as_slice(), &sum.to_be_bytes(), &sequence.to_be_bytes()]);
+            }
+            Item::Indexed { size, root, last } => {
+                self.raw(&[&size.to_be_bytes(), root.as_slice(), &last.to_be_bytes()]);
+            }
+            Item::Run { calls, number } => {
+                self.raw(&[&[u8::from(*calls)], &number.to_be_bytes()]);
+            }
+            Item::Mark { time_ms, size } => {
+                self.raw(&[&time_ms.to_be_bytes(), &size.to_be_bytes()]);
+            }
         }
     }
 
@@ -207,6 +258,11 @@ impl Item<'_> {
             Self::Promise(..) => tag::PROMISE,
             Self::Checkpoint { .. } => tag::CHECKPOINT,
             Self::Published { .. } => tag::PUBLISHED,
+            Self::Totals { .. } => tag::TOTALS,
+            Self::Stream { .. } => tag::STREAM,
+            Self::Indexed { .. } => tag::INDEXED,
+            Self::Run { .. } => tag::RUN,
+            Self::Mark { .. } => tag::MARK,
         }
     }
 }
@@ -329,6 +385,24 @@ impl<'a> Reader<'a> {
                 note: std::str::from_utf8(self.rest()).ok()?,
             },
             tag::PUBLISHED => Item::Published { channel: self.hash()?, amount: self.u128()? },
+            tag::TOTALS => {
+                Item::Totals { channel: self.hash()?, charged: self.u128()?, sequence: self.u64()? }
+            }
+            tag::STREAM => {
+                Item::Stream { id: self.hash()?, cumulative: self.u128()?, sequence: self.u64()? }
+            }
+            tag::INDEXED => {
+                Item::Indexed { size: self.u64()?, root: self.hash()?, last: self.u64()? }
+            }
+            tag::RUN => Item::Run {
+                calls: match self.take::<1>()? {
+                    [0] => false,
+                    [1] => true,
+                    _ => return None,
+                },
+                number: u32::from_be_bytes(self.take()?),
+            },
+            tag::MARK => Item::Mark { time_ms: self.u64()?, size: self.u64()? },
             _ => return None,
         })
     }
@@ -373,6 +447,12 @@ pub(crate) fn read_config(bytes: &[u8]) -> Option<ChannelConfig> {
 /// One item on its own, header included.
 pub(crate) fn item(bytes: &[u8]) -> Option<Item<'_>> {
     Reader(bytes).item()
+}
+
+/// When a receipt item was committed, from its first 17 bytes.
+pub(crate) fn committed_ms(head: &[u8]) -> Option<u64> {
+    let mut reader = Reader(head.get(ITEM_HEADER_BYTES..)?);
+    reader.u64()
 }
 
 /// The length of a receipt item's answer, from the item's first five bytes.
@@ -421,6 +501,11 @@ mod tests {
             Item::Promise(promise, signature),
             Item::Checkpoint { size: 1, root: hash, note: text },
             Item::Published { channel: hash, amount },
+            Item::Totals { channel: hash, charged: amount, sequence: 4 },
+            Item::Stream { id: hash, cumulative: amount, sequence: 5 },
+            Item::Indexed { size: 1, root: hash, last: 2 },
+            Item::Run { calls: true, number: 3 },
+            Item::Mark { time_ms: 4, size: 5 },
         ]
     }
 

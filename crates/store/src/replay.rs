@@ -1,19 +1,21 @@
-//! Rebuilds memory from the journal, and refuses what contradicts itself.
+//! Rebuilds memory and the index from the journal, and refuses what contradicts itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use alloy_primitives::{B256, keccak256};
 use vouch_core::channel::{Channel, ChannelConfig, Mode, OnChain, SignedVoucher};
 use vouch_core::log::merkle;
 use vouch_core::receipt::{Kind, Receipt, entry_of};
-use vouch_journal::{Journal, Position};
+use vouch_journal::{Disk, Known, Position, Reader};
 
 use crate::api::Claim;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::index::{Entry, Index, Mark, Snapshot, Step, call_key, prefix, sequence_key};
 use crate::log::Log;
-use crate::record::{Item, items};
-use crate::state::{Account, State};
+use crate::record::{Item, Writer, items};
+use crate::state::{Account, Places, State};
 use crate::stream::Streams;
 use crate::tree::{BatchTree, length};
 
@@ -21,11 +23,12 @@ use crate::tree::{BatchTree, length};
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) size: u64,
+    pub(crate) root: B256,
     pub(crate) note: String,
 }
 
 /// What a journal says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Replayed {
     pub(crate) state: State,
     pub(crate) log: Log,
@@ -35,6 +38,7 @@ pub(crate) struct Replayed {
 }
 
 /// A channel, as its records add up.
+#[derive(Debug)]
 struct Sums {
     config: ChannelConfig,
     mode: Mode,
@@ -42,12 +46,15 @@ struct Sums {
     best: Option<SignedVoucher>,
     charged: u128,
     sequence: u64,
+    /// The last sequence that is indexed.
+    indexed: u64,
     closing: bool,
     claim: Option<Claim>,
     published: Vec<u128>,
 }
 
 /// An answered call, in the order of commits.
+#[derive(Debug)]
 struct Answered {
     channel: B256,
     request: B256,
@@ -55,36 +62,204 @@ struct Answered {
     committed_ms: u64,
 }
 
-struct Replay<'a> {
+/// A journal that is read from its beginning, or on from where its index ends.
+#[derive(Debug)]
+pub(crate) struct Replay<'a> {
     config: &'a Config,
     channels: BTreeMap<B256, Sums>,
+    /// Of entries that are not indexed yet, as all of `step`.
     answered: Vec<Answered>,
+    step: Step,
     streams: Streams,
     log: Log,
     checkpoint: Option<Stored>,
     identified: bool,
+    /// The last record that was read.
+    last: Option<Position>,
+    /// Where the index ends.
+    indexed_to: Option<Position>,
+    marks: Vec<Mark>,
+    newest_ms: u64,
 }
 
-/// Reads the whole journal.
-pub(crate) fn replay(journal: &Journal, config: &Config) -> Result<Replayed> {
-    let mut replay = Replay {
-        config,
-        channels: BTreeMap::new(),
-        answered: Vec::new(),
-        streams: Streams::default(),
-        log: Log::default(),
-        checkpoint: None,
-        identified: false,
-    };
-    for record in journal.iter() {
-        let (position, bytes) = record?;
-        replay.record(position, &bytes)?;
+impl<'a> Replay<'a> {
+    /// From the first record on.
+    pub(crate) fn new(disk: Arc<dyn Disk>, config: &'a Config) -> Result<Self> {
+        Ok(Self::on(Log::open(Arc::new(Index::new(disk)), merkle::empty_root())?, config))
     }
-    replay.finish()
+
+    fn on(log: Log, config: &'a Config) -> Self {
+        Self {
+            config,
+            channels: BTreeMap::new(),
+            answered: Vec::new(),
+            step: Step::default(),
+            streams: Streams::default(),
+            log,
+            checkpoint: None,
+            identified: false,
+            last: None,
+            indexed_to: None,
+            marks: vec![Mark { time_ms: 0, size: 0 }],
+            newest_ms: 0,
+        }
+    }
+
+    /// From a snapshot on: the record after [`Snapshot::known`] is next.
+    pub(crate) fn after(
+        disk: Arc<dyn Disk>,
+        snapshot: &Snapshot,
+        config: &'a Config,
+    ) -> Result<Self> {
+        let index = Index::open(disk, snapshot)?;
+        let mut replay = Self::on(Log::open(Arc::new(index), snapshot.root)?, config);
+        let known = snapshot.known.record;
+        for (_, item) in items(known.0, &snapshot.record)? {
+            match item {
+                Item::Totals { channel, charged, sequence } => {
+                    let missing = wrong(known, "it has totals of a channel that was not opened");
+                    let sums = replay.channels.get_mut(&channel).ok_or(missing)?;
+                    (sums.charged, sums.sequence, sums.indexed) = (charged, sequence, sequence);
+                }
+                Item::Stream { id, cumulative, sequence } => {
+                    replay.streams.restore(id, sequence, cumulative);
+                }
+                item => replay.item(known, item)?,
+            }
+        }
+        (replay.last, replay.indexed_to) = (Some(known), Some(known));
+        replay.marks.clone_from(&snapshot.marks);
+        replay.newest_ms = replay.marks.last().map_or(0, |mark| mark.time_ms);
+        Ok(replay)
+    }
+
+    /// Whether enough is not indexed to be worth a step: [`Config::index_every`] entries, or a KiB
+    /// of the journal for each of these.
+    pub(crate) fn is_due(&self) -> bool {
+        let entries = self.log.size().saturating_sub(self.log.index().size());
+        is_due(self.config, entries, self.indexed_to, self.last)
+    }
+
+    /// Indexes all that was read; afterwards the index is named by a snapshot. True if there was
+    /// anything new.
+    pub(crate) fn index(&mut self, disk: &dyn Disk, journal: [u8; 16]) -> Result<bool> {
+        let Some(last) = self.last.filter(|last| Some(*last) != self.indexed_to) else {
+            return Ok(false);
+        };
+        let oldest_ms = self.config.oldest_answer_ms();
+        let size = self.log.size();
+        self.marks.push(Mark { time_ms: self.newest_ms, size });
+        while self.marks.get(1).is_some_and(|mark| mark.time_ms < oldest_ms) {
+            self.marks.remove(0);
+        }
+        let kept_from = self.marks.first().map_or(0, |mark| mark.size);
+        let mut step = std::mem::take(&mut self.step);
+        (step.rows, step.nodes) = self.log.new_rows();
+        let index = Arc::new(self.log.index().with(step, kept_from)?);
+        let (calls, receipts) = index.numbers();
+        let snapshot = Snapshot {
+            known: Known { journal, record: last },
+            size,
+            root: self.log.root(size)?,
+            calls,
+            receipts,
+            marks: self.marks.clone(),
+            record: self.record(),
+        };
+        snapshot.write(disk)?;
+        index.sweep()?;
+        self.log.indexed(index);
+        self.streams.forget(size);
+        self.answered.clear();
+        self.channels.values_mut().for_each(|sums| sums.indexed = sums.sequence);
+        self.indexed_to = self.last;
+        Ok(true)
+    }
+
+    /// Takes in the records before `end` that were not read yet, indexing what becomes much.
+    pub(crate) fn read(
+        &mut self,
+        reader: &Reader,
+        end: Position,
+        disk: &dyn Disk,
+        journal: [u8; 16],
+    ) -> Result<()> {
+        let from = self.last.unwrap_or(Position::FIRST);
+        for record in reader.iter_from(from) {
+            let (position, bytes) = record?;
+            if position >= end {
+                break;
+            }
+            if self.last == Some(position) {
+                continue;
+            }
+            self.take(position, &bytes)?;
+            if self.is_due() {
+                self.index(disk, journal)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The index as it is.
+    pub(crate) fn indexed(&self) -> Arc<Index> {
+        self.log.index()
+    }
+
+    /// The last record that is indexed.
+    pub(crate) fn indexed_to(&self) -> Option<Position> {
+        self.indexed_to
+    }
+
+    /// The log as it was read.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The keys of what is not indexed.
+    pub(crate) fn keys(&self) -> &Step {
+        &self.step
+    }
+
+    /// Items that lead to where this stands, but for what the index has.
+    pub(crate) fn record(&self) -> Vec<u8> {
+        let mut record = Writer::new();
+        let Config { domain, origin, .. } = self.config;
+        record.put(&Item::Identity { chain: domain.chain, settlement: domain.settlement, origin });
+        if let Some(Stored { size, root, note }) = &self.checkpoint {
+            record.put(&Item::Checkpoint { size: *size, root: *root, note });
+        }
+        for (id, sums) in &self.channels {
+            sums.record(*id, &mut record);
+        }
+        for (id, sequence, cumulative) in self.streams.all() {
+            record.put(&Item::Stream { id, cumulative, sequence });
+        }
+        record.bytes().to_vec()
+    }
+}
+
+/// Whether what follows the last indexed record is worth a step of the index.
+pub(crate) fn is_due(
+    config: &Config,
+    entries: u64,
+    indexed_to: Option<Position>,
+    end: Option<Position>,
+) -> bool {
+    let Some(end) = end else { return false };
+    let bytes = |position: Position| {
+        (position.0 >> 32)
+            .saturating_mul(config.journal.segment_bytes)
+            .saturating_add(position.0 & u64::from(u32::MAX))
+    };
+    let new = bytes(end).saturating_sub(indexed_to.map_or(0, bytes));
+    entries >= config.index_every || new >= config.index_every.saturating_mul(1024)
 }
 
 impl Replay<'_> {
-    fn record(&mut self, position: Position, bytes: &[u8]) -> Result<()> {
+    /// Takes in the next record.
+    pub(crate) fn take(&mut self, position: Position, bytes: &[u8]) -> Result<()> {
+        self.last = Some(position);
         let first = self.log.size();
         let mut leaves = Vec::new();
         let mut promised = false;
@@ -95,20 +270,14 @@ impl Replay<'_> {
                 return Err(wrong(position, "it comes before the journal says whose it is"));
             }
             match item {
-                Item::Identity { chain, settlement, origin } => {
-                    let found = identity(chain, &settlement, origin);
-                    let expected = expected_identity(self.config);
-                    if found != expected {
-                        return Err(Error::OtherLog { found, expected });
-                    }
-                    self.identified = true;
-                }
                 Item::Receipt { committed_ms, receipt, .. } => {
                     let digest = keccak256(receipt);
                     let leaf = merkle::leaf_hash(&entry_of(&digest));
                     let receipt = Receipt::decode(receipt)
                         .map_err(|_| wrong(position, "a receipt is malformed"))?;
                     let index = self.log.size();
+                    self.step.receipts.push(Entry { key: prefix(&digest), index });
+                    self.newest_ms = self.newest_ms.max(committed_ms);
                     if receipt.kind == Kind::DataUse {
                         self.data_use(position, &receipt, parent)?;
                     } else {
@@ -117,20 +286,18 @@ impl Replay<'_> {
                     }
                     leaves.push(leaf);
                     self.log.push(digest, leaf, position.part(offset));
+                    if let Some((parent, _)) = parent.filter(|(parent, _)| *parent < index) {
+                        self.log.has_child(parent);
+                    }
                 }
                 Item::Promise(promise, _) => {
                     let root = BatchTree::new(std::mem::take(&mut leaves)).root();
                     let count = self.log.size().saturating_sub(first);
                     promised = (promise.root, promise.first, u64::from(promise.count))
                         == (root, first, count);
-                    self.log.push_batch(first, position.part(offset));
+                    self.log.promised(first, position.part(offset));
                 }
-                Item::Checkpoint { size, root, note } => {
-                    self.log.check_extends(size, root)?;
-                    self.log.released(size);
-                    self.checkpoint = Some(Stored { size, note: note.to_owned() });
-                }
-                item => self.channel_item(position, item)?,
+                item => self.item(position, item)?,
             }
         }
         if self.log.size() > first && !promised {
@@ -139,8 +306,23 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn channel_item(&mut self, position: Position, item: Item<'_>) -> Result<()> {
+    /// Takes in an item that depends on no other of its record.
+    fn item(&mut self, position: Position, item: Item<'_>) -> Result<()> {
         let id = match item {
+            Item::Identity { chain, settlement, origin } => {
+                let found = identity(chain, &settlement, origin);
+                let expected = expected_identity(self.config);
+                if found != expected {
+                    return Err(Error::OtherLog { found, expected });
+                }
+                self.identified = true;
+                return Ok(());
+            }
+            Item::Checkpoint { size, root, note } => {
+                self.log.check_extends(size, root)?;
+                self.checkpoint = Some(Stored { size, root, note: note.to_owned() });
+                return Ok(());
+            }
             Item::Open { config, mode, on_chain } => {
                 let id = config.id(&self.config.domain);
                 self.channels.insert(id, Sums::new(config, mode, on_chain));
@@ -150,7 +332,7 @@ impl Replay<'_> {
             Item::Voucher(voucher) => voucher.voucher.channel_id,
             Item::Claim(claim) => claim.channel,
             Item::Published { channel, .. } => channel,
-            _ => return Ok(()),
+            _ => return Err(wrong(position, "it has an item that belongs to a snapshot")),
         };
         let missing = wrong(position, "it names a channel that was not opened");
         let channel = self.channels.get_mut(&id).ok_or(missing)?;
@@ -159,7 +341,7 @@ impl Replay<'_> {
             Item::Close { .. } => channel.closing = true,
             Item::Voucher(voucher) => channel.best = Some(voucher),
             Item::Claim(claim) => channel.claim = Some(claim),
-            Item::Published { amount, .. } => channel.published.push(amount),
+            Item::Published { amount, .. } => channel.publish(amount),
             _ => {}
         }
         Ok(())
@@ -179,6 +361,10 @@ impl Replay<'_> {
         }
         (channel.sequence, channel.charged) = (receipt.sequence, receipt.cumulative);
         let (channel, request, index) = (receipt.channel, receipt.request, self.log.size());
+        let key = call_key(&channel, &request);
+        self.step.calls.push(Entry { key, index });
+        let key = sequence_key(&channel, receipt.sequence);
+        self.step.receipts.push(Entry { key, index });
         self.answered.push(Answered { channel, request, index, committed_ms });
         Ok(())
     }
@@ -190,10 +376,13 @@ impl Replay<'_> {
         parent: Option<(u64, B256)>,
     ) -> Result<()> {
         let parent = parent.filter(|(_, digest)| *digest == receipt.parent);
-        let (parent, _) = parent.ok_or_else(|| {
+        parent.ok_or_else(|| {
             wrong(position, "a data-use receipt does not follow the one it belongs to")
         })?;
-        if !self.streams.replay(receipt, parent, self.log.size()) {
+        let index = self.log.size();
+        let key = sequence_key(&receipt.channel, receipt.sequence);
+        self.step.receipts.push(Entry { key, index });
+        if !self.streams.replay(receipt, index) {
             return Err(wrong(
                 position,
                 "a data-use receipt does not follow its stream's last one",
@@ -202,18 +391,20 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Replayed> {
+    /// What all that was read adds up to.
+    pub(crate) fn finish(self) -> Result<Replayed> {
         let mut state = State::default();
         state.streams = self.streams;
+        state.forgotten = self.log.index().size();
         for channel in self.channels.into_values() {
             state.insert(channel.account(self.config)?);
         }
         for Answered { channel, request, index, committed_ms } in self.answered {
             state.answered(channel, request, index, committed_ms);
         }
-        state.expire(self.config.now_ms().saturating_sub(self.config.answer_retention_ms));
         tracing::debug!(
             entries = self.log.size(),
+            read = self.log.kept(),
             channels = length(&state.views()),
             "replayed the journal"
         );
@@ -235,9 +426,35 @@ impl Sums {
             best: None,
             charged: 0,
             sequence: 0,
+            indexed: 0,
             closing: false,
             claim: None,
             published: Vec::new(),
+        }
+    }
+
+    /// Notes that the voucher of this amount is public, and forgets those that no call can have.
+    fn publish(&mut self, amount: u128) {
+        let charged = self.charged;
+        self.published.retain(|known| *known > charged);
+        self.published.push(amount);
+    }
+
+    /// The items that lead here.
+    fn record(&self, id: B256, record: &mut Writer) {
+        record.put(&Item::Open { config: self.config, mode: self.mode, on_chain: self.on_chain });
+        record.put(&Item::Totals { channel: id, charged: self.charged, sequence: self.sequence });
+        if let Some(best) = self.best {
+            record.put(&Item::Voucher(best));
+        }
+        if self.closing {
+            record.put(&Item::Close { channel: id });
+        }
+        if let Some(claim) = self.claim {
+            record.put(&Item::Claim(claim));
+        }
+        for amount in self.published.iter().copied() {
+            record.put(&Item::Published { channel: id, amount });
         }
     }
 
@@ -254,6 +471,7 @@ impl Sums {
             channel.close();
         }
         let mut account = Account::new(channel);
+        account.receipts = Places::after(self.indexed);
         account.claim = self.claim;
         for amount in self.published {
             account.publish(amount);

@@ -33,6 +33,21 @@ impl Shared {
         self.stopped.get().map_or(Ok(()), |cause| Err(Error::stopped(cause)))
     }
 
+    /// Sets money aside for a call, unless it was answered or is in flight.
+    fn set_aside(&self, call: &Call) -> Result<Reserved> {
+        loop {
+            let index = self.log.read().index();
+            if let Some(done) = self.indexed_answer(&index, &call.channel, &call.request)? {
+                return Ok(Reserved::Done(done));
+            }
+            let mut state = self.state.lock();
+            // Else an answer may have left memory for an index newer than the one searched.
+            if state.forgotten <= index.size() {
+                return state.reserve(call, self.config.oldest_answer_ms());
+            }
+        }
+    }
+
     fn check_chain_is_fresh(&self) -> Result<()> {
         self.config.check_fresh(self.recent_block.lock().1)
     }
@@ -99,10 +114,10 @@ impl Store for EmbeddedStore {
     fn reserve(&self, call: &Call) -> Result<Begun> {
         self.shared.check_running()?;
         let reserved = match self.shared.check_chain_is_fresh() {
-            Ok(()) => self.shared.state.lock().reserve(call)?,
+            Ok(()) => self.shared.set_aside(call)?,
             // What was answered before is given again in any case.
             Err(stale) => {
-                let answered = self.shared.state.lock().answer(&call.channel, &call.request);
+                let answered = self.shared.answer(&call.channel, &call.request)?;
                 Reserved::Done(answered.ok_or(stale)?)
             }
         };
@@ -191,7 +206,7 @@ impl Store for EmbeddedStore {
     }
 
     fn answer(&self, channel: &B256, request: &B256) -> Result<Option<StoredAnswer>> {
-        let index = self.shared.state.lock().answer(channel, request);
+        let index = self.shared.answer(channel, request)?;
         index.map_or(Ok(None), |index| self.shared.stored_answer(index))
     }
 
@@ -204,35 +219,23 @@ impl Store for EmbeddedStore {
     }
 
     fn receipt_by_digest(&self, digest: &B256) -> Result<Option<Acknowledged>> {
-        let index = self.shared.log.read().find(digest);
+        let index = self.shared.find(digest)?;
         index.map_or(Ok(None), |index| self.shared.acknowledged(index))
     }
 
     fn receipts_of(&self, stream: &B256, after: u64, limit: usize) -> Result<Vec<StoredAnswer>> {
-        let indices: Vec<u64> = {
-            let state = self.shared.state.lock();
-            let receipts = state.streams.receipts(stream).iter();
-            receipts
-                .skip(usize::try_from(after).unwrap_or(usize::MAX))
-                .take(limit)
-                .copied()
-                .collect()
-        };
-        let stored = indices.into_iter().map(|index| {
-            let missing = Error::Range { asked: index, size: self.size() };
-            self.shared.stored_answer(index)?.ok_or(missing)
-        });
-        stored.collect()
+        let mut stored = Vec::new();
+        let mut sequence = after;
+        for _ in 0..limit {
+            sequence = sequence.saturating_add(1);
+            let Some(index) = self.shared.find_sequence(stream, sequence)? else { break };
+            stored.extend(self.shared.stored_answer(index)?);
+        }
+        Ok(stored)
     }
 
     fn receipt_by_sequence(&self, channel: &B256, sequence: u64) -> Result<Option<Acknowledged>> {
-        let place = sequence.checked_sub(1).and_then(|place| usize::try_from(place).ok());
-        let index = {
-            let state = self.shared.state.lock();
-            let receipts = state.account(channel).map(|account| account.receipts.as_slice());
-            let receipts = receipts.unwrap_or_else(|| state.streams.receipts(channel));
-            place.and_then(|place| receipts.get(place).copied())
-        };
+        let index = self.shared.find_sequence(channel, sequence)?;
         index.map_or(Ok(None), |index| self.shared.acknowledged(index))
     }
 

@@ -14,8 +14,14 @@ use crate::stream::Streams;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     InFlight,
-    /// Log index of its receipt.
-    Done(u64),
+    Done(Done),
+}
+
+/// An answered call: its entry in the log, and when that was committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Done {
+    index: u64,
+    committed_ms: u64,
 }
 
 #[derive(Debug)]
@@ -26,9 +32,42 @@ pub(crate) struct Account {
     pub(crate) claim: Option<Claim>,
     /// Amounts of vouchers that are public, where they could still pay for a stock call.
     pub(crate) published: Vec<u128>,
-    /// Log index of each receipt, by sequence from 1.
-    pub(crate) receipts: Vec<u64>,
+    /// Log index of each receipt that is not indexed.
+    pub(crate) receipts: Places,
+    /// Calls in flight, and those whose receipts are not indexed.
     requests: HashMap<B256, Progress>,
+}
+
+/// Log indexes of a channel's or a stream's receipts, by sequence: the newest of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
+    /// How many are forgotten.
+    before: u64,
+    places: VecDeque<u64>,
+}
+
+impl Places {
+    /// None of the first `before`.
+    pub(crate) fn after(before: u64) -> Self {
+        Self { before, places: VecDeque::new() }
+    }
+
+    pub(crate) fn push(&mut self, place: u64) {
+        self.places.push_back(place);
+    }
+
+    /// Number `sequence`, from 1; `None` if it is forgotten or does not exist.
+    pub(crate) fn get(&self, sequence: u64) -> Option<u64> {
+        let place = sequence.checked_sub(self.before)?.checked_sub(1)?;
+        self.places.get(usize::try_from(place).ok()?).copied()
+    }
+
+    /// Forgets those among the first `size` entries of the log.
+    pub(crate) fn forget(&mut self, size: u64) {
+        while self.places.pop_front_if(|place| *place < size).is_some() {
+            self.before = self.before.saturating_add(1);
+        }
+    }
 }
 
 /// What [`State::reserve`] found.
@@ -42,8 +81,10 @@ pub(crate) enum Reserved {
 pub(crate) struct State {
     accounts: BTreeMap<B256, Account>,
     by_payer: HashMap<Address, Vec<B256>>,
-    /// When each stored answer was committed, oldest first.
+    /// Answered calls whose receipts are not indexed, by log index.
     answers: VecDeque<(u64, B256, B256)>,
+    /// What is known of the log before this entry is in the index alone.
+    pub(crate) forgotten: u64,
     /// What is owed to the owners of data.
     pub(crate) streams: Streams,
 }
@@ -51,11 +92,11 @@ pub(crate) struct State {
 impl Account {
     pub(crate) fn new(channel: Channel) -> Self {
         Self {
-            channel,
             unwritten_voucher: false,
             claim: None,
             published: Vec::new(),
-            receipts: Vec::new(),
+            receipts: Places::after(channel.sequence()),
+            channel,
             requests: HashMap::new(),
         }
     }
@@ -194,12 +235,16 @@ impl State {
         })
     }
 
-    pub(crate) fn reserve(&mut self, call: &Call) -> Result<Reserved> {
+    /// Sets a call's maximum aside, unless it is known here. Answers committed before `oldest_ms`
+    /// are forgotten.
+    pub(crate) fn reserve(&mut self, call: &Call, oldest_ms: u64) -> Result<Reserved> {
         let account = self.account_mut(&call.channel)?;
         match account.requests.get(&call.request) {
             Some(Progress::InFlight) => return Err(Error::InFlight),
-            Some(Progress::Done(index)) => return Ok(Reserved::Done(*index)),
-            None => {}
+            Some(Progress::Done(done)) if done.committed_ms >= oldest_ms => {
+                return Ok(Reserved::Done(done.index));
+            }
+            _ => {}
         }
         let reservation = account.set_aside(call)?;
         account.requests.insert(call.request, Progress::InFlight);
@@ -273,25 +318,37 @@ impl State {
     pub(crate) fn answered(&mut self, id: B256, request: B256, index: u64, committed_ms: u64) {
         if let Some(account) = self.accounts.get_mut(&id) {
             account.receipts.push(index);
-            account.requests.insert(request, Progress::Done(index));
-            self.answers.push_back((committed_ms, id, request));
+            account.requests.insert(request, Progress::Done(Done { index, committed_ms }));
+            self.answers.push_back((index, id, request));
         }
     }
 
-    pub(crate) fn answer(&self, id: &B256, request: &B256) -> Option<u64> {
+    /// The receipt of an answered call, if it is not indexed and was committed since `oldest_ms`.
+    pub(crate) fn answer(&self, id: &B256, request: &B256, oldest_ms: u64) -> Option<u64> {
         match self.accounts.get(id)?.requests.get(request)? {
-            Progress::Done(index) => Some(*index),
+            Progress::Done(done) => (done.committed_ms >= oldest_ms).then_some(done.index),
             Progress::InFlight => None,
         }
     }
 
-    /// Forgets answers committed before `oldest_ms`.
-    pub(crate) fn expire(&mut self, oldest_ms: u64) {
-        while let Some((_, id, request)) = self.answers.pop_front_if(|(time, ..)| *time < oldest_ms)
-        {
-            if let Some(account) = self.accounts.get_mut(&id) {
+    /// Forgets calls among the first `size` entries of the log, which the index has, `limit` at
+    /// most; true if that was all.
+    pub(crate) fn forget(&mut self, size: u64, limit: usize) -> bool {
+        self.forgotten = self.forgotten.max(size);
+        for _ in 0..limit {
+            let Some((index, id, request)) = self.answers.pop_front_if(|(index, ..)| *index < size)
+            else {
+                self.streams.forget(size);
+                return true;
+            };
+            let Some(account) = self.accounts.get_mut(&id) else { continue };
+            account.receipts.forget(index.saturating_add(1));
+            let done =
+                |known: &Progress| matches!(known, Progress::Done(done) if done.index == index);
+            if account.requests.get(&request).is_some_and(done) {
                 account.requests.remove(&request);
             }
         }
+        false
     }
 }

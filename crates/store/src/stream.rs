@@ -1,7 +1,6 @@
 //! Account streams: what the owners of data are credited, counted as it is charged.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
+use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
 use vouch_core::data_use;
@@ -9,6 +8,7 @@ use vouch_core::receipt::{Kind, Receipt};
 
 use crate::api::Child;
 use crate::error::{Error, Result};
+use crate::state::Places;
 
 /// The most uses of data under one receipt.
 const MAX_CHILDREN: usize = 64;
@@ -19,16 +19,14 @@ struct Stream {
     /// Those that are applied, durable or about to be.
     sequence: u64,
     cumulative: u128,
-    /// Log index of each durable receipt, by sequence from 1.
-    receipts: Vec<u64>,
+    /// Log index of each durable receipt that is not indexed.
+    receipts: Places,
 }
 
-/// All streams, and which receipts have children.
+/// All streams.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
-    streams: HashMap<B256, Stream>,
-    /// From the log index of a receipt with children to how many follow it.
-    parents: BTreeMap<u64, u64>,
+    streams: BTreeMap<B256, Stream>,
 }
 
 /// What of a child does not depend on what was counted before.
@@ -68,9 +66,14 @@ impl Streams {
     }
 
     /// Takes in where a stream stands.
-    #[cfg(feature = "postgres")]
     pub(crate) fn restore(&mut self, stream: B256, sequence: u64, cumulative: u128) {
-        self.streams.insert(stream, Stream { sequence, cumulative, receipts: Vec::new() });
+        let receipts = Places::after(sequence);
+        self.streams.insert(stream, Stream { sequence, cumulative, receipts });
+    }
+
+    /// Where each stream stands: its last sequence and its total.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (B256, u64, u128)> {
+        self.streams.iter().map(|(id, stream)| (*id, stream.sequence, stream.cumulative))
     }
 
     /// Where a stream stands: its last sequence and its total.
@@ -89,20 +92,13 @@ impl Streams {
         }
     }
 
-    /// Notes that a receipt is durable whose `children` follow it.
-    pub(crate) fn parent(&mut self, index: u64, children: usize) {
-        if let Some(children) = u64::try_from(children).ok().filter(|count| *count > 0) {
-            self.parents.insert(index, children);
-        }
-    }
-
     /// Notes that the next receipt of a stream is durable.
     pub(crate) fn logged(&mut self, stream: B256, index: u64) {
         self.streams.entry(stream).or_default().receipts.push(index);
     }
 
     /// Takes in a receipt of the journal; false if it does not follow its stream's last one.
-    pub(crate) fn replay(&mut self, receipt: &Receipt, parent: u64, index: u64) -> bool {
+    pub(crate) fn replay(&mut self, receipt: &Receipt, index: u64) -> bool {
         let stream = self.streams.entry(receipt.channel).or_default();
         let next =
             stream.sequence.checked_add(1).zip(stream.cumulative.checked_add(receipt.charge));
@@ -111,20 +107,16 @@ impl Streams {
         }
         (stream.sequence, stream.cumulative) = (receipt.sequence, receipt.cumulative);
         stream.receipts.push(index);
-        let children = self.parents.entry(parent).or_default();
-        *children = children.saturating_add(1);
         true
     }
 
-    /// Log indices of a stream's durable receipts, by sequence from 1.
-    pub(crate) fn receipts(&self, stream: &B256) -> &[u64] {
-        self.streams.get(stream).map(|stream| stream.receipts.as_slice()).unwrap_or_default()
+    /// Log index of number `sequence` of a stream, from 1; `None` if it is indexed or not there.
+    pub(crate) fn receipt(&self, stream: &B256, sequence: u64) -> Option<u64> {
+        self.streams.get(stream)?.receipts.get(sequence)
     }
 
-    /// Log indices of a receipt's children.
-    pub(crate) fn children(&self, index: u64) -> Range<u64> {
-        let first = index.saturating_add(1);
-        let count = self.parents.get(&index).copied().unwrap_or(0);
-        first..first.saturating_add(count)
+    /// Forgets where receipts among the first `size` entries of the log are.
+    pub(crate) fn forget(&mut self, size: u64) {
+        self.streams.values_mut().for_each(|stream| stream.receipts.forget(size));
     }
 }

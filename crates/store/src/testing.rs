@@ -76,6 +76,14 @@ impl SteppedStore {
         self.publisher.release()
     }
 
+    /// Moves what is durable from memory to the index, as publishing does now and then.
+    ///
+    /// # Errors
+    /// Those of the journal's disk.
+    pub fn index(&self) -> Result<()> {
+        self.publisher.index()
+    }
+
     /// Adds a witness's line, as [`crate::Store::add_cosignature`].
     ///
     /// # Errors

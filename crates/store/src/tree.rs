@@ -1,28 +1,44 @@
-//! The log's Merkle tree in memory (32 bytes a leaf), and the small tree of one batch.
+//! The log's Merkle tree, and the small tree of one batch.
+
+use std::borrow::Cow;
 
 use alloy_primitives::B256;
 use vouch_core::log::merkle;
 use vouch_core::log::tile::{TILE_BITS, TILE_WIDTH};
 
+use crate::error::{Error, Result};
+use crate::index::{Row, Rows};
+
 /// Leaf hashes, and above them one hash for each 256 of the level below: what tiles hold. Any
-/// aligned subtree is hashed from at most 128 of these.
+/// aligned subtree is hashed from at most 128 of these. Older leaves are read from their rows; the
+/// rest, an eighth of a byte an entry, is in memory, so that the newest root needs no disk.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     levels: Vec<Vec<B256>>,
+    /// The first leaf in memory, a multiple of 256.
+    from: u64,
+    older: Rows,
 }
 
 impl Tree {
-    pub(crate) fn size(&self) -> u64 {
-        self.levels.first().map_or(0, |leaves| length(leaves))
+    /// The tree over these nodes of 256 leaves each, which are in `older`.
+    pub(crate) fn over(nodes: &[B256], older: Rows) -> Self {
+        let from = length(nodes).saturating_mul(TILE_WIDTH);
+        let mut tree = Self { levels: vec![Vec::new()], from, older };
+        nodes.iter().for_each(|node| tree.raise(1, *node));
+        tree
     }
 
-    pub(crate) fn leaf(&self, index: u64) -> Option<B256> {
-        self.levels.first()?.get(usize::try_from(index).ok()?).copied()
+    pub(crate) fn size(&self) -> u64 {
+        self.from.saturating_add(self.levels.first().map_or(0, |leaves| length(leaves)))
     }
 
     pub(crate) fn push(&mut self, leaf: B256) {
-        let mut node = leaf;
-        let mut height = 0_usize;
+        self.raise(0, leaf);
+    }
+
+    fn raise(&mut self, height: usize, node: B256) {
+        let (mut node, mut height) = (node, height);
         loop {
             if height == self.levels.len() {
                 self.levels.push(Vec::new());
@@ -37,22 +53,64 @@ impl Tree {
         }
     }
 
-    /// `width` hashes of the tile at `level` and `index`.
-    pub(crate) fn tile(&self, level: u8, index: u64, width: u16) -> Option<&[B256]> {
-        let start = usize::try_from(index.checked_mul(TILE_WIDTH)?).ok()?;
-        let end = start.checked_add(usize::from(width))?;
-        self.levels.get(usize::from(level))?.get(start..end)
+    /// Forgets all whole tiles of leaves among the first `size`: they are in `older` now.
+    pub(crate) fn forget(&mut self, size: u64, older: Rows) {
+        let from = size.saturating_sub(size % TILE_WIDTH);
+        if let Some(leaves) = self.levels.first_mut() {
+            let gone = usize::try_from(from.saturating_sub(self.from)).unwrap_or(usize::MAX);
+            *leaves = leaves.get(gone..).unwrap_or_default().to_vec();
+        }
+        (self.from, self.older) = (from, older);
     }
 
-    /// The root of the first `size` leaves; `None` if there are fewer.
-    pub(crate) fn root(&self, size: u64) -> Option<B256> {
-        if size == 0 { Some(merkle::empty_root()) } else { self.range(0, size) }
+    /// Hashes over 256 leaves each, from the `first`th on.
+    pub(crate) fn nodes(&self, first: u64) -> &[B256] {
+        let nodes = self.levels.get(1).map(Vec::as_slice).unwrap_or_default();
+        nodes.get(usize::try_from(first).unwrap_or(usize::MAX)..).unwrap_or_default()
+    }
+
+    /// `width` hashes of the tile at `level` and `index`.
+    pub(crate) fn tile(&self, level: u8, index: u64, width: u16) -> Result<Cow<'_, [B256]>> {
+        self.hashes(level.into(), index.saturating_mul(TILE_WIDTH), width.into())
+    }
+
+    /// `count` leaf hashes from `first` on.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn leaves(&self, first: u64, count: u64) -> Result<Vec<B256>> {
+        self.hashes(0, first, count).map(Cow::into_owned)
+    }
+
+    fn hashes(&self, level: usize, first: u64, count: u64) -> Result<Cow<'_, [B256]>> {
+        let from = if level == 0 { self.from } else { 0 };
+        let range = || Error::Range { asked: first, size: self.size() };
+        let slice = |first: u64, count: u64| {
+            let start = usize::try_from(first.checked_sub(from)?).ok()?;
+            let end = start.checked_add(usize::try_from(count).ok()?)?;
+            self.levels.get(level)?.get(start..end)
+        };
+        if first >= from {
+            return slice(first, count).map(Cow::Borrowed).ok_or_else(range);
+        }
+        let old = count.min(from.saturating_sub(first));
+        let rows = self.older.read(first, old).map_err(Error::Index)?;
+        let mut leaves: Vec<B256> = rows.iter().map(Row::leaf).collect();
+        leaves.extend_from_slice(slice(from, count.saturating_sub(old)).ok_or_else(range)?);
+        Ok(Cow::Owned(leaves))
+    }
+
+    /// The root of the first `size` leaves.
+    pub(crate) fn root(&self, size: u64) -> Result<B256> {
+        if size > self.size() {
+            return Err(Error::Range { asked: size, size: self.size() });
+        }
+        if size == 0 { Ok(merkle::empty_root()) } else { self.range(0, size) }
     }
 
     /// RFC 6962 §2.1.1: the path of leaf `index` in the first `size`.
-    pub(crate) fn inclusion(&self, index: u64, size: u64) -> Option<Vec<B256>> {
+    pub(crate) fn inclusion(&self, index: u64, size: u64) -> Result<Vec<B256>> {
         if index >= size || size > self.size() {
-            return None;
+            let asked = if size > self.size() { size } else { index };
+            return Err(Error::Range { asked, size: self.size().min(size) });
         }
         let (mut start, mut end) = (0, size);
         let mut path = Vec::new();
@@ -66,21 +124,22 @@ impl Tree {
             }
         }
         path.reverse();
-        Some(path)
+        Ok(path)
     }
 
     /// RFC 6962 §2.1.2: from the first `old` to the first `new` leaves.
-    pub(crate) fn consistency(&self, old: u64, new: u64) -> Option<Vec<B256>> {
+    pub(crate) fn consistency(&self, old: u64, new: u64) -> Result<Vec<B256>> {
         if old > new || new > self.size() {
-            return None;
+            let asked = if new > self.size() { new } else { old };
+            return Err(Error::Range { asked, size: self.size().min(new) });
         }
         let (mut start, mut end, mut known) = (0, new, true);
         let mut path = Vec::new();
         if old == 0 {
-            return Some(path);
+            return Ok(path);
         }
         while old != end {
-            let split = split(start, end)?;
+            let Some(split) = split(start, end) else { break };
             if old <= split {
                 path.push(self.range(split, end)?);
                 end = split;
@@ -93,24 +152,21 @@ impl Tree {
             path.push(self.range(start, end)?);
         }
         path.reverse();
-        Some(path)
+        Ok(path)
     }
 
     /// The hash over leaves `start..end`, where `start` is a multiple of the largest power of two
     /// up to their number: every range that RFC 6962 asks for.
-    fn range(&self, start: u64, end: u64) -> Option<B256> {
-        let count = end.checked_sub(start).filter(|count| *count > 0)?;
-        if !count.is_power_of_two() {
-            let split = split(start, end)?;
-            return Some(merkle::node_hash(&self.range(start, split)?, &self.range(split, end)?));
+    fn range(&self, start: u64, end: u64) -> Result<B256> {
+        let count = end.saturating_sub(start);
+        if let Some(split) = split(start, end).filter(|_| !count.is_power_of_two()) {
+            return Ok(merkle::node_hash(&self.range(start, split)?, &self.range(split, end)?));
         }
-        let height = count.trailing_zeros();
-        let level = height.checked_div(TILE_BITS)?;
-        let hashes = self.levels.get(usize::try_from(level).ok()?)?;
-        let shift = level.checked_mul(TILE_BITS)?;
-        let from = usize::try_from(start.checked_shr(shift)?).ok()?;
-        let width = usize::try_from(count.checked_shr(shift)?).ok()?;
-        Some(merkle::root(hashes.get(from..from.checked_add(width)?)?))
+        let level = count.trailing_zeros().checked_div(TILE_BITS).unwrap_or(0);
+        let shift = level.saturating_mul(TILE_BITS);
+        let shifted = |leaves: u64| leaves.checked_shr(shift).unwrap_or(0);
+        let place = usize::try_from(level).unwrap_or(usize::MAX);
+        Ok(merkle::root(&self.hashes(place, shifted(start), shifted(count))?))
     }
 }
 
@@ -178,7 +234,7 @@ mod tests {
         let mut tree = Tree::default();
         for (count, leaf) in (1..).zip(&all) {
             tree.push(*leaf);
-            assert_eq!(tree.root(count), Some(merkle::root(tree.levels[0].as_slice())));
+            assert_eq!(tree.root(count).unwrap(), merkle::root(&all[..count as usize]));
         }
         for size in [1, 2, 3, 7, 255, 256, 257, 300, 511, 512, 513, 600_usize] {
             let part = &all[..size];
@@ -191,9 +247,10 @@ mod tests {
                 assert_eq!(path, merkle::consistency_path(part, old), "{old} to {size}");
             }
         }
-        assert_eq!(tree.inclusion(600, 600), None);
-        assert_eq!(tree.inclusion(0, 601), None);
-        assert_eq!(tree.consistency(7, 601), None);
+        assert!(matches!(tree.inclusion(600, 600), Err(Error::Range { asked: 600, size: 600 })));
+        assert!(matches!(tree.inclusion(0, 601), Err(Error::Range { asked: 601, size: 600 })));
+        assert!(matches!(tree.consistency(7, 601), Err(Error::Range { asked: 601, .. })));
+        assert!(matches!(tree.root(601), Err(Error::Range { asked: 601, size: 600 })));
     }
 
     #[test]

@@ -35,9 +35,10 @@ fn filled(dir: &Path, config: Config) {
 fn fsck(dir: &Path, rebuild: bool) -> Checked {
     let disk: Arc<dyn Disk> = Arc::new(Directory::open(&dir.join("journal")).unwrap());
     let options = config().journal;
-    let (journal, _) = Journal::open_on(Box::new(ReadOnly::new(disk)), options).unwrap();
+    let (journal, _) =
+        Journal::open_on(Box::new(ReadOnly::new(Arc::clone(&disk))), options).unwrap();
     let tiles = FileTiles::on(Box::new(Directory::unlocked(&dir.join("log"))));
-    check(&journal, &tiles, rebuild).unwrap()
+    check(&journal, &disk, &tiles, rebuild).unwrap()
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {

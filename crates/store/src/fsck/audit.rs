@@ -147,7 +147,7 @@ impl Audited {
     }
 
     fn checkpoint(&mut self, size: u64, root: B256, note: &str) -> Option<String> {
-        let before = self.stored.replace(Stored { size, note: note.to_owned() });
+        let before = self.stored.replace(Stored { size, root, note: note.to_owned() });
         if before.is_some_and(|before| before.size > size) {
             return Some(format!("a checkpoint of {size} entries follows a larger one"));
         }

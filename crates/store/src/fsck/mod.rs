@@ -5,18 +5,19 @@
 //! written but public files, and those only if that is asked for.
 
 mod audit;
+mod index;
 mod views;
 
 use std::fmt;
 use std::sync::Arc;
 
 use vouch_core::domain::Domain;
-use vouch_journal::Journal;
+use vouch_journal::{Disk, Journal};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::record::{Item, items};
-use crate::replay::replay;
+use crate::replay::{Replay, Replayed};
 use crate::tiles::TileStore;
 use audit::Audited;
 
@@ -80,19 +81,26 @@ fn identity(record: &[u8]) -> Option<(Domain, String)> {
 }
 
 /// Checks a store: its records against each other, its promises and checkpoints against its
-/// receipts, its public files against its records. With `rebuild` the public files that differ are
-/// written again.
+/// receipts, its public files and its index on the journal's disk against its records. With
+/// `rebuild` the public files that differ are written again, and an index that differs is removed:
+/// the next start makes it.
 ///
 /// # Errors
 /// Those of journal and tile store; [`Error::Record`] if the journal is no store's. What is wrong
 /// with the data is no error but in [`Checked::damage`].
-pub fn check(journal: &Journal, tiles: &dyn TileStore, rebuild: bool) -> Result<Checked> {
+pub fn check(
+    journal: &Journal,
+    disk: &Arc<dyn Disk>,
+    tiles: &dyn TileStore,
+    rebuild: bool,
+) -> Result<Checked> {
     let first = journal.iter().next().transpose()?;
     let no_store = Error::Record { position: 0, why: "it does not say whose log this is" };
     let (domain, origin) = first.and_then(|(_, record)| identity(&record)).ok_or(no_store)?;
     let mut damage = Vec::new();
     let mut channels = 0;
-    match replay(journal, &looking(domain, origin.clone())) {
+    let config = looking(domain, origin.clone());
+    match replay(journal, disk, &config) {
         Ok(replayed) => {
             channels = crate::tree::length(&replayed.state.views());
         }
@@ -106,8 +114,19 @@ pub fn check(journal: &Journal, tiles: &dyn TileStore, rebuild: bool) -> Result<
     // Views are made from a journal that contradicts nobody, or not at all.
     if damage.is_empty() {
         views::check(journal, tiles, &audited, rebuild, &mut damage)?;
+        damage.extend(index::check(journal, disk, &config, rebuild)?);
     }
     Ok(Checked { origin, entries, checkpoint, channels, damage })
+}
+
+/// Goes through the whole journal as a start without an index does.
+fn replay(journal: &Journal, disk: &Arc<dyn Disk>, config: &Config) -> Result<Replayed> {
+    let mut replay = Replay::new(Arc::clone(disk), config)?;
+    for record in journal.iter() {
+        let (position, bytes) = record?;
+        replay.take(position, &bytes)?;
+    }
+    replay.finish()
 }
 
 /// A store's configuration for somebody without keys.

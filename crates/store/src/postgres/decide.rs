@@ -50,22 +50,24 @@ impl Decided {
                 self.batch.apply(operation, &mut self.state, config, self.size);
             }
             Task::Reserve { call, reply } => {
-                let reserving = self.state.reserve(&call).map(|reserved| match reserved {
-                    Reserved::Done(entry) => Reserving::Done(entry),
-                    Reserved::New { reservation, payer, asset } => {
-                        let key = (call.channel, call.request);
-                        self.holds.insert(key, Some((owner.epoch, reservation.amount())));
-                        Reserving::New(Hold {
-                            channel: call.channel,
-                            request: call.request,
-                            payer,
-                            asset,
-                            reservation: Some(reservation),
-                            epoch: owner.epoch,
-                            owner: Arc::clone(owner) as _,
-                        })
-                    }
-                });
+                let oldest_ms = config.oldest_answer_ms();
+                let reserving =
+                    self.state.reserve(&call, oldest_ms).map(|reserved| match reserved {
+                        Reserved::Done(entry) => Reserving::Done(entry),
+                        Reserved::New { reservation, payer, asset } => {
+                            let key = (call.channel, call.request);
+                            self.holds.insert(key, Some((owner.epoch, reservation.amount())));
+                            Reserving::New(Hold {
+                                channel: call.channel,
+                                request: call.request,
+                                payer,
+                                asset,
+                                reservation: Some(reservation),
+                                epoch: owner.epoch,
+                                owner: Arc::clone(owner) as _,
+                            })
+                        }
+                    });
                 self.batch.later(reply, reserving);
             }
             Task::Extend { channel, request, epoch, amount, reply } => {

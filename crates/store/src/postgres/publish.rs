@@ -99,9 +99,7 @@ impl Shared {
         for tile in Tile::of_size(size).filter(|tile| reaches_beyond(tile, from)) {
             self.put_tile(&tile).await?;
         }
-        let tree = self.tree.lock().await;
-        let root = tree.root(size).ok_or(Error::Range { asked: size, size: tree.size() })?;
-        drop(tree);
+        let root = self.tree.lock().await.root(size)?;
         let checkpoint = Checkpoint { origin: self.config.origin.clone(), size, root };
         let signatures = (self.config.sign_checkpoint)(&checkpoint)
             .map_err(|why| Error::Signer { what: "checkpoint", why })?;
@@ -116,12 +114,10 @@ impl Shared {
     }
 
     async fn put_tile(&self, tile: &Tile) -> Result<()> {
-        let first = tile.index.saturating_mul(TILE_WIDTH);
         let bytes = if let Some(level) = tile.level {
-            let tree = self.tree.lock().await;
-            let hashes = tree.tile(level, tile.index, tile.width);
-            hashes.ok_or(Error::Range { asked: first, size: tree.size() })?.concat()
+            self.tree.lock().await.tile(level, tile.index, tile.width)?.concat()
         } else {
+            let first = tile.index.saturating_mul(TILE_WIDTH);
             let end = first.saturating_add(tile.width.into());
             entry_tile(self.digests(first, end).await?.into_iter())
         };
@@ -190,7 +186,10 @@ impl Shared {
     pub(super) async fn check_extends(&self, size: u64, root: B256) -> Result<()> {
         self.catch_up(size).await?;
         let tree = self.tree.lock().await;
-        let have = tree.root(size).ok_or(Error::Behind { have: tree.size(), seen: size })?;
+        if size > tree.size() {
+            return Err(Error::Behind { have: tree.size(), seen: size });
+        }
+        let have = tree.root(size)?;
         if have == root { Ok(()) } else { Err(Error::Forked { size, have, seen: root }) }
     }
 
@@ -206,16 +205,12 @@ impl Shared {
 
     pub(super) async fn inclusion(&self, index: u64, size: u64) -> Result<Vec<B256>> {
         self.catch_up(size).await?;
-        let tree = self.tree.lock().await;
-        let asked = if size > tree.size() { size } else { index };
-        tree.inclusion(index, size).ok_or(Error::Range { asked, size: tree.size().min(size) })
+        self.tree.lock().await.inclusion(index, size)
     }
 
     pub(super) async fn consistency(&self, old: u64, new: u64) -> Result<Vec<B256>> {
         self.catch_up(new).await?;
-        let tree = self.tree.lock().await;
-        let asked = if new > tree.size() { new } else { old };
-        tree.consistency(old, new).ok_or(Error::Range { asked, size: tree.size().min(new) })
+        self.tree.lock().await.consistency(old, new)
     }
 }
 

@@ -13,7 +13,7 @@ use super::Shared;
 use super::connection::Connection;
 use super::rows::{broken, channel_columns, get, hash, number, signature, signed, view};
 use crate::api::{Acknowledged, ChannelView, StoredAnswer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tree::BatchTree;
 
 const CHANNEL: &str = concat!("SELECT ", channel_columns!(), " FROM channels WHERE id = $1");
@@ -122,9 +122,7 @@ impl Shared {
     async fn batch_tree(&self, first: u64, count: u64) -> Result<BatchTree> {
         let end = first.saturating_add(count);
         self.catch_up(end).await?;
-        let tree = self.tree.lock().await;
-        let leaves = (first..end).map(|entry| tree.leaf(entry)).collect::<Option<_>>();
-        Ok(BatchTree::new(leaves.ok_or(Error::Range { asked: end, size: tree.size() })?))
+        Ok(BatchTree::new(self.tree.lock().await.leaves(first, count)?))
     }
 
     pub(super) async fn digests(&self, from: u64, to: u64) -> Result<Vec<B256>> {

@@ -64,6 +64,8 @@ pub fn config_at(time: &Arc<AtomicU64>) -> Config {
             ])
         }),
     );
+    // Much sooner than a provider does, so that every test has some of its log indexed.
+    config.index_every = 40;
     config.journal = Options { segment_bytes: 1 << 20, preallocate_bytes: 1 << 16 };
     config
 }

@@ -1,8 +1,10 @@
 //! A journal that reads to its end: what it says, and the views over it.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use indicatif::ProgressBar;
-use vouch_journal::{Directory, Journal, Recovery};
+use vouch_journal::{Directory, Disk, Journal, Recovery};
 use vouch_settle::is_outbox_record;
 use vouch_store::{
     FileTiles,
@@ -54,6 +56,7 @@ impl Kind {
 
 pub(super) fn check(
     mut journal: Journal,
+    disk: &Arc<dyn Disk>,
     recovery: &Recovery,
     place: &Place<'_>,
 ) -> anyhow::Result<Checked> {
@@ -70,7 +73,7 @@ pub(super) fn check(
         ));
     }
     match kind {
-        Kind::Store => store(&journal, place, &mut checked)?,
+        Kind::Store => store(&journal, disk, place, &mut checked)?,
         Kind::Chain => chain(&mut journal, recovery.records, place, &mut checked),
         Kind::Purchases => purchases(&journal, place, &mut checked)?,
         Kind::Transactions => records(&journal, place, &mut checked, transaction)?,
@@ -80,9 +83,14 @@ pub(super) fn check(
     Ok(checked)
 }
 
-fn store(journal: &Journal, place: &Place<'_>, checked: &mut Checked) -> anyhow::Result<()> {
+fn store(
+    journal: &Journal,
+    disk: &Arc<dyn Disk>,
+    place: &Place<'_>,
+    checked: &mut Checked,
+) -> anyhow::Result<()> {
     let tiles = FileTiles::on(Box::new(Directory::unlocked(&place.beside("log"))));
-    let found = fsck::check(journal, &tiles, place.rebuild)?;
+    let found = fsck::check(journal, disk, &tiles, place.rebuild)?;
     checked.holds = format!(
         "log {}: {} entries, {} of them under a checkpoint, {} channels",
         found.origin, found.entries, found.checkpoint, found.channels

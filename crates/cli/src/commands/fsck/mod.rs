@@ -104,7 +104,7 @@ fn check(disk: Arc<Directory>, place: &Place<'_>) -> anyhow::Result<Checked> {
     }
     let looking = Box::new(ReadOnly::new(Arc::clone(&disk)));
     match Journal::open_on(looking, Options::default()) {
-        Ok((journal, recovery)) => contents::check(journal, &recovery, place),
+        Ok((journal, recovery)) => contents::check(journal, &disk, &recovery, place),
         Err(error @ Error::Damaged { .. }) => damaged::check(disk.as_ref(), &error, place),
         // Only a journal without a record would have been begun anew.
         Err(Error::Io { source, .. }) if source.kind() == ErrorKind::ReadOnlyFilesystem => {
