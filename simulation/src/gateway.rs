@@ -524,6 +524,10 @@ impl Process {
         }
         self.commit();
         let released = self.store.release();
+        // As its publisher does once there is much; a failure costs memory alone.
+        if self.store().size() % 3 == 0 {
+            self.store.index().ok();
+        }
         self.noting(released).is_ok() && begun
     }
 

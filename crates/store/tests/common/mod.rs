@@ -65,7 +65,7 @@ pub fn config_at(time: &Arc<AtomicU64>) -> Config {
         }),
     );
     // Much sooner than a provider does, so that every test has some of its log indexed.
-    config.index_every = 40;
+    config.index_every = 8;
     config.journal = Options { segment_bytes: 1 << 20, preallocate_bytes: 1 << 16 };
     config
 }
