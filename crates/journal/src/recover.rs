@@ -34,8 +34,6 @@ pub(crate) struct Recovered {
     pub(crate) report: Recovery,
 }
 
-const GONE: &str = "a record that was read before is gone";
-
 #[derive(Debug)]
 struct Segment {
     number: u32,
@@ -51,7 +49,8 @@ pub(crate) fn recover(disk: &dyn Disk, known: Option<Known>) -> Result<Recovered
     let id = segments.first().map(|first| first.header.id).unwrap_or_default();
     let seed = crc32c::crc32c(&id);
     let known = known.filter(|known| known.journal == id);
-    let known = known.map_or(Position::FIRST, |known| known.record);
+    let known = known.map(|known| known.record);
+    let from = known.unwrap_or(Position::FIRST);
     let mut report = Recovery::default();
     let mut end = Position::new(0, 0);
     let last = u32::try_from(segments.len().saturating_sub(1)).unwrap_or(u32::MAX);
@@ -69,17 +68,14 @@ pub(crate) fn recover(disk: &dyn Disk, known: Option<Known>) -> Result<Recovered
             ));
         }
         let place = usize::try_from(number).unwrap_or(usize::MAX);
-        if let Some(next) = next.filter(|_| place < known.segment()) {
+        if let Some(next) = next.filter(|_| place < from.segment()) {
             report.segments = number.saturating_add(1);
             end = Position(next.header.previous_end);
             continue;
         }
-        let from = if place == known.segment() { known.offset() } else { HEADER_BYTES };
-        let scanned = scan(Arc::clone(&segment.file), seed, number, number == last, from)
+        let offset = if place == from.segment() { from.offset() } else { HEADER_BYTES };
+        let scanned = scan(Arc::clone(&segment.file), seed, number, number == last, offset)
             .map_err(|e| failed(disk, "read", number, e))?;
-        if from > HEADER_BYTES && scanned.records == 0 {
-            return Err(damaged(disk, number, from, GONE));
-        }
         if let Some((offset, reason)) = scanned.damage {
             return Err(damaged(disk, number, offset, reason));
         }
@@ -88,9 +84,9 @@ pub(crate) fn recover(disk: &dyn Disk, known: Option<Known>) -> Result<Recovered
         report.truncated_bytes = scanned.torn_bytes;
         report.segments = number.saturating_add(1);
     }
-    if end < known {
+    if let Some(known) = known.filter(|known| end <= *known) {
         let number = u32::try_from(known.segment()).unwrap_or(u32::MAX);
-        return Err(damaged(disk, number, known.offset(), GONE));
+        return Err(damaged(disk, number, known.offset(), "a record that was read before is gone"));
     }
     let files: Vec<_> = segments.into_iter().map(|segment| segment.file).collect();
     let allocated = finish(disk, &files, end, report.truncated_bytes)?;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use vouch_journal::testing::MemoryDisk;
-use vouch_journal::{Error, Journal, Options, ReadOnly, Recovery, Result, salvage};
+use vouch_journal::{Error, Journal, Known, Options, ReadOnly, Recovery, Result, salvage};
 
 const NAME: &str = "journal-00000000.log";
 const OPTIONS: Options = Options { segment_bytes: 8192, preallocate_bytes: 1024 };
@@ -248,4 +248,44 @@ fn a_finished_segment_that_lost_its_end_is_refused() {
     disk.replace(NAME, bytes);
     let text = open(&disk).unwrap_err().to_string();
     assert!(text.contains("journal-00000001.log") && text.contains("missing"), "{text}");
+}
+
+#[test]
+fn what_is_known_is_not_read_again_and_must_be_there() {
+    let disk = MemoryDisk::default();
+    let (mut journal, _) = Journal::open_on(Box::new(disk.clone()), OPTIONS).unwrap();
+    let records: Vec<_> = (0..400_u32)
+        .map(|number| {
+            let position = journal.append(&number.to_be_bytes().repeat(16)).unwrap();
+            journal.sync().unwrap();
+            position
+        })
+        .collect();
+    let id = journal.id();
+    drop(journal);
+    let known = |journal, record| Some(Known { journal, record });
+    let open = |disk: &MemoryDisk, known| {
+        Journal::open_known(Box::new(disk.clone()), OPTIONS, known).map(|(_, found)| found.records)
+    };
+    for (count, position) in (1..).zip(&records) {
+        let left = open(&disk, known(id, *position)).unwrap();
+        // Those behind it, and itself where its file has others before it.
+        assert!((400 - count..=400 - count + 1).contains(&left), "{count}: {left}");
+    }
+    assert_eq!(open(&disk, known([0; 16], records[399])).unwrap(), 400, "of another journal");
+    // A bit flips early: a start from a record behind it goes on, one from the beginning does not.
+    let flipped = disk.killed();
+    let mut bytes = disk.bytes(NAME).unwrap();
+    bytes[records[3].0 as usize + 20] ^= 1;
+    flipped.replace(NAME, bytes);
+    assert!(matches!(open(&flipped, None), Err(Error::Damaged { .. })));
+    assert!(matches!(open(&flipped, known(id, records[3])), Err(Error::Damaged { .. })));
+    assert!(open(&flipped, known(id, records[4])).is_ok());
+    // An older copy of the files does not have it, though it is whole.
+    let older = MemoryDisk::default();
+    older.replace(NAME, disk.bytes(NAME).unwrap());
+    assert!(matches!(open(&older, known(id, records[399])), Err(Error::Damaged { .. })));
+    let older = MemoryDisk::default();
+    older.replace(NAME, disk.bytes(NAME).unwrap()[..records[0].0 as usize].to_vec());
+    assert!(matches!(open(&older, known(id, records[0])), Err(Error::Damaged { .. })));
 }
