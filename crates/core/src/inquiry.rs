@@ -56,7 +56,7 @@ impl Inquiry {
             limit: self.limit,
             expiry: self.expiry,
         };
-        digest(&message, &domain.vouch())
+        digest(&message, domain.vouch())
     }
 
     /// Checks that the owner signed it, or the provider, whose own books the receipts are.

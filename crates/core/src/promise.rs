@@ -66,7 +66,7 @@ impl Promise {
             notBefore: self.not_before,
             mergeBy: self.merge_by,
         };
-        digest(&message, &domain.vouch())
+        digest(&message, domain.vouch())
     }
 }
 

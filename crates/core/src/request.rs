@@ -51,7 +51,7 @@ impl Request {
             maxCharge: self.max_charge,
             expiry: self.expiry,
         };
-        digest(&message, &domain.vouch())
+        digest(&message, domain.vouch())
     }
 }
 

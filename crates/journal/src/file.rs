@@ -125,12 +125,20 @@ impl<D: Disk + ?Sized> Disk for Arc<D> {
 /// Those of the device; then either may be there.
 pub fn replace(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = format!("{name}.tmp");
-    let file = disk.open(&temporary, true)?;
-    file.set_size(0)?;
-    file.write_all_at(bytes, 0)?;
-    file.sync()?;
+    write(disk, &temporary, bytes)?;
     disk.rename(&temporary, name)?;
     disk.sync()
+}
+
+/// Writes a file whole. Its bytes are durable once this has returned, its name is not.
+///
+/// # Errors
+/// Those of the device; then any part of it may be there.
+pub fn write(disk: &dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let file = disk.open(name, true)?;
+    file.set_size(0)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync()
 }
 
 /// A directory of the operating system. That of a journal is held by a lock file while this value

@@ -22,6 +22,8 @@ use crate::pending::{Pending, Reply, answer_to};
 use crate::replay::{self, Replay, Stored};
 use crate::tiles::TileStore;
 
+/// Tiles that are written at the same time.
+const PUTS_AT_ONCE: usize = 8;
 /// Calls whose memory is given back under one lock.
 const FORGET_AT_ONCE: usize = 1024;
 /// Where the newest checkpoint is.
@@ -147,9 +149,8 @@ impl Publisher {
 
     fn sign(&self, size: u64) -> Result<Sequenced> {
         let previous = self.stored.as_ref().map_or(0, |stored| stored.checkpoint.size);
-        for tile in Tile::of_size(size).filter(|tile| reaches_beyond(tile, previous)) {
-            self.shared.put_tile(&tile)?;
-        }
+        let new = Tile::of_size(size).filter(|tile| reaches_beyond(tile, previous));
+        self.shared.put_tiles(&new.collect::<Vec<_>>())?;
         let root = self.shared.log.read().root(size)?;
         let checkpoint = Checkpoint { origin: self.shared.config.origin.clone(), size, root };
         let signatures = (self.shared.config.sign_checkpoint)(&checkpoint)
@@ -255,6 +256,24 @@ impl Shared {
         put_tile(&*self.tiles, tile, &self.tile_bytes(tile)?)
     }
 
+    /// Puts tiles, many of them by several threads: each put waits for the storage, which takes
+    /// several at once.
+    fn put_tiles(&self, tiles: &[Tile]) -> Result<()> {
+        let (few, many) = tiles.split_at(tiles.len().min(PUTS_AT_ONCE));
+        few.iter().try_for_each(|tile| self.put_tile(tile))?;
+        std::thread::scope(|scope| {
+            let share = many.len().div_ceil(PUTS_AT_ONCE).max(1);
+            let threads: Vec<_> = many
+                .chunks(share)
+                .map(|tiles| scope.spawn(|| tiles.iter().try_for_each(|tile| self.put_tile(tile))))
+                .collect();
+            threads.into_iter().try_for_each(|thread| {
+                let ended = || Error::stopped(&Arc::from("a thread that writes tiles has ended"));
+                thread.join().unwrap_or_else(|_panicked| Err(ended()))
+            })
+        })
+    }
+
     fn tile_bytes(&self, tile: &Tile) -> Result<Vec<u8>> {
         let log = self.log.read();
         if let Some(level) = tile.level {
@@ -283,13 +302,15 @@ impl Shared {
             self.log.read().check_extends(checkpoint.size, checkpoint.root)?;
         }
         let Some(Stored { size, note, .. }) = stored else { return Ok(()) };
+        let mut missing = Vec::new();
         for tile in Tile::of_size(size) {
             let path = tile.path();
             let found = self.tiles.size(&path).map_err(|e| Error::tiles("read", &path, e))?;
             if found != Some(tile_size_bytes(&tile)) {
-                self.put_tile(&tile)?;
+                missing.push(tile);
             }
         }
+        self.put_tiles(&missing)?;
         let parsed = parse(&note)?;
         let checkpoint = Checkpoint::parse(&parsed.text)
             .map_err(|_| Error::Cosignature("the stored checkpoint is malformed"))?;

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use vouch_journal::{Directory, Disk, File};
 
+use crate::publish::CHECKPOINT;
+
 /// The log's public files, by C2SP path (`checkpoint`, `tile/0/x001/067`, ...).
 ///
 /// - **Durability**: none is relied on but that of `checkpoint`: everything else is a view, and
@@ -69,7 +71,14 @@ impl FileTiles {
 
 impl TileStore for FileTiles {
     fn put(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        vouch_journal::replace(self.disk.as_ref(), path, bytes)
+        let disk = self.disk.as_ref();
+        if path == CHECKPOINT {
+            return vouch_journal::replace(disk, path, bytes);
+        }
+        // A tile's name is made durable with that of the checkpoint over it.
+        let temporary = format!("{path}.tmp");
+        vouch_journal::write(disk, &temporary, bytes)?;
+        disk.rename(&temporary, path)
     }
 
     fn get(&self, path: &str) -> io::Result<Option<Vec<u8>>> {

@@ -64,7 +64,7 @@ impl ChannelConfig {
             withdrawDelay: Uint::saturating_from(self.withdraw_delay),
             salt: self.salt,
         };
-        digest(&message, &domain.x402())
+        digest(&message, domain.x402())
     }
 
     /// Whose signature a voucher or request of this channel must carry.

@@ -50,7 +50,7 @@ impl Voucher {
             channelId: self.channel_id,
             maxClaimableAmount: self.max_claimable_amount,
         };
-        digest(&message, &domain.x402())
+        digest(&message, domain.x402())
     }
 }
 

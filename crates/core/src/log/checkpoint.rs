@@ -44,7 +44,7 @@ impl Checkpoint {
     pub fn digest(&self) -> B256 {
         let message =
             typed::Checkpoint { origin: self.origin.clone(), size: self.size, root: self.root };
-        digest(&message, &log_domain())
+        digest(&message, log_domain())
     }
 
     /// Reads a note's text; extension lines are refused, because the secp256k1 signature would

@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use secp256k1::SecretKey;
 use vouch_core::channel::{ChannelConfig, Mode, OnChain, SignedVoucher, Voucher};
 use vouch_core::domain::Domain;
+use vouch_core::log::note;
 use vouch_core::money::Usage;
 use vouch_core::receipt::{Kind, Receipt, Status, Tier};
 use vouch_core::signature::{Signature, address_of};
@@ -25,7 +26,10 @@ pub(crate) fn provider() -> (Config, Address) {
         "throughput".to_owned(),
         Arc::new(now),
         Arc::new(move |promise| Ok(Signature::sign(promise.digest(&DOMAIN), &key))),
-        Arc::new(|_| Err("not measured".to_owned())),
+        Arc::new(move |checkpoint| {
+            let signature = Signature::sign(checkpoint.digest(), &key);
+            Ok(vec![note::sign_eip712(&checkpoint.origin, address_of(&key), &signature)])
+        }),
     );
     (config, address_of(&key))
 }
