@@ -9,7 +9,8 @@
 //!                                     │             + one signed promise
 //!                                     ▼
 //!                                 Merkle tree ──▶ publisher: tiles, checkpoint (stored by
-//!                                                 compare-and-swap, then released)
+//!                                                 compare-and-swap, then released);
+//!                                                 what is older leaves memory for the index
 //! ```
 //! The next commit starts when the last sync ends and takes everything that waits: no timer.
 //!
@@ -58,7 +59,10 @@
 //! - A promise is in the record of its batch: a repeat gets the same bytes, also after a restart.
 //! - A checkpoint is durable before anyone sees it, and only ever grows. A log that finds itself
 //!   behind a checkpoint it has released does not start.
-//! - The journal is the truth; memory and tiles are views that are rebuilt from it.
+//! - The journal is the truth; memory, tiles and the index of what memory has forgotten are views
+//!   that are rebuilt from it. A start reads the index and the journal behind it.
+//! - A call is told from a repeat by memory or the index; an index that cannot be read is an error,
+//!   never "new".
 //!
 //! # What it does not do
 //! It checks no signatures of payers (the gateway did), follows no chain (`settle` tells it), and
