@@ -525,7 +525,7 @@ impl Process {
         self.commit();
         let released = self.store.release();
         // As its publisher does once there is much; a failure costs memory alone.
-        if self.store().size() % 3 == 0 {
+        if self.store().size().is_multiple_of(3) {
             self.store.index().ok();
         }
         self.noting(released).is_ok() && begun

@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+#[path = "../../crates/store/tests/common/postgres.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the store's tests use the rest")]
+#[allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+mod postgres;
+
 use alloy_primitives::keccak256;
 use serde_json::{Value, json};
 use vouch_tests::{Anvil, KEY, Mood, Proxy, Running, json, text, until, vouch};
@@ -14,8 +19,11 @@ struct House {
     serve: Running,
 }
 
+const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--finality", "1"];
+
 impl House {
-    fn new() -> Self {
+    /// Its gateway is started with these arguments, too.
+    fn new(more: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         // A block a second, as networks make them whether or not there is something to put in; and
         // one at once where there is.
@@ -31,9 +39,8 @@ impl House {
         anvil.fund(account);
 
         // It serves nothing before the contracts stand, and says how they come to.
-        let serve = ["serve", "--listen", "127.0.0.1:0", "--finality", "1"];
         let endpoints = ["--chain", &proxy.url, "--chain", &anvil.url];
-        let early = vouch(&data, &[&serve[..], &endpoints].concat()).output().expect("it runs");
+        let early = vouch(&data, &[&SERVE[..], &endpoints].concat()).output().expect("it runs");
         assert!(text(&early).contains("vouch contracts deploy"), "{}", text(&early));
         let deployed = json(&mut vouch(&data, &deploy));
         assert_eq!(deployed["missing"], json!([]), "{deployed}");
@@ -43,7 +50,7 @@ impl House {
             "what stands is not deployed again"
         );
 
-        let serve = Running::start(&data, &[&serve[..], &endpoints].concat());
+        let serve = Running::start(&data, &[&SERVE[..], &endpoints, more].concat());
         assert_eq!(serve.ready["asset"], deployed["deployment"]["token"]);
         Self { directory, anvil, proxy, serve }
     }
@@ -69,7 +76,11 @@ impl House {
     }
 
     fn ask(&self, question: &str) -> Result<Value, String> {
-        let gateway = self.serve.field("gateway");
+        self.ask_at(&self.serve, question)
+    }
+
+    fn ask_at(&self, gateway: &Running, question: &str) -> Result<Value, String> {
+        let gateway = gateway.field("gateway");
         let ask = ["ask", question, "--provider", &gateway, "--max-tokens", "8", "--json"];
         let output = vouch(&self.buyer(), &ask).output().expect("it runs");
         match output.status.success() {
@@ -128,7 +139,7 @@ impl House {
 
 #[test]
 fn a_reorganisation_takes_a_deposit_and_then_a_claim() {
-    let house = House::new();
+    let house = House::new(&[]);
     house.mint();
     // Everything that comes can be taken back, and what is below stays.
     house.anvil.mine(8);
@@ -176,4 +187,63 @@ fn a_reorganisation_takes_a_deposit_and_then_a_claim() {
     let claims = house.events("Claimed(bytes32,address,uint128,uint128)");
     assert_eq!(claims.len(), 1, "one claim, of all that was charged: {claims:?}");
     assert!(house.serve.stop(), "it ends cleanly");
+}
+
+/// Two processes, one provider, one database and one log.
+#[test]
+fn gateways_share_a_database_and_one_goes_on_when_the_other_is_killed() {
+    let server = postgres::Server::start();
+    let schema = server.schema();
+    let tiles = tempfile::tempdir().expect("a directory");
+    let log = tiles.path().join("log").display().to_string();
+    let shared = ["--store", schema.url(), "--tiles", &log];
+    let house = House::new(&shared);
+    house.mint();
+    let first = house.ask("What is a gateway?").expect("an answer");
+    let channel = house.channel();
+
+    let data = house.directory.path().join("second");
+    std::fs::create_dir_all(data.join("provider")).expect("a directory");
+    for key in ["provider/wallet.json", "provider/log.json"] {
+        let from = house.directory.path().join("provider").join(key);
+        std::fs::copy(from, data.join(key)).expect("the provider's keys");
+    }
+    let chain = ["--chain", &house.anvil.url, "--chain", &house.proxy.url];
+    let second = Running::start(&data, &[&SERVE[..], &chain, &shared].concat());
+    assert_eq!(second.field("provider"), house.serve.field("provider"));
+    let charged = |gateway: &Running| {
+        let (status, body) = gateway.get(&format!("/vouch/channels/{channel}"));
+        assert_eq!(status, 200);
+        let view: Value = serde_json::from_slice(&body).expect("JSON");
+        view["charged"].as_str().expect("units").parse::<u128>().expect("units")
+    };
+    assert_eq!(charged(&second), charged(&house.serve));
+
+    // Whichever is asked, it is one channel, and both know at once.
+    house.ask_at(&second, "And another?").expect("an answer");
+    house.ask("And a third?").expect("an answer");
+    let after = charged(&second);
+    assert_eq!(after, charged(&house.serve));
+    assert_eq!(schema.count("SELECT count(*) FROM receipts"), 3);
+
+    let House { directory, serve, anvil, proxy } = house;
+    serve.kill();
+    let buyer = directory.path().join("buyer");
+    let gateway = second.field("gateway");
+    let ask = ["ask", "Who is left?", "--provider", &gateway, "--max-tokens", "8", "--json"];
+    // What the killed one had begun of the log, and its lease to publish, end with its lease.
+    let last = json(&mut vouch(&buyer, &ask));
+    assert!(charged(&second) > after);
+    for answer in [&first, &last] {
+        let bundle = answer["bundle"].as_str().expect("its evidence");
+        let verified = vouch(&buyer, &["verify", bundle]).output().expect("it runs");
+        assert!(verified.status.success(), "{}", text(&verified));
+    }
+    let size = || {
+        let (_, body) = second.get("/log/checkpoint");
+        String::from_utf8_lossy(&body).lines().nth(1).and_then(|size| size.parse().ok())
+    };
+    until("the log has all four answers", || size() == Some(4_u64));
+    assert!(second.stop(), "it ends cleanly");
+    drop((anvil, proxy));
 }

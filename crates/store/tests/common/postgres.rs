@@ -107,6 +107,11 @@ impl Drop for Server {
 }
 
 impl Schema {
+    /// With its password, for `vouch serve --store`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     pub fn database(&self) -> Database {
         Database::parse(&self.url).unwrap()
     }
