@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Name {
-    /// A paid call, over a stub upstream; the peer is LiteLLM.
+    /// A paid call, over a stub upstream; the peers are LiteLLM and the official x402 packages.
     Gateway,
     /// The exact engine; the peer is llama.cpp.
     Model,
@@ -82,7 +82,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<Command> {
             let mut bench = built(arguments, &release.join("gateway"))?;
             bench.arg("run").arg("--vouch").arg(release.join("vouch")).arg("--data-dir").arg(data);
             if peer {
-                bench.arg("--litellm").arg(peers.join(".venv"));
+                bench.arg("--litellm").arg(peers.join(".venv")).arg("--x402").arg(peers);
             }
             bench
         }
@@ -126,17 +126,23 @@ fn peer(name: Name) -> anyhow::Result<()> {
     match name {
         // libsecp256k1 is in the crates already.
         Name::Log | Name::Vouchers => Ok(()),
-        Name::Gateway => python_peer("requirements.txt", ".venv"),
-        Name::Economy => python_peer("uagents.txt", ".venv-uagents"),
-        Name::Model => {
-            require("npm", "installs llama.cpp", "apt-get install nodejs npm")?;
-            setup::once(PEERS, &["package-lock.json"], "node_modules", || {
-                // The optional packages are the same library for other machines, 700 MB of them.
-                let install = [&setup::INSTALL[..], &["--omit=optional"]].concat();
-                step("peer: npm", &mut command("npm", &install, PEERS))
-            })
+        Name::Gateway => {
+            python_peer("requirements.txt", ".venv")?;
+            node_peers()
         }
+        Name::Economy => python_peer("uagents.txt", ".venv-uagents"),
+        Name::Model => node_peers(),
     }
+}
+
+/// All of npm's: llama.cpp and x402.
+fn node_peers() -> anyhow::Result<()> {
+    require("npm", "installs the peers", "apt-get install nodejs npm")?;
+    setup::once(PEERS, &["package-lock.json"], "node_modules", || {
+        // llama.cpp's optional packages are the same library for other machines, 700 MB of them.
+        let install = [&setup::INSTALL[..], &["--omit=optional"]].concat();
+        step("peer: npm", &mut command("npm", &install, PEERS))
+    })
 }
 
 /// One environment a peer: their pins need not agree.
