@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! bin/gateway:  load ──▶ vouch up ──▶ stub      the same load, unpaid: load ──▶ LiteLLM ──▶ stub
+//!                                               paid by the official client: load ──▶ x402 ──▶ stub
 //! bin/model:    exact engine | node-llama-cpp   the same file, ids and threads
 //! bin/economy:  buyer ──▶ vouch up ──▶ stub      two agents of uagents, signed and unpaid
 //!               backtest, signer, valuation, sourced answers, embeddings: ours alone

@@ -17,6 +17,10 @@ use crate::{
     stub,
 };
 
+mod x402;
+
+pub use x402::X402;
+
 /// Python that loads a large proxy from a cold disk takes its time.
 const LITELLM_START: Duration = Duration::from_secs(180);
 

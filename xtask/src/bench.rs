@@ -36,12 +36,14 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Name {
-    /// A paid call, over a stub upstream; the peer is LiteLLM.
+    /// A paid call, over a stub upstream; the peers are LiteLLM and the official x402 packages.
     Gateway,
     /// The exact engine; the peer is llama.cpp.
     Model,
     /// Receipts made durable: how many a second, how soon, at what cost; no peer.
     Log,
+    /// Charges a second: the embedded store, and gateways on a PostgreSQL; no peer.
+    Store,
     /// Vouchers verified, beside libsecp256k1's own recovery.
     Vouchers,
     /// Agents that trade, decide and act, and data that is valued and quoted; the peer is uagents.
@@ -64,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn bench(arguments: &Arguments) -> anyhow::Result<Command> {
-    if arguments.json && matches!(arguments.name, Name::Log | Name::Vouchers) {
+    if arguments.json && matches!(arguments.name, Name::Log | Name::Store | Name::Vouchers) {
         bail!("this benchmark prints sentences: leave --json out");
     }
     let (target, peers) = (target()?, root().join(PEERS));
@@ -72,17 +74,19 @@ fn bench(arguments: &Arguments) -> anyhow::Result<Command> {
     let peer = !arguments.no_peer;
     Ok(match arguments.name {
         Name::Log => {
-            let mut bench = example("vouch-store", "receipts");
+            let mut bench = example("vouch-store", "receipts", &[]);
             // Below the target directory: on a disk, where a temporary directory may not be.
             bench.env("TMPDIR", target);
             bench
         }
-        Name::Vouchers => example("vouch-core", "vouchers"),
+        // In the temporary directory: PostgreSQL's own user cannot reach every other.
+        Name::Store => example("vouch-store", "charges", &["--features", "postgres"]),
+        Name::Vouchers => example("vouch-core", "vouchers", &[]),
         Name::Gateway => {
             let mut bench = built(arguments, &release.join("gateway"))?;
             bench.arg("run").arg("--vouch").arg(release.join("vouch")).arg("--data-dir").arg(data);
             if peer {
-                bench.arg("--litellm").arg(peers.join(".venv"));
+                bench.arg("--litellm").arg(peers.join(".venv")).arg("--x402").arg(peers);
             }
             bench
         }
@@ -106,8 +110,9 @@ fn bench(arguments: &Arguments) -> anyhow::Result<Command> {
 }
 
 /// A crate measured alone: what it needs is small.
-fn example(package: &str, name: &str) -> Command {
-    cargo(&["run", "--release", "--quiet", "--package", package, "--example", name, "--"])
+fn example(package: &str, name: &str, more: &[&str]) -> Command {
+    let run = ["run", "--release", "--quiet", "--package", package, "--example", name];
+    cargo(&[&run[..], more, &["--"]].concat())
 }
 
 /// A binary of `benches`, once it, `vouch` and the peer are there.
@@ -125,18 +130,24 @@ fn built(arguments: &Arguments, binary: &Path) -> anyhow::Result<Command> {
 fn peer(name: Name) -> anyhow::Result<()> {
     match name {
         // libsecp256k1 is in the crates already.
-        Name::Log | Name::Vouchers => Ok(()),
-        Name::Gateway => python_peer("requirements.txt", ".venv"),
-        Name::Economy => python_peer("uagents.txt", ".venv-uagents"),
-        Name::Model => {
-            require("npm", "installs llama.cpp", "apt-get install nodejs npm")?;
-            setup::once(PEERS, &["package-lock.json"], "node_modules", || {
-                // The optional packages are the same library for other machines, 700 MB of them.
-                let install = [&setup::INSTALL[..], &["--omit=optional"]].concat();
-                step("peer: npm", &mut command("npm", &install, PEERS))
-            })
+        Name::Log | Name::Store | Name::Vouchers => Ok(()),
+        Name::Gateway => {
+            python_peer("requirements.txt", ".venv")?;
+            node_peers()
         }
+        Name::Economy => python_peer("uagents.txt", ".venv-uagents"),
+        Name::Model => node_peers(),
     }
+}
+
+/// All of npm's: llama.cpp and x402.
+fn node_peers() -> anyhow::Result<()> {
+    require("npm", "installs the peers", "apt-get install nodejs npm")?;
+    setup::once(PEERS, &["package-lock.json"], "node_modules", || {
+        // llama.cpp's optional packages are the same library for other machines, 700 MB of them.
+        let install = [&setup::INSTALL[..], &["--omit=optional"]].concat();
+        step("peer: npm", &mut command("npm", &install, PEERS))
+    })
 }
 
 /// One environment a peer: their pins need not agree.

@@ -16,7 +16,7 @@ use vouch_benches::{
     load::{self, Call, Load},
     market::{BODY, CHAT, Market},
     payer::Payer,
-    peers::LiteLlm,
+    peers::{LiteLlm, X402},
     process::Process,
     stub,
     vouch::{Up, Vouch},
@@ -34,12 +34,13 @@ const STARTS: usize = 5;
 pub(crate) struct Bench {
     pub(crate) stub: Process,
     pub(crate) stub_address: SocketAddr,
-    pub(crate) vouch: Process,
+    pub(crate) vouch: Up,
     pub(crate) data: TempDir,
     pub(crate) market: Market,
     pub(crate) payers: Vec<Payer>,
     pub(crate) books: Books,
-    pub(crate) peer: Option<LiteLlm>,
+    pub(crate) litellm: Option<LiteLlm>,
+    pub(crate) x402: Option<X402>,
     pub(crate) tallies: BTreeMap<(Who, usize), Tally>,
     pub(crate) signing: Duration,
     pub(crate) signed: usize,
@@ -51,18 +52,26 @@ impl Bench {
         let (stub, ready) = Process::ready(command.arg("stub"))?;
         let stub_address = ready["address"].as_str().context("the stub has no address")?.parse()?;
         let data = tempfile::tempdir_in(&options.data_dir)?;
-        let (vouch, address, _) = vouch(options, &data, stub_address)?;
-        let market = Market::visit(address).await?;
+        let (vouch, _) = vouch(options, &data, stub_address)?;
+        let market = Market::visit(vouch.address).await?;
         let (mut payers, mut books) = (Vec::new(), Books::default());
         for number in 0..options.connections.iter().copied().max().unwrap_or(0) {
             let (payer, payment) = Payer::open(&market, number).await?;
             books.enter(&market, &[payment], 1)?;
             payers.push(payer);
         }
-        let peer = match &options.litellm {
+        let litellm = match &options.litellm {
             Some(venv) => {
                 note("starting LiteLLM");
                 Some(LiteLlm::start(venv, data.path(), stub_address).await?)
+            }
+            None => None,
+        };
+        let x402 = match &options.x402 {
+            Some(peers) => {
+                note("starting x402");
+                let chain = vouch.field("chain")?;
+                Some(X402::start(peers, &market, chain, stub_address, payers.len()).await?)
             }
             None => None,
         };
@@ -74,7 +83,8 @@ impl Bench {
             market,
             payers,
             books,
-            peer,
+            litellm,
+            x402,
             tallies: BTreeMap::new(),
             signing: Duration::ZERO,
             signed: 0,
@@ -86,8 +96,12 @@ impl Bench {
         let calls = self.paid(connections, 50)?;
         self.pay(calls).await?;
         load::run(self.stub_address, unpaid(self.stub_address, connections, 50)?).await?;
-        if let Some(peer) = &self.peer {
+        if let Some(peer) = &self.litellm {
             load::run(peer.address, unpaid(peer.address, connections, 10)?).await?;
+        }
+        if let Some(peer) = &mut self.x402 {
+            // Compiled code comes late in JavaScript.
+            peer.pay(peer.calls(connections, 50).await?).await?;
         }
         Ok(())
     }
@@ -106,19 +120,35 @@ impl Bench {
 
         let calls = self.paid(connections, of_one(options.calls))?;
         let commits = self.market.commits().await?;
-        let (before, stub_before) = (self.vouch.cpu()?, self.stub.cpu()?);
+        let (before, stub_before) = (self.vouch.process.cpu()?, self.stub.cpu()?);
         let load = self.pay(calls).await?;
-        let cpu = self.vouch.cpu()?.saturating_sub(before);
+        let cpu = self.vouch.process.cpu()?.saturating_sub(before);
         let commits = self.market.commits().await?.saturating_sub(commits);
         self.tally(Who::Vouch, connections, &load, cpu, stub_before)?;
         self.tallies.entry((Who::Vouch, connections)).or_default().commits += commits;
 
-        let Some(peer) = &self.peer else { return Ok(()) };
-        let calls = unpaid(peer.address, connections, of_one(options.peer_calls))?;
-        let (before, stub_before) = (peer.process.cpu()?, self.stub.cpu()?);
-        let load = load::run(peer.address, calls).await?;
-        let cpu = peer.process.cpu()?.saturating_sub(before);
-        self.tally(Who::Peer, connections, &load, cpu, stub_before)
+        if let Some(peer) = &self.litellm {
+            let calls = unpaid(peer.address, connections, of_one(options.peer_calls))?;
+            let (before, stub_before) = (peer.process.cpu()?, self.stub.cpu()?);
+            let load = load::run(peer.address, calls).await?;
+            let cpu = peer.process.cpu()?.saturating_sub(before);
+            self.tally(Who::LiteLlm, connections, &load, cpu, stub_before)?;
+        }
+        self.x402_round(connections, of_one(options.peer_calls)).await
+    }
+
+    /// Signed ahead and under the same load as ours, then by its own client.
+    async fn x402_round(&mut self, connections: usize, each: usize) -> anyhow::Result<()> {
+        let Some(peer) = &mut self.x402 else { return Ok(()) };
+        let calls = peer.calls(connections, each).await?;
+        let (before, stub_before) = (peer.cpu()?, self.stub.cpu()?);
+        let load = peer.pay(calls).await?;
+        let (between, stub_between) = (peer.cpu()?, self.stub.cpu()?);
+        let whole = peer.call(connections, each).await?;
+        let (cpu, client_cpu) =
+            (between.saturating_sub(before), peer.cpu()?.saturating_sub(between));
+        self.tally(Who::X402, connections, &load, cpu, stub_before)?;
+        self.tally(Who::X402Client, connections, &whole, client_cpu, stub_between)
     }
 
     fn tally(
@@ -155,20 +185,20 @@ impl Bench {
     /// starts new ones.
     pub(crate) async fn starts(mut self, options: &Options) -> anyhow::Result<Vec<Figure>> {
         note("killing the gateway and starting it again");
-        self.vouch.kill();
-        let (again, address, restart) = vouch(options, &self.data, self.stub_address)?;
-        self.market.address = address;
+        self.vouch.process.kill();
+        let (again, restart) = vouch(options, &self.data, self.stub_address)?;
+        self.market.address = again.address;
         self.books.compare(&self.market).await?;
-        again.kill();
+        again.process.kill();
         let mut seconds = Vec::new();
         for _ in 0..STARTS {
             let data = tempfile::tempdir_in(&options.data_dir)?;
-            let (process, _, start) = vouch(options, &data, self.stub_address)?;
-            process.kill();
+            let (new, start) = vouch(options, &data, self.stub_address)?;
+            new.process.kill();
             seconds.push(start.as_secs_f64());
         }
         let start = Figure::alone(BENCH, "start, new data", "s", median(&seconds));
-        let start = match &self.peer {
+        let start = match &self.litellm {
             Some(peer) => start.beside(&peer.name, peer.start.as_secs_f64(), Better::Lower),
             None => start,
         };
@@ -184,14 +214,10 @@ fn unpaid(address: SocketAddr, connections: usize, each: usize) -> anyhow::Resul
 }
 
 /// Starts `vouch up` on free ports in front of the stub; with the time until it was ready.
-fn vouch(
-    options: &Options,
-    data: &TempDir,
-    stub: SocketAddr,
-) -> anyhow::Result<(Process, SocketAddr, Duration)> {
+fn vouch(options: &Options, data: &TempDir, stub: SocketAddr) -> anyhow::Result<(Up, Duration)> {
     let upstream = format!("http://{stub}/v1");
     let upstream = ["--upstream", &upstream, "--upstream-model", stub::MODEL];
     let start = Instant::now();
-    let Up { process, address, .. } = Vouch(options.vouch.clone()).up(data.path(), &upstream)?;
-    Ok((process, address, start.elapsed()))
+    let up = Vouch(options.vouch.clone()).up(data.path(), &upstream)?;
+    Ok((up, start.elapsed()))
 }

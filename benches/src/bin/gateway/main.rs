@@ -27,13 +27,16 @@ struct Options {
     /// The `vouch` binary.
     #[arg(long)]
     vouch: PathBuf,
-    /// The virtual environment with LiteLLM; without it, ours alone is measured.
+    /// The virtual environment with LiteLLM; without it, LiteLLM is left out.
     #[arg(long)]
     litellm: Option<PathBuf>,
+    /// The folder with `x402.mjs` and its packages; without it, x402 is left out.
+    #[arg(long)]
+    x402: Option<PathBuf>,
     /// Where the data directories are made: on the disk whose syncs are to be measured.
     #[arg(long)]
     data_dir: PathBuf,
-    /// How often ours and the peer take turns.
+    /// How often ours and the peers take turns.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// How many connections call at once, each with a channel of its own.
@@ -42,7 +45,7 @@ struct Options {
     /// Calls in a round to the stub and to the gateway, over all connections; an eighth over one.
     #[arg(long, default_value_t = 16_000)]
     calls: usize,
-    /// The same for the peer.
+    /// The same for a peer.
     #[arg(long, default_value_t = 800)]
     peer_calls: usize,
     /// Print a line of JSON a figure.
@@ -78,9 +81,16 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     }
     note("comparing the books");
     bench.books.compare(&bench.market).await?;
-    let mut figures = bench.figures()?;
+    let (mut figures, x402) = (bench.figures()?, bench.x402_figures()?);
+    if let Some(peer) = &bench.x402 {
+        peer.claim().await?;
+    }
     figures.extend(bench.starts(options).await?);
-    Ok(print(&figures, options.json)?)
+    print(&figures, options.json)?;
+    if !x402.is_empty() {
+        print(&x402, options.json)?;
+    }
+    Ok(())
 }
 
 #[allow(clippy::print_stderr, reason = "how far it is, apart from the figures")]

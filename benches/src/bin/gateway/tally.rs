@@ -9,7 +9,10 @@ use vouch_benches::{figure::median, load::Load};
 pub(crate) enum Who {
     Stub,
     Vouch,
-    Peer,
+    LiteLlm,
+    X402,
+    /// The server of x402 again, called by its own client.
+    X402Client,
 }
 
 /// What one of them did, over all rounds, at one number of connections.
