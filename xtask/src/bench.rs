@@ -42,6 +42,8 @@ enum Name {
     Model,
     /// Receipts made durable: how many a second, how soon, at what cost; no peer.
     Log,
+    /// Charges a second: the embedded store, and gateways on a PostgreSQL; no peer.
+    Store,
     /// Vouchers verified, beside libsecp256k1's own recovery.
     Vouchers,
     /// Agents that trade, decide and act, and data that is valued and quoted; the peer is uagents.
@@ -64,7 +66,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn bench(arguments: &Arguments) -> anyhow::Result<Command> {
-    if arguments.json && matches!(arguments.name, Name::Log | Name::Vouchers) {
+    if arguments.json && matches!(arguments.name, Name::Log | Name::Store | Name::Vouchers) {
         bail!("this benchmark prints sentences: leave --json out");
     }
     let (target, peers) = (target()?, root().join(PEERS));
@@ -72,12 +74,14 @@ fn bench(arguments: &Arguments) -> anyhow::Result<Command> {
     let peer = !arguments.no_peer;
     Ok(match arguments.name {
         Name::Log => {
-            let mut bench = example("vouch-store", "receipts");
+            let mut bench = example("vouch-store", "receipts", &[]);
             // Below the target directory: on a disk, where a temporary directory may not be.
             bench.env("TMPDIR", target);
             bench
         }
-        Name::Vouchers => example("vouch-core", "vouchers"),
+        // In the temporary directory: PostgreSQL's own user cannot reach every other.
+        Name::Store => example("vouch-store", "charges", &["--features", "postgres"]),
+        Name::Vouchers => example("vouch-core", "vouchers", &[]),
         Name::Gateway => {
             let mut bench = built(arguments, &release.join("gateway"))?;
             bench.arg("run").arg("--vouch").arg(release.join("vouch")).arg("--data-dir").arg(data);
@@ -106,8 +110,9 @@ fn bench(arguments: &Arguments) -> anyhow::Result<Command> {
 }
 
 /// A crate measured alone: what it needs is small.
-fn example(package: &str, name: &str) -> Command {
-    cargo(&["run", "--release", "--quiet", "--package", package, "--example", name, "--"])
+fn example(package: &str, name: &str, more: &[&str]) -> Command {
+    let run = ["run", "--release", "--quiet", "--package", package, "--example", name];
+    cargo(&[&run[..], more, &["--"]].concat())
 }
 
 /// A binary of `benches`, once it, `vouch` and the peer are there.
@@ -125,7 +130,7 @@ fn built(arguments: &Arguments, binary: &Path) -> anyhow::Result<Command> {
 fn peer(name: Name) -> anyhow::Result<()> {
     match name {
         // libsecp256k1 is in the crates already.
-        Name::Log | Name::Vouchers => Ok(()),
+        Name::Log | Name::Store | Name::Vouchers => Ok(()),
         Name::Gateway => {
             python_peer("requirements.txt", ".venv")?;
             node_peers()

@@ -1,43 +1,43 @@
 //! Measures charges a second: the embedded store, and one and three gateways on a PostgreSQL, each
 //! charge a reservation and a commit that a thread of its own waits for:
-//! `cargo run -p vouch-store --features postgres --example charges -- URL [charges] [threads]`.
-//! The database at `URL` must be empty.
+//! `cargo xtask bench store [-- CHARGES [THREADS]]`. The server is the system's own, started for
+//! this as the tests start it; everything is in the temporary directory.
 
 #![allow(clippy::print_stdout, reason = "it is a program for people")]
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use alloy_primitives::{Address, B256};
 use vouch_core::channel::ChannelConfig;
-use vouch_store::{Begun, Call, Database, EmbeddedStore, Error, FileTiles, PostgresStore, Store};
+use vouch_store::{Begun, Call, EmbeddedStore, Error, Store};
 
 mod common;
+#[path = "../tests/common/postgres.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the tests use the rest")]
+#[allow(clippy::unwrap_used, reason = "a panic is how it fails to start")]
+mod postgres;
 
-type Channel = (ChannelConfig, alloy_primitives::B256);
+type Channel = (ChannelConfig, B256);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let url = arguments.next().ok_or("name the database: postgres://user@host/database")?;
     let charges: u64 = arguments.next().map_or(Ok(20_000), |text| text.parse())?;
     let threads: u64 = arguments.next().map_or(Ok(256), |text| text.parse())?;
     let (config, provider) = common::provider();
-    let dir = tempfile::tempdir_in(".")?;
-    let (embedded, _) = EmbeddedStore::open(&dir.path().join("embedded"), config.clone())?;
-    let embedded: Arc<dyn Store> = Arc::new(embedded);
-    let channels = common::open_channels(&*embedded, provider)?;
-    measure("embedded", &[embedded], &channels, 0..charges, threads)?;
-    let tiles = Arc::new(FileTiles::open(&dir.path().join("tiles"))?);
-    let mut gateways: Vec<Arc<dyn Store>> = Vec::new();
-    for (count, from) in [(1, charges), (3, 2 * charges)] {
+    let dir = tempfile::tempdir()?;
+    let (embedded, _) = EmbeddedStore::open(dir.path(), config.clone())?;
+    measure("embedded", &[Arc::new(embedded)], provider, charges, threads)?;
+    let server = postgres::Server::start();
+    for count in [1, 3] {
+        let schema = server.schema();
+        let mut gateways: Vec<Arc<dyn Store>> = Vec::new();
         while gateways.len() < count {
-            let database = Database::parse(&url)?;
-            let store = PostgresStore::open(database, tiles.clone(), config.clone())?;
-            gateways.push(Arc::new(store));
+            gateways.push(Arc::new(schema.open(config.clone())?));
         }
-        common::open_channels(&*gateways[0], provider)?;
-        let name = format!("PostgreSQL, {count} gateways");
-        measure(&name, &gateways, &channels, from..from + charges, threads)?;
+        measure(&format!("PostgreSQL, gateways: {count}"), &gateways, provider, charges, threads)?;
     }
     Ok(())
 }
@@ -45,20 +45,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn measure(
     name: &str,
     stores: &[Arc<dyn Store>],
-    channels: &[Channel],
-    numbers: std::ops::Range<u64>,
+    provider: Address,
+    charges: u64,
     threads: u64,
 ) -> Result<(), Error> {
-    let next = AtomicU64::new(numbers.start);
+    let channels = common::open_channels(&*stores[0], provider)?;
+    let next = AtomicU64::new(0);
     let start = Instant::now();
     let done: Result<(), Error> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads as usize)
             .map(|thread| {
-                let (store, next) = (&stores[thread % stores.len()], &next);
+                let store = &stores[thread % stores.len()];
+                let (channels, next) = (&channels, &next);
                 scope.spawn(move || {
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
-                        if number >= numbers.end {
+                        if number >= charges {
                             return Ok(());
                         }
                         charge(&**store, &channels[(number % common::CHANNELS) as usize], number)?;
@@ -66,11 +68,12 @@ fn measure(
                 })
             })
             .collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or(Ok(())))
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
     });
     done?;
     let seconds = start.elapsed().as_secs_f64();
-    let charges = numbers.end - numbers.start;
     println!("{name}: {charges} charges, {threads} at a time: {:.0}/s", charges as f64 / seconds);
     Ok(())
 }
