@@ -31,10 +31,6 @@ use crate::{
     output::Output,
 };
 
-/// A call makes some hundred small allocations: the system's allocator took an eighth of its time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logs();
