@@ -202,41 +202,52 @@ fn gateways_share_a_database_and_one_goes_on_when_the_other_is_killed() {
     let first = house.ask("What is a gateway?").expect("an answer");
     let channel = house.channel();
 
-    let data = house.directory.path().join("second");
-    std::fs::create_dir_all(data.join("provider")).expect("a directory");
-    for key in ["provider/wallet.json", "provider/log.json"] {
-        let from = house.directory.path().join("provider").join(key);
-        std::fs::copy(from, data.join(key)).expect("the provider's keys");
-    }
+    let root = house.directory.path().to_owned();
+    let keys = |name: &str| {
+        let data = root.join(name);
+        std::fs::create_dir_all(data.join("provider")).expect("a directory");
+        for key in ["provider/wallet.json", "provider/log.json"] {
+            std::fs::copy(root.join("provider").join(key), data.join(key)).expect("a key");
+        }
+        data
+    };
+    let data = keys("second");
     let chain = ["--chain", &house.anvil.url, "--chain", &house.proxy.url];
     let second = Running::start(&data, &[&SERVE[..], &chain, &shared].concat());
     assert_eq!(second.field("provider"), house.serve.field("provider"));
-    let charged = |gateway: &Running| {
+    // Whichever is asked, it is one log, and both know of both channels at once.
+    let other = house.ask_at(&second, "And another?").expect("an answer");
+    house.ask("And a third?").expect("an answer");
+    let other = other["channel"].as_str().expect("its id");
+    assert_ne!(other, channel, "a buyer has a channel for each address");
+    let view = |gateway: &Running, channel: &str| -> Value {
         let (status, body) = gateway.get(&format!("/vouch/channels/{channel}"));
         assert_eq!(status, 200);
-        let view: Value = serde_json::from_slice(&body).expect("JSON");
-        view["charged"].as_str().expect("units").parse::<u128>().expect("units")
+        serde_json::from_slice(&body).expect("JSON")
     };
-    assert_eq!(charged(&second), charged(&house.serve));
-
-    // Whichever is asked, it is one channel, and both know at once.
-    house.ask_at(&second, "And another?").expect("an answer");
-    house.ask("And a third?").expect("an answer");
-    let after = charged(&second);
-    assert_eq!(after, charged(&house.serve));
+    for channel in [channel.as_str(), other] {
+        assert_eq!(view(&second, channel), view(&house.serve, channel));
+    }
+    assert_eq!(view(&second, &channel)["sequence"], 2);
     assert_eq!(schema.count("SELECT count(*) FROM receipts"), 3);
 
+    // One is killed, and a third takes its address: the buyer goes on with its channel.
     let House { directory, serve, anvil, proxy } = house;
+    let address = serve.field("gateway").trim_start_matches("http://").to_owned();
     serve.kill();
+    let data = keys("third");
+    let listen = ["serve", "--listen", &address, "--finality", "1"];
+    let chain = ["--chain", &anvil.url, "--chain", &proxy.url];
+    let third = Running::start(&data, &[&listen[..], &chain, &shared].concat());
     let buyer = directory.path().join("buyer");
-    let gateway = second.field("gateway");
+    let gateway = third.field("gateway");
     let ask = ["ask", "Who is left?", "--provider", &gateway, "--max-tokens", "8", "--json"];
-    // What the killed one had begun of the log, and its lease to publish, end with its lease.
     let last = json(&mut vouch(&buyer, &ask));
-    assert!(charged(&second) > after);
+    assert_eq!(last["channel"], json!(channel));
+    assert_eq!(view(&second, &channel)["sequence"], 3);
     for answer in [&first, &last] {
-        let bundle = answer["bundle"].as_str().expect("its evidence");
-        let verified = vouch(&buyer, &["verify", bundle]).output().expect("it runs");
+        let receipt = answer["receipt"].as_str().expect("its digest");
+        let verified = vouch(&buyer, &["verify", receipt]).output().expect("it runs");
         assert!(verified.status.success(), "{}", text(&verified));
     }
     let size = || {
@@ -244,6 +255,5 @@ fn gateways_share_a_database_and_one_goes_on_when_the_other_is_killed() {
         String::from_utf8_lossy(&body).lines().nth(1).and_then(|size| size.parse().ok())
     };
     until("the log has all four answers", || size() == Some(4_u64));
-    assert!(second.stop(), "it ends cleanly");
-    drop((anvil, proxy));
+    assert!(second.stop() && third.stop(), "they end cleanly");
 }
