@@ -53,3 +53,14 @@ pub(crate) fn log_domain() -> Eip712Domain {
 pub(crate) fn digest<T: SolStruct>(message: &T, domain: &Eip712Domain) -> B256 {
     message.eip712_signing_hash(domain)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_named_as_caip_2_says() {
+        let domain = Domain { chain: 8453, settlement: Address::ZERO };
+        assert_eq!(domain.network(), "eip155:8453");
+    }
+}
