@@ -170,6 +170,7 @@ mod tests {
     #[test]
     fn a_kind_is_a_plain_word() {
         assert_eq!(resource("open-position").unwrap(), "ACT open-position");
+        assert!(resource(&"a".repeat(32)).is_ok());
         for kind in ["", "Swap", "a b", "a\nb", &"a".repeat(33)] {
             assert!(resource(kind).is_err(), "{kind:?}");
         }

@@ -116,5 +116,6 @@ mod tests {
     fn seeds_are_sign_extended() {
         assert_eq!(callers_seed(-1), [0xff; 32]);
         assert_eq!(callers_seed(1)[31], 1);
+        assert_eq!(callers_seed(0), [0; 32]);
     }
 }

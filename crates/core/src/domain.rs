@@ -89,3 +89,14 @@ mod tests {
         assert_eq!(first.len(), 6);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_named_as_caip_2_says() {
+        let domain = Domain { chain: 8453, settlement: Address::ZERO };
+        assert_eq!(domain.network(), "eip155:8453");
+    }
+}

@@ -91,3 +91,38 @@ impl SignedPromise {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use secp256k1::SecretKey;
+
+    use super::*;
+    use crate::signature::address_of;
+
+    #[test]
+    fn a_promise_is_its_providers_and_covers_its_batch() {
+        let key = SecretKey::from_byte_array([1; 32]).unwrap();
+        let provider = address_of(&key);
+        let domain = Domain { chain: 1, settlement: Address::repeat_byte(1) };
+        let leaves: Vec<_> = (0u8..5).map(|entry| merkle::leaf_hash(&[entry])).collect();
+        let promise = Promise {
+            root: merkle::root(&leaves),
+            first: 100,
+            count: 5,
+            not_before: B256::repeat_byte(2),
+            merge_by: 60,
+        };
+        let signature = Signature::sign(promise.digest(&domain), &key);
+        let path = merkle::inclusion_path(&leaves, 3);
+        let signed = SignedPromise { promise, signature, index: 103, path };
+        assert_eq!(signed.verify(leaves[3], &domain, provider), Ok(()));
+        assert!(signed.verify(leaves[2], &domain, provider).is_err(), "another entry");
+        assert!(signed.verify(leaves[3], &domain, Address::ZERO).is_err(), "another provider");
+        let later = Promise { merge_by: 61, ..promise };
+        let altered = SignedPromise { promise: later, ..signed.clone() };
+        assert!(altered.verify(leaves[3], &domain, provider).is_err(), "more time than promised");
+        let before = SignedPromise { index: 99, ..signed };
+        let shape = Err(Error::ProofShape("the index is before the batch"));
+        assert_eq!(before.verify(leaves[3], &domain, provider), shape);
+    }
+}

@@ -367,6 +367,17 @@ pub(crate) mod tests {
         }
     }
 
+    /// They are in receipts' digests: a bit keeps its meaning.
+    #[test]
+    fn a_flag_is_one_of_four_bits() {
+        use flags::{CACHED_ANSWER, CALLERS_SEED, NO_TOKEN_IDS, PROVIDERS_NONCE};
+        assert_eq!([CACHED_ANSWER, CALLERS_SEED, PROVIDERS_NONCE, NO_TOKEN_IDS], [1, 2, 4, 8]);
+        for bit in 0..16 {
+            let receipt = Receipt { flags: 1 << bit, ..sample(1) };
+            assert_eq!(Receipt::decode(&receipt.encode()).is_ok(), bit < 4, "bit {bit}");
+        }
+    }
+
     #[test]
     fn json_round_trips() {
         let receipt = sample(1);

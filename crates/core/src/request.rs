@@ -81,3 +81,16 @@ pub enum ExpiryError {
     #[error("the request's expiry is too far ahead: sign an earlier one")]
     TooFar,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_starts_before_its_expiry_and_no_longer_ahead_of_it_than_allowed() {
+        let check = |expiry| check_expiry(expiry, 100, 60);
+        assert_eq!((check(99), check(100)), (Err(ExpiryError::Over), Ok(())));
+        assert_eq!((check(160), check(161)), (Ok(()), Err(ExpiryError::TooFar)));
+        assert_eq!(check_expiry(u64::MAX, u64::MAX - 1, 60), Ok(()));
+    }
+}

@@ -148,6 +148,9 @@ mod tests {
         assert!(matches!(Signature::from_slice(&eip155.0), Err(Error::Signature(_))));
         assert!(matches!(Signature([0; 65]).recover(digest), Err(Error::Signature(_))));
         assert!(Signature::from_slice(&good.0[..64]).is_err());
+        let mut highest = good;
+        highest.0[32..64].copy_from_slice(&HALF_ORDER);
+        assert!(Signature::from_slice(&highest.0).is_ok(), "half the order is not above it");
     }
 
     #[test]

@@ -182,6 +182,8 @@ mod tests {
             content.ends_with("<source 1>\nT\nfact\n</source 1>\n\nQuestion: a\nb"),
             "{content}"
         );
+        assert_eq!(question(&json!([{"role": "user", "content": "plain"}])).unwrap(), "plain");
+        assert!(question(&json!([{"role": "user", "content": " \n"}])).is_err());
         assert!(question(&json!([{"role": "system", "content": "x"}])).is_err());
         assert!(question(&json!([{"role": "user", "content": [{"type": "image"}]}])).is_err());
     }

@@ -136,7 +136,20 @@ mod tests {
                 assert!(refused.to_string().contains("256 bytes"), "{refused}");
             }
         }
-        let log = LogTerms { key: "k".repeat(MAX_KEY_BYTES + 1), ..terms().log };
-        assert!(Terms { log, ..terms() }.check().is_err());
+        let with_key = |bytes| {
+            let log = LogTerms { key: "k".repeat(bytes), ..terms().log };
+            Terms { log, ..terms() }.check()
+        };
+        // A name of 256 bytes, eight digits, a key in base64, and what stands between them.
+        assert_eq!((with_key(320), with_key(321).is_err()), (Ok(()), true));
+    }
+
+    #[test]
+    fn the_provider_is_paid_unless_the_terms_name_another() {
+        let provider = Address::repeat_byte(1);
+        let terms = Terms { provider, ..terms() };
+        assert_eq!(terms.pay_to(), provider);
+        let vault = Address::repeat_byte(2);
+        assert_eq!(Terms { receiver: Some(vault), ..terms }.pay_to(), vault);
     }
 }

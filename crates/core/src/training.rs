@@ -154,3 +154,41 @@ pub struct Training {
     /// What came of it.
     pub report: Value,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_set_whose_grant_has_ended_is_credited_nothing() {
+        let share = |amount: &str, revoked| {
+            json!({
+                "owner": Address::ZERO, "dataset": B256::ZERO, "grant": B256::ZERO,
+                "examples": 3, "weight": "1", "amount": amount, "revoked": revoked,
+            })
+        };
+        let report = |owners: Vec<Value>| json!({ "model": B256::ZERO, "owners": owners });
+        let sets = vec![share("70", false), share("20", true), share("5", false)];
+        let shares = Shares::of(&report(sets)).unwrap();
+        let credited: Vec<_> = shares.sets.iter().map(Share::credited).collect();
+        assert_eq!((credited, shares.credited()), (vec![70, 0, 5], Ok(75)));
+        let most = u128::MAX.to_string();
+        let shares = Shares::of(&report(vec![share(&most, false), share("1", false)])).unwrap();
+        assert_eq!(shares.credited(), Err(Error::Overflow));
+    }
+
+    #[test]
+    fn a_manifest_or_report_has_one_commitment_under_its_nonce() {
+        let nonce = B256::repeat_byte(1);
+        let (one, same, other) =
+            (json!({"a": 1, "b": 2}), json!({"b": 2, "a": 1}), json!({"a": 1}));
+        for commit in [manifest, report] {
+            let of = |value| commit(&nonce, value).unwrap();
+            assert_eq!(of(&one), of(&same));
+            assert_ne!(of(&one), of(&other));
+            assert_ne!(of(&one), commit(&B256::ZERO, &one).unwrap());
+        }
+    }
+}

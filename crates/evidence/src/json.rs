@@ -145,6 +145,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_longer_than_32_mib_is_not_read() {
+        let text = " ".repeat(32 * 1_048_576 + 1);
+        let (limit, found) = (32 * 1_048_576, text.len());
+        for (what, error) in
+            [("bundle", read(&text).map(drop)), ("tree", read_tree(&text).map(drop))]
+        {
+            match error.unwrap_err() {
+                Error::TooLarge { what: of, found: bytes, limit: most } => {
+                    assert_eq!((of, bytes, most), (what, found, limit));
+                }
+                other => panic!("{other}"),
+            }
+        }
+        let text = &text[1..];
+        assert!(matches!(read(text), Err(Error::Json(_))), "it is read, and is none");
+        assert!(matches!(read_tree(text), Err(Error::Json(_))));
+    }
+
+    #[test]
     fn numbers_that_round_are_seen() {
         assert!(is_exact(&json!([{"a": 1u64 << 53}, -(1i64 << 53), 1e300])));
         assert!(!is_exact(&json!([{"a": (1u64 << 53) + 1}])));

@@ -322,6 +322,36 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_of_64_kib_is_read_and_no_longer_one() {
+        let of_size = |bytes: usize| format!("quorum none\n#{}", "-".repeat(bytes - 13));
+        assert!(WitnessPolicy::parse(&of_size(65_536)).is_ok());
+        for bytes in [65_537, 65_538] {
+            assert!(WitnessPolicy::parse(&of_size(bytes)).is_err(), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn who_requires_nobody_takes_any_note() {
+        let policy = WitnessPolicy::of(vec![key(1)], 0);
+        assert!(policy.is_none() && policy.cosigned(&note(&[])).is_enough);
+        assert!(!WitnessPolicy::of(vec![key(1)], 1).is_none());
+    }
+
+    #[test]
+    fn a_witness_is_asked_where_its_line_says() {
+        let line = format!("witness a {} https://w.example/\nquorum none\n", key(1));
+        let policy = WitnessPolicy::parse(&line).unwrap();
+        assert_eq!(policy.witnesses()[0].url.as_deref(), Some("https://w.example"));
+    }
+
+    #[test]
+    fn a_key_is_given_once() {
+        let log = Verifier::log("example.com/log", &signing(1));
+        let twice = format!("log {log}\nlog {log}\nquorum none\n");
+        assert!(matches!(WitnessPolicy::parse(&twice), Err(Error::Policy { line: 2, .. })));
+    }
+
+    #[test]
     fn only_listed_logs_count() {
         let log = |number| Verifier::log("example.com/log", &signing(number));
         let policy =

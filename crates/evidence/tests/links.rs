@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use vouch_core::{
     Address, B256,
     bundle::Bundle,
-    receipt::{Tier, flags},
+    receipt::{self, Kind, Tier, flags},
 };
 use vouch_evidence::{
     Detokenizer, LinkName, Options, Report, Status, Verdict, WitnessPolicy, verify,
@@ -72,6 +72,12 @@ fn stock_mode_says_what_it_leaves_open() {
     let report = verify(&bundle, &Options::default());
     assert_eq!(status(&report, LinkName::Authorization), Status::Absent);
     assert!(report.verdict.holds());
+    let trust = |bundle: &Bundle| {
+        let report = verify(bundle, &Options::default());
+        report.link(LinkName::Request).unwrap().trust.clone()
+    };
+    assert!(trust(&bundle).contains("nonce"), "who chooses it could tell the request");
+    assert_eq!(trust(&common::bundle()), "");
     bundle.authorization = common::bundle().authorization;
     assert_eq!(broken(&bundle, &Options::default()), LinkName::Authorization);
 }
@@ -101,8 +107,174 @@ fn what_both_parties_signed_must_fit_together() {
     assert_eq!(broken_by(|draft| draft.terms.identity = B256::ZERO), LinkName::Model);
     assert_eq!(broken_by(|draft| draft.sequence = 0), LinkName::Receipt);
     assert_eq!(broken_by(|draft| draft.sequence = 1), LinkName::Receipt);
+    assert_eq!(broken_by(|draft| (draft.sequence, draft.before) = (0, 0)), LinkName::Receipt);
+    assert_eq!(broken_by(|draft| draft.kind = Kind::Embedding), LinkName::Receipt);
+    assert_eq!(broken_by(|draft| draft.resource = common::EMBEDDINGS), LinkName::Receipt);
     assert_eq!(broken_by(|draft| draft.terms.log.origin = "other".into()), LinkName::Checkpoint);
     assert_eq!(broken_by(|draft| draft.terms.log.merge_delay_s = 0), LinkName::Promise);
+}
+
+fn holds(change: impl FnOnce(&mut Draft)) {
+    let mut draft = Draft::default();
+    change(&mut draft);
+    let report = verify(&draft.sign(), &Options::default());
+    assert!(report.verdict.holds(), "{report}");
+}
+
+#[test]
+fn a_request_may_be_charged_all_that_it_allows() {
+    holds(|draft| (draft.sequence, draft.before) = (1, 0));
+    holds(|draft| draft.max_charge = 10);
+    assert_eq!(broken_by(|draft| draft.max_charge = 9), LinkName::Authorization);
+    holds(|draft| draft.request = draft.request.replace(":8,", ":3,"));
+    let limits = "\"max_completion_tokens\":2,\"max_tokens\":8,";
+    let both =
+        |draft: &mut Draft| draft.request = draft.request.replace("\"max_tokens\":8,", limits);
+    assert_eq!(broken_by(both), LinkName::Request, "the newer name counts");
+    let text = |draft: &mut Draft| draft.request = draft.request.replace(":8,", ":\"8\",");
+    assert_eq!(broken_by(text), LinkName::Request);
+}
+
+#[test]
+fn one_answer_is_asked_for() {
+    let with = |n: &'static str| {
+        move |draft: &mut Draft| draft.request = draft.request.replace("\"seed\"", n)
+    };
+    holds(with("\"n\":1,\"seed\""));
+    holds(with("\"n\":null,\"seed\""));
+    assert_eq!(broken_by(with("\"n\":2,\"seed\"")), LinkName::Request);
+}
+
+#[test]
+fn a_seed_is_the_callers_or_derived_as_the_receipt_says() {
+    let seed = |seed: &'static str, flags: u16| {
+        move |draft: &mut Draft| {
+            draft.flags = flags;
+            draft.request = draft.request.replace(":7}", seed);
+        }
+    };
+    holds(seed(":null}", 0));
+    assert_eq!(broken_by(seed(":null}", flags::CALLERS_SEED)), LinkName::Request);
+    assert_eq!(broken_by(seed(":7}", 0)), LinkName::Request);
+    assert_eq!(broken_by(seed(":7.5}", flags::CALLERS_SEED)), LinkName::Request);
+}
+
+#[test]
+fn an_answer_that_did_not_end_has_no_finish_reason() {
+    use receipt::Status::{Failed, OutOfFunds, StoppedByPayer};
+    for status in [StoppedByPayer, OutOfFunds, Failed] {
+        assert_eq!(broken_by(|draft| draft.status = status), LinkName::Response);
+        holds(|draft| {
+            draft.status = status;
+            draft.response["choices"][0]["finish_reason"] = Value::Null;
+        });
+    }
+}
+
+#[test]
+fn clocks_may_differ_by_five_minutes_and_no_more() {
+    let created = |s: u64| {
+        move |draft: &mut Draft| {
+            draft.response["created"] = json!(common::TIME_S + s);
+            draft.expiry = common::TIME_S + 1_000;
+        }
+    };
+    holds(created(300));
+    assert_eq!(broken_by(created(301)), LinkName::Response);
+    // The promise's time, 100 s later: what the terms say, and a minute for the commit.
+    holds(|draft| draft.terms.log.merge_delay_s = 40);
+    assert_eq!(broken_by(|draft| draft.terms.log.merge_delay_s = 39), LinkName::Promise);
+}
+
+#[test]
+fn as_many_ids_are_listed_as_are_charged() {
+    for (name, ids) in [("inputIds", json!([1, 2, 3, 4])), ("outputIds", json!([6, 7]))] {
+        let fewer = |draft: &mut Draft| {
+            draft.response["vouch"][name] = ids.clone();
+            match name {
+                "inputIds" => draft.input_ids.truncate(4),
+                _ => draft.output_ids.truncate(2),
+            }
+        };
+        assert_eq!(broken_by(fewer), LinkName::Tokens, "{name}");
+        let wide = |draft: &mut Draft| draft.response["vouch"][name][0] = json!(1u64 << 32);
+        assert_eq!(broken_by(wide), LinkName::Tokens, "{name}");
+    }
+}
+
+/// The verdict on vectors that are changed before they are signed.
+fn embedded(change: impl FnOnce(&mut Draft)) -> Report {
+    let mut draft = Draft::of_embeddings();
+    change(&mut draft);
+    verify(&draft.sign(), &Options::default())
+}
+
+fn input(draft: &mut Draft, input: Value) {
+    draft.request = json!({"model": "smollm2-135m", "input": input}).to_string();
+}
+
+#[test]
+fn vectors_are_one_for_each_text_in_order_and_of_one_length() {
+    let bundle = Draft::of_embeddings().sign();
+    let report = verify(&bundle, &common::strict(&bundle));
+    assert_eq!(report.verdict, Verdict::Proven, "{report}");
+    assert!(!report.link(LinkName::Request).unwrap().finding.contains("seed"), "{report}");
+    assert!(embedded(|draft| input(draft, json!([[1, 2], [3, 4, 5]]))).verdict.holds());
+    let base64 = |draft: &mut Draft| {
+        draft.response["data"][0]["embedding"] = json!("AAAA");
+        draft.response["data"][1]["embedding"] = json!("AAAB");
+    };
+    assert!(embedded(base64).verdict.holds());
+    for one in [json!("one"), json!(["one"]), json!([1, 2, 3, 4, 5])] {
+        let single = |draft: &mut Draft| {
+            input(draft, one.clone());
+            draft.response["data"].as_array_mut().unwrap().pop();
+            draft.response["vouch"]["inputIds"] = json!([[1, 2, 3, 4, 5]]);
+        };
+        assert!(embedded(single).verdict.holds(), "{one}");
+    }
+    for (pointer, other) in [
+        ("/usage/prompt_tokens", json!(6)),
+        ("/usage/total_tokens", json!(6)),
+        ("/data", json!([{"index": 0, "embedding": [0.5, -1]}])),
+        ("/data", Value::Null),
+        ("/vouch/inputIds", json!([[1, 2, 3, 4, 5]])),
+        ("/data/0/index", json!(1)),
+        ("/data/1/index", json!(0)),
+        ("/data/1/embedding", json!([1])),
+        ("/data/1/embedding", json!([1, "x"])),
+        ("/data/0/embedding", Value::Null),
+    ] {
+        let report = embedded(|draft| *draft.response.pointer_mut(pointer).unwrap() = other);
+        let link = LinkName::Response;
+        assert_eq!(report.verdict, Verdict::Broken { link }, "{pointer}");
+    }
+    let empty = embedded(|draft| {
+        for item in draft.response["data"].as_array_mut().unwrap() {
+            item["embedding"] = json!([]);
+        }
+    });
+    assert_eq!(empty.verdict, Verdict::Broken { link: LinkName::Response }, "of no numbers");
+}
+
+#[test]
+fn a_request_for_vectors_draws_nothing_and_is_answered_whole() {
+    type Spoil = fn(&mut Draft);
+    let spoil: [Spoil; 9] = [
+        |draft| input(draft, json!(5)),
+        |draft| input(draft, json!([])),
+        |draft| draft.request = json!({"model": "smollm2-135m"}).to_string(),
+        |draft| draft.status = receipt::Status::Failed,
+        |draft| draft.flags = flags::CALLERS_SEED,
+        |draft| draft.drawn = B256::repeat_byte(1),
+        |draft| draft.usage.output = 1,
+        |draft| draft.usage.cached = 1,
+        |draft| draft.request = draft.request.replace("smollm2", "another"),
+    ];
+    for (at, spoil) in spoil.into_iter().enumerate() {
+        let link = LinkName::Request;
+        assert_eq!(embedded(spoil).verdict, Verdict::Broken { link }, "{at}");
+    }
 }
 
 #[test]
@@ -118,6 +290,8 @@ fn the_response_must_agree_with_the_receipt() {
     for (pointer, other) in [
         ("/model", json!("another")),
         ("/created", json!(1_900_000_000)),
+        ("/usage/prompt_tokens", json!(6)),
+        ("/usage/completion_tokens", json!(4)),
         ("/usage/total_tokens", json!(9)),
         ("/usage/prompt_tokens_details/cached_tokens", json!(0)),
         ("/choices/0/finish_reason", Value::Null),
@@ -141,7 +315,12 @@ fn without_ids_the_count_is_the_providers_word() {
     let report = verify(&draft().sign(), &Options::default());
     assert_eq!(status(&report, LinkName::Tokens), Status::Absent, "{report}");
     let replayed = Draft { tier: Tier::Replayed, ..draft() };
-    assert_eq!(broken(&replayed.sign(), &Options::default()), LinkName::Tokens);
+    let committed = Draft { input_ids: vec![1], ..draft() };
+    let mut listed = draft();
+    listed.response["vouch"] = json!({"inputIds": [], "outputIds": []});
+    for draft in [replayed, committed, listed] {
+        assert_eq!(broken(&draft.sign(), &Options::default()), LinkName::Tokens);
+    }
 }
 
 #[derive(Debug)]
@@ -173,6 +352,25 @@ fn a_tokenizer_ties_the_ids_to_the_text() {
     let report = check(&Fixed("", vec![]));
     assert_eq!(report.verdict, tokens);
     assert!(!report.to_string().contains('\u{1b}'), "a stranger's escape sequence is printed");
+}
+
+/// A tokenizer that decodes and cannot render a prompt.
+#[derive(Debug)]
+struct Decodes;
+
+impl Detokenizer for Decodes {
+    fn text(&self, _: &[u32], _: &Value) -> Result<String, String> {
+        Ok("Hello!".into())
+    }
+}
+
+#[test]
+fn a_tokenizer_that_cannot_tell_the_prompt_leaves_it_to_trust() {
+    let bundle = common::bundle();
+    let options = Options { detokenizer: Some(&Decodes), ..Options::default() };
+    let report = verify(&bundle, &options);
+    assert!(report.verdict.holds(), "{report}");
+    assert!(report.link(LinkName::Tokens).unwrap().trust.contains("prompt"), "{report}");
 }
 
 #[test]
@@ -219,6 +417,25 @@ fn parties_blocks_and_code_are_held_to_what_is_expected() {
     let mut options = strict();
     options.block.as_mut().unwrap().chain += 1;
     assert_eq!(broken(&bundle, &options), LinkName::Anchor);
+}
+
+#[test]
+fn an_anchor_is_of_the_log_with_the_receipt_in_it() {
+    let mut bundle = common::bundle();
+    // Before the checkpoint, at it, and after it; the receipt is entry 5.
+    for size in [6, 9, 13] {
+        bundle.anchor = Some(common::anchored_at(&bundle.receipt, size));
+        let report = verify(&bundle, &Options::default());
+        assert_eq!(status(&report, LinkName::Anchor), Status::Proven, "{size}: {report}");
+        let trust = &report.link(LinkName::Anchor).unwrap().trust;
+        assert!(trust.contains("on that chain") && trust.contains("is a Checkpoint"), "{trust}");
+    }
+    bundle.anchor = Some(common::anchored_at(&bundle.receipt, 5));
+    assert_eq!(broken(&bundle, &Options::default()), LinkName::Anchor);
+    let bundle = common::bundle();
+    let report = verify(&bundle, &common::strict(&bundle));
+    let trust = &report.link(LinkName::Anchor).unwrap().trust;
+    assert!(!trust.contains("on that chain") && trust.contains("whoever makes"), "{trust}");
 }
 
 #[test]

@@ -191,6 +191,8 @@ fn a_training_and_what_it_credits_is_proven() {
     let text = report.to_string();
     assert!(text.contains("750001 of 1000001 credited"), "{text}");
     assert!(text.contains("trained on, and not credited"), "{text}");
+    let what = |words: &str| report.nodes.iter().filter(|node| node.what.contains(words)).count();
+    assert_eq!((what("trained on a set"), what(", failed")), (3, 1), "{text}");
 }
 
 #[test]
@@ -246,4 +248,93 @@ fn a_credit_that_is_not_the_reports_is_refused() {
     let left_out = tree_with(|_, _| {}, |_, uses| drop(uses.pop()));
     let absent = vec![LinkName::Sources];
     assert_eq!(verdict(&left_out), TreeVerdict::Partial { absent });
+}
+
+#[test]
+fn a_training_is_in_no_channel_and_draws_nothing() {
+    let changes: [fn(&mut Receipt); 13] = [
+        |receipt| receipt.status = Status::Failed,
+        |receipt| receipt.channel = B256::repeat_byte(1),
+        |receipt| receipt.sequence = 1,
+        |receipt| receipt.cumulative = 1,
+        |receipt| receipt.flags = 1,
+        |receipt| receipt.usage.input = 1,
+        |receipt| receipt.usage.cached = 1,
+        |receipt| receipt.usage.output = 1,
+        |receipt| receipt.tier = Tier::Audited,
+        |receipt| receipt.sampling = B256::repeat_byte(1),
+        |receipt| receipt.seed = B256::repeat_byte(1),
+        |receipt| receipt.commitment = B256::repeat_byte(1),
+        |receipt| receipt.terms = B256::repeat_byte(1),
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        let tree = tree_with(|_, _| {}, |receipt, _| change(receipt));
+        assert_eq!(broken(&tree), LinkName::Receipt, "{at}");
+    }
+    let late = tree_with(|_, _| {}, |receipt, _| receipt.time = (TIME_S + 61) * 1_000);
+    assert_eq!(broken(&late), LinkName::Promise, "it was due before the training ended");
+}
+
+#[test]
+fn a_set_without_weight_or_examples_is_paid_nothing() {
+    let with = |change: fn(&mut Value, &mut Value)| broken(&tree_with(change, |_, _| {}));
+    let weightless = |_: &mut Value, report: &mut Value| {
+        report["owners"][0]["amount"] = json!("750000");
+        report["owners"][2]["amount"] = json!("1");
+    };
+    assert_eq!(with(weightless), LinkName::Shares);
+    let empty = |_: &mut Value, report: &mut Value| report["owners"][0]["examples"] = json!(0);
+    assert_eq!(with(empty), LinkName::Shares);
+    let unseen = |_: &mut Value, report: &mut Value| report["owners"][2]["examples"] = json!(0);
+    let tree = tree_with(unseen, |_, uses| drop(uses.pop()));
+    assert_eq!(verdict(&tree), TreeVerdict::Proven, "and it needs no receipt");
+}
+
+#[test]
+fn a_pot_may_be_kept_whole_where_no_set_is_worth_anything() {
+    let worthless = |_: &mut Value, report: &mut Value| {
+        for set in report["owners"].as_array_mut().unwrap() {
+            (set["weight"], set["amount"]) = (json!("0"), json!("0"));
+        }
+    };
+    let uncharged = |receipt: &mut Receipt, uses: &mut Vec<DataUse>| {
+        receipt.charge = 0;
+        (uses[0].receipt.charge, uses[0].receipt.cumulative) = (0, 0);
+    };
+    assert_eq!(verdict(&tree_with(worthless, uncharged)), TreeVerdict::Proven);
+}
+
+#[test]
+fn a_use_is_of_one_set_of_the_report_in_every_respect() {
+    let changes: [fn(&mut DataUse); 6] = [
+        |used| used.nonce = B256::ZERO,
+        |used| used.dataset = B256::ZERO,
+        |used| used.grant.owner = Address::ZERO,
+        |used| used.grant.nonce = U256::MAX,
+        |used| used.receipt.usage.input = 9,
+        |used| used.receipt.status = Status::Failed,
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        let tree = tree_with(|_, _| {}, |_, uses| change(&mut uses[0]));
+        assert_eq!(broken(&tree), LinkName::Sources, "{at}");
+    }
+    let twice = tree_with(
+        |_, _| {},
+        |_, uses| {
+            let mut again = uses[0].clone();
+            again.receipt.sequence = 2;
+            again.receipt.cumulative *= 2;
+            uses.push(again);
+        },
+    );
+    assert_eq!(broken(&twice), LinkName::Sources, "a set is credited once");
+}
+
+#[test]
+fn a_set_is_credited_in_the_commit_of_its_training() {
+    let mut tree = tree();
+    let Some(Node::Use(used)) = tree.nodes.get_mut(1) else { panic!("a use") };
+    used.promise = promises(&[&used.receipt]).remove(0);
+    let receipt = used.receipt.digest();
+    assert_eq!(verdict(&tree), TreeVerdict::Broken { receipt, link: LinkName::Promise });
 }

@@ -12,14 +12,17 @@ use common::{
 use secp256k1::SecretKey;
 use serde_json::{Value, json};
 use vouch_core::{
-    act::{self, Act, DELEGATE},
+    act::{self, ANSWER, ASK, Act, DELEGATE},
     bundle::{Bundle, LogProof},
     commitment,
     data_use::{self, DataUse, Grant, SEARCH},
-    log::merkle,
+    log::{
+        Checkpoint, merkle,
+        note::{self, Note},
+    },
     money::Usage,
     promise::{Promise, SignedPromise},
-    receipt::{Kind, Receipt, Status, Tier},
+    receipt::{Kind, Receipt, Status, Tier, flags},
     signature::{Signature, address_of},
     sourced::{self, Source},
     terms::SourceTerms,
@@ -114,9 +117,14 @@ fn sources() -> Vec<Source> {
 
 /// An answer with these sources, before it is promised.
 fn answer(sources: &[Source]) -> Bundle {
+    answer_of(sources, |_| ())
+}
+
+fn answer_of(sources: &[Source], change: impl FnOnce(&mut Draft)) -> Bundle {
     let mut draft = Draft::default();
     draft.terms.sources = Some(SourceTerms { max_sources: 4, max_bytes: 2_000 });
     draft.response["vouch"]["sources"] = serde_json::to_value(sources).unwrap();
+    change(&mut draft);
     Bundle { anchor: None, ..draft.sign() }
 }
 
@@ -206,6 +214,139 @@ fn an_answer_with_its_sources_is_proven() {
     assert_eq!(read_tree(&text).unwrap(), tree);
     assert!(report.to_string().contains("3 = 2 for the use and 1000 / 10000 of 10"), "{report}");
     assert!(report.to_string().contains("not credited"), "{report}");
+    assert_eq!(report.tree.trust, "", "all that is referred to is here");
+    let what = |at: usize| report.nodes[at].what.as_str();
+    assert!(what(0).ends_with(" with smollm2-135m for 10"), "{}", what(0));
+    assert!((1..4).all(|at| what(at).contains(" quoted ")), "{report}");
+}
+
+#[test]
+fn sources_stay_within_what_the_terms_sell() {
+    let length = u32::try_from(sourced::preamble(&sources()).len()).unwrap();
+    let judged = |change: &dyn Fn(&mut Draft)| {
+        let bundle = answer_of(&sources(), change);
+        verify(&bundle, &Options::default()).verdict
+    };
+    let within = |max_sources, max_bytes| {
+        judged(&move |draft: &mut Draft| {
+            draft.terms.sources = Some(SourceTerms { max_sources, max_bytes });
+        })
+    };
+    let broken = Verdict::Broken { link: LinkName::Response };
+    assert!(within(3, length).holds(), "{}", within(3, length));
+    assert_eq!((within(2, length), within(3, length - 1)), (broken.clone(), broken.clone()));
+    assert_eq!(judged(&|draft| draft.terms.sources = None), broken, "none are sold");
+    let unlisted = |draft: &mut Draft| {
+        draft.response["vouch"].as_object_mut().unwrap().remove("sources");
+    };
+    assert_eq!(judged(&unlisted), broken, "they are sold, and there are none");
+    assert_eq!(judged(&|draft| draft.flags |= flags::NO_TOKEN_IDS), broken);
+}
+
+#[test]
+fn a_source_is_what_its_grant_says() {
+    type Change = fn(&mut Source);
+    let judged = |change: Change| {
+        let mut listed = sources();
+        change(&mut listed[0]);
+        verify(&answer(&listed), &Options::default()).verdict
+    };
+    let changes: [Change; 7] = [
+        |source| source.index = 2,
+        |source| source.passages = 0,
+        |source| source.grant = B256::ZERO,
+        |source| source.owner = Address::ZERO,
+        |source| source.dataset = B256::ZERO,
+        |source| source.revoked = true,
+        |source| source.credited += 1,
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        assert_eq!(judged(change), Verdict::Broken { link: LinkName::Response }, "{at}");
+    }
+    // The answer began a second before its receipt was made: one of the two must be covered.
+    let between = |start, end| {
+        let mut listed = sources();
+        listed[0] = source(1, Grant { start, end, ..grant(0xa1, 2, 1_000) });
+        verify(&answer(&listed), &Options::default()).verdict.holds()
+    };
+    assert!(between(TIME_S, TIME_S + 1) && between(TIME_S - 1, TIME_S));
+    assert!(!between(TIME_S - 2, TIME_S - 1) && !between(TIME_S + 1, TIME_S + 2));
+}
+
+/// A use of data as its owner holds it, changed before it is promised.
+fn alone(change: impl Fn(&mut DataUse)) -> TreeBundle {
+    let bundle = answer(&sources());
+    let mut used = used(&bundle.receipt, &bundle.nonce, &source(1, grant(0xa1, 3, 0)), 1);
+    change(&mut used);
+    used.promise = promises(&provider_key(), 0, &[&used.receipt]).remove(0);
+    let (digest, parent) = (used.receipt.digest(), used.receipt.parent);
+    let absent = if parent.is_zero() { vec![] } else { vec![parent] };
+    TreeBundle::new(digest, vec![Node::Use(Box::new(used))], absent)
+}
+
+#[test]
+fn a_use_of_data_is_numbered_bare_and_credited_its_price_at_least() {
+    let judged = |change: fn(&mut DataUse)| {
+        let report = verify_tree(&alone(change), &|_| Options::default());
+        match report.verdict {
+            TreeVerdict::Broken { link, .. } => Some(link),
+            _ => None,
+        }
+    };
+    assert_eq!(judged(|_| ()), None);
+    assert_eq!(judged(|used| (used.receipt.sequence, used.receipt.cumulative) = (2, 9)), None);
+    let receipt: [fn(&mut DataUse); 13] = [
+        |used| used.receipt.kind = Kind::Inference,
+        |used| used.receipt.sequence = 0,
+        |used| used.receipt.cumulative = 4,
+        |used| (used.receipt.sequence, used.receipt.cumulative) = (2, 2),
+        |used| used.receipt.channel = B256::ZERO,
+        |used| used.receipt.status = Status::StoppedByPayer,
+        |used| used.receipt.status = Status::Failed,
+        |used| used.receipt.usage.input = 0,
+        |used| used.receipt.usage.cached = 1,
+        |used| used.receipt.flags = 1,
+        |used| used.receipt.tier = Tier::Audited,
+        |used| used.receipt.tokens = B256::repeat_byte(1),
+        |used| used.receipt.parent = B256::ZERO,
+    ];
+    for (at, change) in receipt.into_iter().enumerate() {
+        assert_eq!(judged(change), Some(LinkName::Receipt), "{at}");
+    }
+    assert_eq!(judged(|used| used.receipt.model = B256::ZERO), Some(LinkName::Grant));
+    assert_eq!(judged(|used| used.nonce = B256::ZERO), Some(LinkName::Grant));
+    let grantee = |used: &mut DataUse| {
+        used.grant.grantee = Address::ZERO;
+        used.receipt.terms = used.grant.id();
+    };
+    assert_eq!(judged(grantee), Some(LinkName::Grant));
+    let charged = |used: &mut DataUse| (used.receipt.charge, used.receipt.cumulative) = (2, 2);
+    assert_eq!(judged(charged), Some(LinkName::Credit), "the price is 3");
+    let revoked = |used: &mut DataUse| {
+        (used.receipt.charge, used.receipt.cumulative) = (0, 0);
+        used.receipt.status = Status::Failed;
+    };
+    assert_eq!(judged(revoked), None);
+    let mut unsigned = alone(|_| ());
+    let Some(Node::Use(used)) = unsigned.nodes.first_mut() else { panic!("the root") };
+    used.promise = promises(&key(9), 0, &[&used.receipt]).remove(0);
+    let link = LinkName::Promise;
+    let receipt = unsigned.root;
+    let verdict = verify_tree(&unsigned, &|_| Options::default()).verdict;
+    assert_eq!(verdict, TreeVerdict::Broken { receipt, link });
+}
+
+#[test]
+fn data_is_used_in_answers_that_list_it() {
+    let plain = common::bundle();
+    let listed = source(1, grant(0xa1, 2, 1_000));
+    let one = used(&plain.receipt, &plain.nonce, &listed, 1);
+    let tree = committed(Bundle { anchor: None, ..plain }, vec![one]);
+    assert_eq!(broken(&tree), LinkName::Sources, "the answer has no sources");
+    let node = act(5, "swap", B256::ZERO, 0, json!({}));
+    let under = used(&Receipt { ..node.receipt().clone() }, &B256::ZERO, &listed, 1);
+    let tree = of(vec![node, Node::Use(Box::new(under))]);
+    assert_eq!(broken(&tree), LinkName::Receipt, "an act is no answer");
 }
 
 #[test]
@@ -401,6 +542,156 @@ fn budgets_go_down_a_tree_and_are_kept() {
     let mut nodes = agents(1, 1);
     nodes.push(act(8, "swap", digest(&nodes[1]), 1, json!({})));
     assert_eq!(broken(&of(nodes)), LinkName::Budget, "8 was not delegated to");
+
+    let changed = |change: fn(&mut Receipt)| {
+        let mut nodes = agents(1, 1);
+        resigned(&mut nodes[3], 7, change);
+        verify_tree(&of(nodes), &|_| Options::default()).verdict
+    };
+    let link_of = |verdict| match verdict {
+        TreeVerdict::Broken { link, .. } => Some(link),
+        _ => None,
+    };
+    let budget = Some(LinkName::Budget);
+    assert_eq!(link_of(changed(|receipt| receipt.payer = Address::ZERO)), budget);
+    assert_eq!(link_of(changed(|receipt| receipt.asset = Address::ZERO)), budget);
+    let free = |receipt: &mut Receipt| (receipt.asset, receipt.charge) = (Address::ZERO, 0);
+    assert_eq!(link_of(changed(free)), None, "what spends nothing spends no other token");
+}
+
+/// An act's receipt changed, and promised anew by the agent with this key.
+fn resigned(node: &mut Node, byte: u8, change: impl Fn(&mut Receipt)) {
+    let Node::Act(act) = node else { panic!("it is one") };
+    change(&mut act.receipt);
+    act.promise = promises(&key(byte), 0, &[&act.receipt]).remove(0);
+}
+
+#[test]
+fn an_act_is_in_no_channel_and_counts_no_tokens() {
+    let changes: [fn(&mut Receipt); 13] = [
+        |receipt| receipt.kind = Kind::Inference,
+        |receipt| receipt.status = Status::OutOfFunds,
+        |receipt| receipt.channel = B256::repeat_byte(1),
+        |receipt| receipt.sequence = 1,
+        |receipt| receipt.cumulative = 1,
+        |receipt| receipt.flags = 1,
+        |receipt| receipt.usage.input = 1,
+        |receipt| receipt.usage.cached = 1,
+        |receipt| receipt.usage.output = 1,
+        |receipt| receipt.tier = Tier::Audited,
+        |receipt| receipt.tokens = B256::repeat_byte(1),
+        |receipt| receipt.seed = B256::repeat_byte(1),
+        |receipt| receipt.commitment = B256::repeat_byte(1),
+    ];
+    for (at, change) in changes.into_iter().enumerate() {
+        let mut node = act(6, "swap", B256::ZERO, 1, json!({}));
+        resigned(&mut node, 6, change);
+        assert_eq!(broken(&of(vec![node])), LinkName::Receipt, "{at}");
+    }
+    let mut node = act(6, "swap", B256::ZERO, 1, json!({}));
+    resigned(&mut node, 6, |receipt| receipt.status = Status::Failed);
+    assert!(verify_tree(&of(vec![node]), &|_| Options::default()).verdict.holds());
+    let mut forged = act(6, "swap", B256::ZERO, 1, json!({}));
+    resigned(&mut forged, 5, |_| ());
+    assert_eq!(broken(&of(vec![forged])), LinkName::Promise, "another agent's signature");
+}
+
+#[test]
+fn an_act_is_in_the_log_that_its_agent_signs() {
+    const NAME: &str = "agent.example/log";
+    let logged = |signer: u8, index: u64, first: B256| {
+        let mut node = act(6, "swap", B256::ZERO, 1, json!({}));
+        let Node::Act(act) = &mut node else { panic!("it is one") };
+        let leaves = [first, B256::repeat_byte(1)];
+        let checkpoint = Checkpoint { origin: NAME.into(), size: 2, root: merkle::root(&leaves) };
+        let signature = Signature::sign(checkpoint.digest(), &key(signer));
+        let signature = note::sign_eip712(NAME, address_of(&key(signer)), &signature);
+        let note = Note { text: checkpoint.text(), signatures: vec![signature] };
+        let path = merkle::inclusion_path(&leaves, 0);
+        act.log = Some(LogProof { index, path, checkpoint: note.to_string() });
+        verify_tree(&of(vec![node]), &|_| Options::default()).verdict
+    };
+    let node = act(6, "swap", B256::ZERO, 1, json!({}));
+    let (receipt, leaf) = (digest(&node), node.receipt().leaf_hash());
+    assert_eq!(logged(6, 0, leaf), TreeVerdict::Proven);
+    let broken = |link| TreeVerdict::Broken { receipt, link };
+    assert_eq!(logged(6, 1, leaf), broken(LinkName::Inclusion), "it was promised at 0");
+    assert_eq!(logged(6, 0, B256::ZERO), broken(LinkName::Inclusion));
+    assert_eq!(logged(5, 0, leaf), broken(LinkName::Checkpoint));
+}
+
+/// An agent asks with 20 set aside, and writes down what the answer cost.
+struct Asking {
+    kind: &'static str,
+    max_charge: &'static str,
+    asked: B256,
+    nonce: B256,
+    written: &'static str,
+    charge: u128,
+}
+
+impl Asking {
+    fn new() -> Self {
+        let (bundle, nonce) = (common::bundle(), B256::repeat_byte(0x33));
+        let asked = commitment::request(&nonce, &bundle.resource, bundle.request.as_bytes());
+        Self { kind: ASK, max_charge: "20", asked, nonce, written: "10", charge: 0 }
+    }
+
+    fn nodes(&self) -> Vec<Node> {
+        let bundle = common::bundle();
+        let set_aside = json!({"request": self.asked, "maxCharge": self.max_charge});
+        let ask = act(6, self.kind, B256::ZERO, 0, set_aside);
+        let answered = json!({
+            "request": Self::new().asked, "nonce": self.nonce, "charge": self.written,
+            "reliedOn": [bundle.receipt.digest()],
+        });
+        let answer = act(6, ANSWER, digest(&ask), self.charge, answered);
+        vec![ask, answer, Node::Answer(Box::new(bundle))]
+    }
+
+    fn price(&self) -> Option<vouch_evidence::Status> {
+        let tree = of(self.nodes());
+        let report = verify_tree(&tree, &|_| Options::default());
+        let answered = digest(&self.nodes()[1]);
+        let node = report.nodes.into_iter().find(|node| node.receipt == answered).unwrap();
+        let price = node.links.iter().find(|link| link.link == LinkName::Price);
+        price.map(|link| link.status)
+    }
+}
+
+#[test]
+fn an_answer_costs_what_was_set_aside_for_it_at_most() {
+    use vouch_evidence::Status::{Absent, Broken, Proven};
+    assert_eq!(Asking::new().price(), Some(Proven));
+    assert_eq!(Asking { max_charge: "10", ..Asking::new() }.price(), Some(Proven));
+    for wrong in [
+        Asking { max_charge: "9", ..Asking::new() },
+        Asking { kind: "swap", ..Asking::new() },
+        Asking { asked: B256::ZERO, ..Asking::new() },
+        Asking { nonce: B256::ZERO, ..Asking::new() },
+        Asking { written: "9", ..Asking::new() },
+        Asking { charge: 1, ..Asking::new() },
+    ] {
+        assert_eq!(wrong.price(), Some(Broken));
+    }
+    let mut nodes = Asking::new().nodes();
+    let absent = nodes.pop().unwrap();
+    let tree = TreeBundle::new(digest(&nodes[0]), nodes, vec![digest(&absent)]);
+    let report = verify_tree(&tree, &|_| Options::default());
+    let price = |links: &[vouch_evidence::Link]| {
+        links.iter().find(|link| link.link == LinkName::Price).map(|link| link.status)
+    };
+    assert_eq!(price(&report.nodes[1].links), Some(Absent), "{report}");
+    let mut failed = Asking::new().nodes();
+    resigned(&mut failed[1], 6, |receipt| receipt.status = Status::Failed);
+    let report = verify_tree(&of(failed), &|_| Options::default());
+    assert!(
+        report
+            .nodes
+            .iter()
+            .skip(1)
+            .all(|node| { matches!(node.links.len(), 13) || price(&node.links).is_none() })
+    );
 }
 
 #[test]
@@ -411,7 +702,11 @@ fn an_edge_leads_to_a_node_or_to_one_that_is_named_absent() {
     let answer = without_answer.pop().unwrap();
     assert_eq!(broken(&of(without_answer.clone())), LinkName::Tree);
     let named = TreeBundle::new(digest(&nodes[0]), without_answer, vec![digest(&answer)]);
-    assert!(verify_tree(&named, &|_| Options::default()).verdict.holds());
+    let report = verify_tree(&named, &|_| Options::default());
+    assert!(report.verdict.holds() && report.tree.trust.starts_with("1 receipts"), "{report}");
+    let mut swapped = of(nodes.clone());
+    swapped.nodes.swap(1, 2);
+    assert_eq!(broken(&swapped), LinkName::Tree, "a tree has one order");
     let idle = TreeBundle::new(digest(&nodes[0]), nodes.clone(), vec![B256::repeat_byte(1)]);
     assert_eq!(broken(&idle), LinkName::Tree, "nothing refers to it");
     let mut stray = nodes.clone();

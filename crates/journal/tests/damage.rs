@@ -1,10 +1,11 @@
 //! Torn tails are cut, whatever their length; changed bytes in front of them are refused.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use vouch_journal::testing::MemoryDisk;
-use vouch_journal::{Error, Journal, Known, Options, ReadOnly, Recovery, Result, salvage};
+use vouch_journal::{Disk, Error, Journal, Known, Options, ReadOnly, Recovery, Result, salvage};
 
 const NAME: &str = "journal-00000000.log";
 const OPTIONS: Options = Options { segment_bytes: 8192, preallocate_bytes: 1024 };
@@ -126,13 +127,31 @@ fn what_is_left_of_a_damaged_journal_can_be_read() {
     let (found, lost) = salvaged(&disk);
     assert_eq!((found.len(), lost.len()), (3, 1));
     let mut bytes = disk.bytes(NAME).unwrap();
+    for bit in 0..8 {
+        bytes[20] ^= 1 << bit;
+        disk.replace(NAME, bytes.clone());
+        let (found, lost) = salvaged(&disk);
+        assert_eq!(found.len(), 3, "one bit of a header is known by its checksum");
+        assert_eq!((lost.len(), lost[0]), (2, (0, 64)), "and told");
+        bytes[20] ^= 1 << bit;
+    }
     bytes[20] ^= 1;
-    disk.replace(NAME, bytes.clone());
-    assert_eq!(salvaged(&disk).0.len(), 3, "one bit of a header is known by its checksum");
     bytes[21] ^= 1;
     disk.replace(NAME, bytes);
     let (found, lost) = salvaged(&disk);
     assert_eq!((found.len(), lost.len()), (0, 1), "no header, no checksums");
+}
+
+#[test]
+fn a_file_without_records_has_nothing_to_lose() {
+    let (disk, ..) = filled(0);
+    let mut bytes = disk.bytes(NAME).unwrap();
+    assert_eq!(bytes.len(), 64);
+    for changed in [20, 21] {
+        bytes[changed] ^= 1;
+        disk.replace(NAME, bytes.clone());
+        assert_eq!(salvaged(&disk), (vec![], vec![]), "one bit, or more than a checksum mends");
+    }
 }
 
 fn salvaged(disk: &MemoryDisk) -> (Vec<Vec<u8>>, Vec<(u64, u64)>) {
@@ -161,6 +180,64 @@ fn a_read_only_disk_changes_nothing() {
     assert!(journal.sync().is_err());
     assert_eq!((disk.operations(), disk.bytes(NAME).unwrap()), (before, torn));
     assert_eq!(disk.names().len(), 2);
+}
+
+#[test]
+fn a_read_only_disk_cuts_and_removes_in_memory_and_refuses_the_rest() {
+    let disk = MemoryDisk::default();
+    disk.replace("top", b"123456".to_vec());
+    disk.replace("in/side", vec![1]);
+    let looked = ReadOnly::new(Arc::new(disk.clone()));
+    let read_only = ErrorKind::ReadOnlyFilesystem;
+    assert_eq!(looked.open("none", false).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(looked.open("none", true).unwrap_err().kind(), read_only);
+    assert_eq!(looked.rename("top", "new").unwrap_err().kind(), read_only);
+    let file = looked.open("top", true).unwrap();
+    assert_eq!(file.write_all_at(b"x", 0).unwrap_err().kind(), read_only);
+    assert_eq!(file.set_size(7).unwrap_err().kind(), read_only);
+    file.set_size(6).unwrap();
+    file.set_size(4).unwrap();
+    assert_eq!(file.set_size(5).unwrap_err().kind(), read_only, "what is cut is gone");
+    let mut bytes = [0; 8];
+    assert_eq!((file.size().unwrap(), file.read_at(&mut bytes, 1).unwrap()), (4, 3));
+    assert_eq!(bytes[..4], *b"234\0");
+    for (name, directory) in [("top", ""), ("in/side", "in")] {
+        assert_eq!(looked.list(directory).unwrap().len(), 1);
+        looked.remove(name).unwrap();
+        assert_eq!(looked.list(directory).unwrap(), [""; 0]);
+    }
+    assert_eq!((disk.operations(), disk.bytes("top").unwrap()), (0, b"123456".to_vec()));
+}
+
+#[test]
+fn a_sound_journal_is_opened_as_it_is() {
+    let (disk, ..) = filled(3);
+    let (bytes, resized) = (disk.bytes(NAME), disk.operations_by_kind()["resize"]);
+    open(&disk).unwrap();
+    assert_eq!((disk.bytes(NAME), disk.operations_by_kind()["resize"]), (bytes, resized));
+    // A file of which no header became durable has no record: it is removed.
+    disk.replace("journal-00000001.log", vec![0; 64]);
+    assert_eq!(open(&disk).unwrap().1.segments, 1);
+    assert_eq!(disk.names(), [NAME]);
+}
+
+/// `records` records over several segments, synced at the end.
+fn of_segments(records: u8) -> (MemoryDisk, Vec<u64>) {
+    let disk = MemoryDisk::default();
+    let (mut journal, _) = open(&disk).unwrap();
+    let append = |number| journal.append(&[number + 1; 300]).unwrap().0;
+    let positions = (0..records).map(append).collect();
+    journal.sync().unwrap();
+    (disk, positions)
+}
+
+#[test]
+fn a_file_of_another_journal_is_refused_in_its_place() {
+    const SECOND: &str = "journal-00000001.log";
+    let ((disk, _), (other, _)) = (of_segments(40), of_segments(40));
+    disk.replace(SECOND, other.bytes(SECOND).unwrap());
+    let text = open(&disk).unwrap_err().to_string();
+    assert!(text.contains(SECOND) && text.contains("another journal"), "{text}");
 }
 
 #[test]
@@ -232,22 +309,16 @@ fn a_newer_format_and_a_missing_file_are_refused() {
 
 #[test]
 fn a_finished_segment_that_lost_its_end_is_refused() {
-    let disk = MemoryDisk::default();
-    let (mut journal, _) = open(&disk).unwrap();
-    let mut last = 0;
-    for number in 0..40 {
-        let position = journal.append(&[number + 1; 300]).unwrap().0;
-        if position >> 32 == 0 {
-            last = position as usize;
-        }
-    }
-    journal.sync().unwrap();
-    drop(journal);
+    let (disk, positions) = of_segments(40);
+    let first = positions.iter().filter(|position| **position >> 32 == 0).count();
+    let last = positions[first - 1];
     let mut bytes = disk.bytes(NAME).unwrap();
-    bytes.truncate(last);
+    bytes.truncate(last as usize);
     disk.replace(NAME, bytes);
     let text = open(&disk).unwrap_err().to_string();
     assert!(text.contains("journal-00000001.log") && text.contains("missing"), "{text}");
+    let (found, lost) = salvaged(&disk);
+    assert_eq!((found.len(), lost), (39, vec![(last, last + 16 + 304)]));
 }
 
 #[test]

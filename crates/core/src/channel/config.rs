@@ -78,16 +78,25 @@ impl ChannelConfig {
 mod tests {
     use super::*;
 
+    fn read(delay: u64) -> serde_json::Result<ChannelConfig> {
+        serde_json::from_value(serde_json::json!({
+            "payer": Address::ZERO, "payerAuthorizer": Address::ZERO,
+            "receiver": Address::ZERO, "receiverAuthorizer": Address::ZERO,
+            "token": Address::ZERO, "withdrawDelay": delay, "salt": B256::ZERO,
+        }))
+    }
+
     #[test]
     fn a_delay_beyond_the_contracts_40_bits_is_refused() {
-        let read = |delay: u64| {
-            serde_json::from_value::<ChannelConfig>(serde_json::json!({
-                "payer": Address::ZERO, "payerAuthorizer": Address::ZERO,
-                "receiver": Address::ZERO, "receiverAuthorizer": Address::ZERO,
-                "token": Address::ZERO, "withdrawDelay": delay, "salt": B256::ZERO,
-            }))
-        };
         assert_eq!(read((1 << 40) - 1).unwrap().withdraw_delay, (1 << 40) - 1);
         assert!(read(1 << 40).is_err());
+    }
+
+    #[test]
+    fn vouchers_are_signed_by_the_authorizer_or_where_there_is_none_the_payer() {
+        let (payer, payer_authorizer) = (Address::repeat_byte(1), Address::repeat_byte(2));
+        let config = ChannelConfig { payer, ..read(900).unwrap() };
+        assert_eq!(config.voucher_signer(), payer);
+        assert_eq!(ChannelConfig { payer_authorizer, ..config }.voucher_signer(), payer_authorizer);
     }
 }

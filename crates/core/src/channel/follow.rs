@@ -163,6 +163,7 @@ mod tests {
         }
         assert_eq!(following.newest(), Some(block(300, 1)));
         assert_eq!(following.newest_to(44), None);
+        assert_eq!(following.newest_to(45), Some(block(45, 1)), "256 are kept");
         looked(&mut following, Look::Nothing, block(290, 2));
         assert_eq!(following.newest(), Some(block(290, 2)));
         assert_eq!(following.newest_to(289), Some(block(289, 1)));

@@ -69,3 +69,32 @@ impl SignedVoucher {
         verified
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use secp256k1::SecretKey;
+
+    use super::*;
+    use crate::signature::address_of;
+
+    #[test]
+    fn a_voucher_counts_for_its_signer_channel_amount_and_chain() {
+        let key = SecretKey::from_byte_array([1; 32]).unwrap();
+        let signer = address_of(&key);
+        let domain = Domain { chain: 4, settlement: Address::repeat_byte(1) };
+        let voucher = Voucher { channel_id: B256::repeat_byte(2), max_claimable_amount: 50 };
+        let signature = Signature::sign(voucher.digest(&domain), &key);
+        let signed = SignedVoucher { voucher, signature };
+        assert_eq!(signed.verify(&domain, signer), Ok(()));
+        assert!(signed.verify(&domain, Address::repeat_byte(3)).is_err());
+        for chain in [0, 1, 5] {
+            assert!(signed.verify(&Domain { chain, ..domain }, signer).is_err(), "{chain}");
+        }
+        for voucher in [
+            Voucher { channel_id: B256::ZERO, ..voucher },
+            Voucher { max_claimable_amount: 51, ..voucher },
+        ] {
+            assert!(SignedVoucher { voucher, ..signed }.verify(&domain, signer).is_err());
+        }
+    }
+}

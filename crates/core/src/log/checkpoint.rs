@@ -133,11 +133,22 @@ mod tests {
     }
 
     #[test]
+    fn a_log_has_a_name() {
+        let nameless = Checkpoint { origin: String::new(), size: 7, root: B256::ZERO };
+        assert!(Checkpoint::parse(&nameless.text()).is_err());
+        let named = Checkpoint { origin: "vouch.example/log".into(), ..nameless };
+        assert_eq!(Checkpoint::parse(&named.text()), Ok(named));
+    }
+
+    #[test]
     fn verifier_keys_round_trip_and_refuse_changes() {
         let (_, key, _) = signed();
         let text = key.to_string();
         assert_eq!(Verifier::parse(&text).unwrap(), key);
         assert!(Verifier::parse(&text.replace("example", "exbmple")).is_err());
+        let key_of = |seed| SigningKey::from_bytes(&[seed; 32]);
+        assert!(key.same_key(&Verifier::witness("another.example", &key_of(1))));
+        assert!(!key.same_key(&Verifier::log(&key.name, &key_of(2))));
     }
 
     #[test]

@@ -248,3 +248,36 @@ pub fn verify_eip712(note: &Note, name: &str, signer: Address, digest: B256) -> 
 fn cosigned(time: u64, text: &str) -> String {
     format!("cosignature/v1\ntime {time}\n{text}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(name: &str) -> NoteSignature {
+        NoteSignature { name: name.into(), id: [1, 2, 3, 4], bytes: vec![5; 64] }
+    }
+
+    fn read(text: String, signatures: Vec<NoteSignature>) -> Result<Note, Error> {
+        let note = Note { text, signatures };
+        Note::parse(&note.to_string()).inspect(|found| assert_eq!(*found, note))
+    }
+
+    #[test]
+    fn a_note_costs_at_most_64_kib_and_32_signatures() {
+        let around = Note { text: "\n".into(), signatures: vec![line("a")] }.to_string().len();
+        let of_size = |bytes: usize| read("x".repeat(bytes - around) + "\n", vec![line("a")]);
+        assert!(of_size(65_536).is_ok());
+        assert!(of_size(65_537).is_err());
+        assert!(read("text\n".into(), vec![line("a"); 32]).is_ok());
+        for count in [33, 34] {
+            assert!(read("text\n".into(), vec![line("a"); count]).is_err(), "{count}");
+        }
+    }
+
+    #[test]
+    fn a_keys_name_is_a_word_without_a_plus() {
+        for name in ["", "+", "a+b", "a\tb", "a\u{a0}b"] {
+            assert!(read("text\n".into(), vec![line(name)]).is_err(), "{name:?}");
+        }
+    }
+}

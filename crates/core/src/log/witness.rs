@@ -178,6 +178,21 @@ mod tests {
         let line = format!("{}\n", STANDARD.encode([1; 32]));
         let long = good.replace("old 5\n", &format!("old 5\n{}", line.repeat(64)));
         assert!(Submission::parse(&long).is_err());
+        let most = Submission { proof: vec![B256::ZERO; 63], ..submission(5, &log) };
+        assert_eq!(Submission::parse(&most.to_string()).unwrap(), most);
+    }
+
+    #[test]
+    fn a_body_may_hold_the_longest_note_and_proof_and_no_more_is_read() {
+        let mut most = Submission { proof: vec![B256::ZERO; 63], ..submission(5, &leaves(300)) };
+        let missing = MAX_NOTE_BYTES - most.note.to_string().len();
+        most.note.text.insert_str(0, &"x".repeat(missing));
+        assert_eq!(Submission::parse(&most.to_string()).unwrap(), most);
+        let refused = |bytes| Submission::parse(&"x".repeat(bytes)).unwrap_err().to_string();
+        assert!(refused(68 * 1024).contains("no blank line"));
+        for bytes in [68 * 1024 + 1, 68 * 1024 + 2] {
+            assert!(refused(bytes).contains("longer than 68 KiB"), "before anything else");
+        }
     }
 
     proptest! {

@@ -40,6 +40,7 @@ pub const ORIGIN: &str = "provider.example/log";
 pub const CHAIN: u64 = 31337;
 pub const TIME_S: u64 = 1_800_000_000;
 const RESOURCE: &str = "POST /v1/chat/completions";
+pub const EMBEDDINGS: &str = "POST /v1/embeddings";
 const FIRST: u64 = 4;
 /// Entries of the log under the checkpoint, and under the anchor.
 const LOGGED: usize = 9;
@@ -178,6 +179,8 @@ fn response() -> Value {
 pub struct Draft {
     pub terms: Terms,
     pub channel: ChannelConfig,
+    pub resource: &'static str,
+    pub kind: Kind,
     pub request: String,
     pub response: Value,
     pub usage: Usage,
@@ -185,6 +188,10 @@ pub struct Draft {
     pub tier: Tier,
     pub flags: u16,
     pub sequence: u64,
+    /// The channel's total before the charge.
+    pub before: u128,
+    /// How the answer was drawn: settings and the engine's commitments.
+    pub drawn: B256,
     /// Added to the charge that follows from the terms.
     pub overcharge: u128,
     pub input_ids: Vec<u32>,
@@ -198,6 +205,8 @@ impl Default for Draft {
         Self {
             terms: terms(),
             channel: channel(),
+            resource: RESOURCE,
+            kind: Kind::Inference,
             request: request_body(),
             response: response(),
             usage: Usage { input: 3, cached: 2, output: 3 },
@@ -205,6 +214,8 @@ impl Default for Draft {
             tier: Tier::Replayed,
             flags: flags::CALLERS_SEED,
             sequence: 3,
+            before: 50,
+            drawn: B256::repeat_byte(0x61),
             overcharge: 0,
             input_ids: vec![1, 2, 3, 4, 5],
             output_ids: vec![6, 7, 8],
@@ -220,19 +231,46 @@ pub fn bundle() -> Bundle {
 }
 
 impl Draft {
+    /// Vectors of two texts.
+    pub fn of_embeddings() -> Self {
+        let response = json!({
+            "object": "list",
+            "created": TIME_S - 1,
+            "model": "smollm2-135m",
+            "data": [{"index": 0, "embedding": [0.5, -1]}, {"index": 1, "embedding": [2, 0.25]}],
+            "usage": {"prompt_tokens": 5, "total_tokens": 5},
+            "vouch": {"inputIds": [[1, 2], [3, 4, 5]]},
+        });
+        Self {
+            resource: EMBEDDINGS,
+            kind: Kind::Embedding,
+            request: json!({"model": "smollm2-135m", "input": ["one", "two"]}).to_string(),
+            response,
+            usage: Usage { input: 5, cached: 0, output: 0 },
+            flags: 0,
+            drawn: B256::ZERO,
+            output_ids: vec![],
+            ..Self::default()
+        }
+    }
+
     fn receipt(&self, nonce: &B256) -> Receipt {
-        let request = commitment::request(nonce, RESOURCE, self.request.as_bytes());
+        let request = commitment::request(nonce, self.resource, self.request.as_bytes());
         let canonical = commitment::canonical_json(&self.response).unwrap();
         let seed = if self.flags & flags::CALLERS_SEED != 0 {
             commitment::callers_seed(7)
         } else {
             commitment::derived_seed(nonce, &request)
         };
+        let seed = match self.kind {
+            Kind::Embedding => B256::ZERO,
+            _ => commitment::seed(nonce, &seed),
+        };
         let charge = self.terms.prices.charge(&self.usage).unwrap() + self.overcharge;
         Receipt {
             version: receipt::VERSION,
             domain: domain(),
-            kind: Kind::Inference,
+            kind: self.kind,
             status: self.status,
             tier: self.tier,
             flags: self.flags,
@@ -246,12 +284,12 @@ impl Draft {
             tokens: commitment::tokens(nonce, &self.input_ids, &self.output_ids),
             usage: self.usage,
             model: self.terms.identity,
-            sampling: B256::repeat_byte(0x61),
-            seed: commitment::seed(nonce, &seed),
-            commitment: B256::repeat_byte(0x62),
+            sampling: self.drawn,
+            seed,
+            commitment: self.drawn,
             terms: self.terms.hash().unwrap(),
             charge,
-            cumulative: charge + 50,
+            cumulative: charge + self.before,
             asset: self.terms.asset,
             parent: B256::ZERO,
             time: TIME_S * 1000 + 500,
@@ -268,7 +306,7 @@ impl Draft {
         Bundle {
             version: VERSION,
             nonce,
-            resource: RESOURCE.into(),
+            resource: self.resource.into(),
             request: self.request.clone(),
             response: self.response.clone(),
             terms: self.terms.clone(),
@@ -339,6 +377,13 @@ fn logged(receipt: &Receipt) -> (SignedPromise, LogProof, Vec<B256>) {
     let checkpoint = checkpoint(LOGGED as u64, merkle::root(&leaves[..LOGGED])).to_string();
     let log = LogProof { index: promise.index, path, checkpoint };
     (promise, log, leaves)
+}
+
+/// The anchor of the log as it was or will be at another size.
+pub fn anchored_at(receipt: &Receipt, size: usize) -> AnchorProof {
+    let (_, _, leaves) = logged(receipt);
+    let (old, new) = (size.min(LOGGED), size.max(LOGGED));
+    anchored(&leaves[..size], &merkle::consistency_path(&leaves[..new], old))
 }
 
 fn leaf(n: usize) -> B256 {

@@ -86,6 +86,90 @@ fn a_withdrawal_freezes_but_what_was_reserved_is_charged() {
     assert_eq!(channel.frozen(), Some(Freeze::Closing));
 }
 
+#[test]
+fn a_deposit_counts_once_final_and_a_withdrawal_once_seen() {
+    let seen = OnChain::seen(100, (80, 30), 60, 7);
+    // Of a notice over 60, claims have left 50 to withdraw.
+    let expected = OnChain { balance: 80, claimed: 30, withdrawing: 50, block: 7 };
+    assert_eq!((seen, seen.covers()), (expected, 30));
+    let seen = OnChain::seen(50, (80, 30), 10, 8);
+    assert_eq!(seen, OnChain { balance: 50, claimed: 30, withdrawing: 10, block: 8 });
+}
+
+#[test]
+fn what_is_claimed_is_charged_signed_and_deposited_and_more_than_before() {
+    let on_chain = OnChain { balance: 100, claimed: 30, ..Default::default() };
+    assert_eq!(on_chain.claimable(40, 90), Some(40));
+    assert_eq!(on_chain.claimable(90, 40), Some(40));
+    assert_eq!(on_chain.claimable(120, 150), Some(100));
+    assert_eq!(on_chain.claimable(31, 90), Some(31));
+    assert_eq!(on_chain.claimable(30, 90), None);
+    assert_eq!(on_chain.claimable(29, 90), None);
+}
+
+#[test]
+fn the_whole_deposit_may_be_signed_for() {
+    let mut channel = channel(Mode::Session, 100);
+    assert_eq!(channel.accept(voucher(&channel, 100)), Ok(true));
+    assert!(!channel.observe(OnChain { balance: 100, block: 2, ..Default::default() }));
+    assert_eq!((channel.frozen(), channel.on_chain().block), (None, 2));
+    assert!(channel.observe(OnChain { balance: 99, ..Default::default() }));
+    assert_eq!(channel.frozen(), Some(Freeze::Uncovered));
+}
+
+#[test]
+fn a_notice_to_withdraw_freezes_what_is_still_covered_and_is_told_once() {
+    let mut channel = channel(Mode::Session, 100);
+    channel.accept(voucher(&channel, 50)).unwrap();
+    let notice = OnChain { balance: 100, withdrawing: 1, ..Default::default() };
+    assert!(channel.observe(notice));
+    assert_eq!(channel.frozen(), Some(Freeze::Withdrawing));
+    assert!(!channel.observe(notice), "it was frozen before");
+    let frozen = ChannelError::Frozen(Freeze::Withdrawing);
+    assert_eq!(channel.accept(voucher(&channel, 60)), Err(frozen));
+}
+
+#[test]
+fn a_voucher_for_another_channel_is_refused_in_both_modes() {
+    for mode in [Mode::Session, Mode::Stock] {
+        let mut channel = channel(mode, 100);
+        let mut other = voucher(&channel, 10);
+        other.voucher.channel_id = B256::repeat_byte(9);
+        let refused =
+            ChannelError::OtherChannel { expected: channel.id(), found: B256::repeat_byte(9) };
+        assert_eq!(channel.accept(other), Err(refused));
+        assert_eq!(channel.best(), None);
+        if mode == Mode::Stock {
+            let first = channel.accept_stock(voucher(&channel, 10), 10).unwrap();
+            channel.release(first);
+            // Below the accepted total it would not be kept, and is still for this channel only.
+            other.voucher.max_claimable_amount = 5;
+            assert_eq!(channel.accept_stock(other, 5), Err(refused));
+        }
+    }
+}
+
+#[test]
+fn a_first_voucher_may_be_for_nothing() {
+    let mut channel = channel(Mode::Session, 100);
+    assert_eq!(channel.accept(voucher(&channel, 0)), Ok(true));
+    assert_eq!(channel.accept(voucher(&channel, 0)), Ok(false));
+}
+
+#[test]
+fn a_restored_channel_goes_on_where_its_record_ends() {
+    let new = channel(Mode::Session, 100);
+    let best = voucher(&new, 50);
+    let mut channel = new.clone().restore(Some(best), 33, 2);
+    assert_eq!(channel.best(), Some(&best));
+    assert_eq!((channel.charged(), channel.reserved(), channel.sequence()), (33, 0, 2));
+    let reservation = channel.reserve(17).unwrap();
+    assert_eq!(channel.commit(reservation, 17), Ok((3, 50)));
+    assert_eq!(channel.sequence(), 3);
+    let uncovered = new.restore(Some(voucher(&channel, 101)), 0, 0);
+    assert_eq!(uncovered.frozen(), Some(Freeze::Uncovered));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Accept(u128),
