@@ -88,11 +88,6 @@ mod tests {
         first.dedup();
         assert_eq!(first.len(), 6);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn a_network_is_named_as_caip_2_says() {
