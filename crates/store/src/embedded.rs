@@ -17,7 +17,7 @@ use crate::committer::Committer;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hold::Hold;
-use crate::index::{self, Snapshot};
+use crate::index::{self, Index, Snapshot};
 use crate::log::Log;
 use crate::pending::Pending;
 use crate::publish::{Publisher, Request};
@@ -250,7 +250,10 @@ fn restore(disk: &Arc<dyn Disk>, config: &Config) -> Result<Restored> {
         index::remove(disk)?;
         snapshot = None;
     }
-    let after = snapshot.map(|snapshot| Replay::after(Arc::clone(disk), &snapshot, config));
+    let after = snapshot.map(|snapshot| {
+        let index = Index::open(Arc::clone(disk), &snapshot)?;
+        Replay::after(Arc::new(index), &snapshot, config)
+    });
     let mut replay = match usable(disk, after.transpose())?.flatten() {
         Some(replay) => replay,
         None => Replay::new(Arc::clone(disk), config)?,

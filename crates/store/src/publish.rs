@@ -17,7 +17,7 @@ use crate::api::Published;
 use crate::batch::Operation;
 use crate::embedded::{Queue, Shared};
 use crate::error::{Error, Result};
-use crate::index::Snapshot;
+use crate::index::{Index, Snapshot};
 use crate::pending::{Pending, Reply, answer_to};
 use crate::replay::{self, Replay, Stored};
 use crate::tiles::TileStore;
@@ -95,7 +95,16 @@ impl Publisher {
         let shared = &self.shared;
         let applied = Position(shared.applied.load(Ordering::Acquire));
         let mut replay = match Snapshot::read(&shared.disk)? {
-            Some(snapshot) => Replay::after(Arc::clone(&shared.disk), &snapshot, &shared.config)?,
+            Some(snapshot) => {
+                // Its filters are in memory already, unless a step before this one has failed
+                // between its snapshot and its end.
+                let known = shared.log.read().index();
+                let index = match known.size() == snapshot.size {
+                    true => known,
+                    false => Arc::new(Index::open(Arc::clone(&shared.disk), &snapshot)?),
+                };
+                Replay::after(index, &snapshot, &shared.config)?
+            }
             None => Replay::new(Arc::clone(&shared.disk), &shared.config)?,
         };
         replay.read(&shared.reader, applied, &shared.disk, shared.journal)?;

@@ -105,14 +105,13 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// From a snapshot on: the record after [`Snapshot::known`] is next.
+    /// From a snapshot on, whose index this is: the record after [`Snapshot::known`] is next.
     pub(crate) fn after(
-        disk: Arc<dyn Disk>,
+        index: Arc<Index>,
         snapshot: &Snapshot,
         config: &'a Config,
     ) -> Result<Self> {
-        let index = Index::open(disk, snapshot)?;
-        let mut replay = Self::on(Log::open(Arc::new(index), snapshot.root)?, config);
+        let mut replay = Self::on(Log::open(index, snapshot.root)?, config);
         let known = snapshot.known.record;
         for (_, item) in items(known.0, &snapshot.record)? {
             match item {
