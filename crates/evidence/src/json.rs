@@ -138,10 +138,9 @@ mod tests {
     #[test]
     fn a_key_that_stands_twice_is_refused() {
         assert!(parse(r#"{"a": {"b": 1, "b": 1}}"#).is_err());
-        assert_eq!(
-            parse(r#"{"a": {"b": [1, -1, 0.5, null, true, "x"]}}"#).unwrap()["a"]["b"][1],
-            -1
-        );
+        let every_kind = r#"{"a": {"b": [1, -1, 0.5, null, true, "x", "\n"]}}"#;
+        let value = json!({"a": {"b": [1, -1, 0.5, null, true, "x", "\n"]}});
+        assert_eq!(parse(every_kind).unwrap(), value);
     }
 
     #[test]

@@ -137,6 +137,7 @@ mod tests {
         assert_eq!(following.reads(&one, 7), one);
         following.looked(look, one.clone(), block(10, 1), 7);
         assert_eq!(following.reads(&none, 9), none);
+        following.looked(look, none.clone(), block(11, 1), 9);
         assert_eq!(following.reads(&none, 10), one, "until a look has ended");
         assert_eq!(following.reads(&none, 10), one);
         following.looked(look, none.clone(), block(13, 1), 10);
