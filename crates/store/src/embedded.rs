@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use alloy_primitives::B256;
 use parking_lot::{Mutex, RwLock};
 use vouch_core::receipt::Receipt;
-use vouch_journal::{Directory, Disk, Journal, Position, Reader, Recovery};
+use vouch_journal::{Directory, Disk, Journal, Reader, Recovery};
 
 use crate::api::{Acknowledged, Child, Published};
 use crate::batch::{Commit, Operation};
@@ -22,7 +22,7 @@ use crate::log::Log;
 use crate::pending::Pending;
 use crate::publish::{Publisher, Request};
 use crate::record::{Item, Writer};
-use crate::replay::{Replay, Replayed};
+use crate::replay::{Indexed, Replay, Replayed};
 use crate::state::State;
 use crate::tiles::{FileTiles, TileStore};
 
@@ -52,8 +52,8 @@ pub(crate) struct Shared {
     pub(crate) journal: [u8; 16],
     /// The records before it are in `state` and `log`.
     pub(crate) applied: AtomicU64,
-    /// The last record that is indexed.
-    pub(crate) indexed_to: Mutex<Option<Position>>,
+    /// How far the index goes.
+    pub(crate) indexed: Mutex<Indexed>,
 }
 
 /// The way to the committer.
@@ -138,7 +138,7 @@ impl EmbeddedStore {
         config: Config,
     ) -> Result<(Self, Committer, Publisher, Opened)> {
         let disk: Arc<dyn Disk> = disk.into();
-        let Restored { mut journal, recovery, replayed, indexed_to } = restore(&disk, &config)?;
+        let Restored { mut journal, recovery, replayed, indexed } = restore(&disk, &config)?;
         let Replayed { state, log, checkpoint, identified } = replayed;
         if !identified {
             identify(&mut journal, &config)?;
@@ -158,7 +158,7 @@ impl EmbeddedStore {
             disk,
             journal: journal.id(),
             applied: AtomicU64::new(journal.durable().0),
-            indexed_to: Mutex::new(indexed_to),
+            indexed: Mutex::new(indexed),
         });
         shared.restore_public(checkpoint)?;
         let (sender, operations) = mpsc::channel();
@@ -236,7 +236,7 @@ struct Restored {
     journal: Journal,
     recovery: Recovery,
     replayed: Replayed,
-    indexed_to: Option<Position>,
+    indexed: Indexed,
 }
 
 /// Opens the journal and reads what its index does not have. An index that cannot be used is made
@@ -259,8 +259,8 @@ fn restore(disk: &Arc<dyn Disk>, config: &Config) -> Result<Restored> {
         None => Replay::new(Arc::clone(disk), config)?,
     };
     replay.read(&journal.reader(), journal.durable(), disk, journal.id())?;
-    let indexed_to = replay.indexed_to();
-    Ok(Restored { journal, recovery, replayed: replay.finish()?, indexed_to })
+    let indexed = replay.indexed();
+    Ok(Restored { journal, recovery, replayed: replay.finish()?, indexed })
 }
 
 /// What was read of an index; `None` if that cannot be used, and is gone now.

@@ -19,7 +19,7 @@ use crate::embedded::{Queue, Shared};
 use crate::error::{Error, Result};
 use crate::index::{Index, Snapshot};
 use crate::pending::{Pending, Reply, answer_to};
-use crate::replay::{self, Replay, Stored};
+use crate::replay::{Replay, Stored};
 use crate::tiles::TileStore;
 
 /// Tiles that are written at the same time.
@@ -81,9 +81,9 @@ impl Publisher {
             let log = shared.log.read();
             log.size().saturating_sub(log.index().size())
         };
-        let indexed_to = *shared.indexed_to.lock();
+        let indexed = *shared.indexed.lock();
         let applied = Position(shared.applied.load(Ordering::Acquire));
-        if replay::is_due(&shared.config, entries, indexed_to, Some(applied))
+        if indexed.is_due(&shared.config, entries, applied)
             && let Err(error) = self.index()
         {
             tracing::error!(%error, "the log's index is not brought up to date");
@@ -109,11 +109,11 @@ impl Publisher {
         };
         replay.read(&shared.reader, applied, &shared.disk, shared.journal)?;
         replay.index(&shared.disk, shared.journal)?;
-        let index = replay.indexed();
+        let index = replay.log().index();
         let size = index.size();
         // In the log before the state lets go of it: nothing is ever in neither.
         shared.log.write().indexed(index);
-        *shared.indexed_to.lock() = replay.indexed_to();
+        *shared.indexed.lock() = replay.indexed();
         while !shared.state.lock().forget(size, FORGET_AT_ONCE) {}
         Ok(())
     }

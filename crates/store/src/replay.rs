@@ -77,7 +77,7 @@ pub(crate) struct Replay<'a> {
     /// The last record that was read.
     last: Option<Position>,
     /// Where the index ends.
-    indexed_to: Option<Position>,
+    indexed: Indexed,
     marks: Vec<Mark>,
     newest_ms: u64,
 }
@@ -99,7 +99,7 @@ impl<'a> Replay<'a> {
             checkpoint: None,
             identified: false,
             last: None,
-            indexed_to: None,
+            indexed: Indexed::default(),
             marks: vec![Mark { time_ms: 0, size: 0 }],
             newest_ms: 0,
         }
@@ -126,23 +126,22 @@ impl<'a> Replay<'a> {
                 item => replay.item(known, item)?,
             }
         }
-        (replay.last, replay.indexed_to) = (Some(known), Some(known));
+        replay.last = Some(known);
+        replay.indexed = Indexed::at(known, &snapshot.record);
         replay.marks.clone_from(&snapshot.marks);
         replay.newest_ms = replay.marks.last().map_or(0, |mark| mark.time_ms);
         Ok(replay)
     }
 
-    /// Whether enough is not indexed to be worth a step: [`Config::index_every`] entries, or a KiB
-    /// of the journal for each of these.
-    pub(crate) fn is_due(&self) -> bool {
+    fn is_due(&self) -> bool {
         let entries = self.log.size().saturating_sub(self.log.index().size());
-        is_due(self.config, entries, self.indexed_to, self.last)
+        self.last.is_some_and(|last| self.indexed.is_due(self.config, entries, last))
     }
 
     /// Indexes all that was read; afterwards the index is named by a snapshot. True if there was
     /// anything new.
     pub(crate) fn index(&mut self, disk: &dyn Disk, journal: [u8; 16]) -> Result<bool> {
-        let Some(last) = self.last.filter(|last| Some(*last) != self.indexed_to) else {
+        let Some(last) = self.last.filter(|last| Some(*last) != self.indexed.to) else {
             return Ok(false);
         };
         let oldest_ms = self.config.oldest_answer_ms();
@@ -171,7 +170,7 @@ impl<'a> Replay<'a> {
         self.streams.forget(size);
         self.answered.clear();
         self.channels.values_mut().for_each(|sums| sums.indexed = sums.sequence);
-        self.indexed_to = self.last;
+        self.indexed = Indexed::at(last, &snapshot.record);
         Ok(true)
     }
 
@@ -200,14 +199,9 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// The index as it is.
-    pub(crate) fn indexed(&self) -> Arc<Index> {
-        self.log.index()
-    }
-
-    /// The last record that is indexed.
-    pub(crate) fn indexed_to(&self) -> Option<Position> {
-        self.indexed_to
+    /// How far the index goes.
+    pub(crate) fn indexed(&self) -> Indexed {
+        self.indexed
     }
 
     /// The log as it was read.
@@ -238,21 +232,32 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// Whether what follows the last indexed record is worth a step of the index.
-pub(crate) fn is_due(
-    config: &Config,
-    entries: u64,
-    indexed_to: Option<Position>,
-    end: Option<Position>,
-) -> bool {
-    let Some(end) = end else { return false };
-    let bytes = |position: Position| {
-        (position.0 >> 32)
-            .saturating_mul(config.journal.segment_bytes)
-            .saturating_add(position.0 & u64::from(u32::MAX))
-    };
-    let new = bytes(end).saturating_sub(indexed_to.map_or(0, bytes));
-    entries >= config.index_every || new >= config.index_every.saturating_mul(1024)
+/// How far an index goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Indexed {
+    /// The last record that is in it.
+    to: Option<Position>,
+    /// What a snapshot takes, which each step writes whole.
+    snapshot_bytes: u64,
+}
+
+impl Indexed {
+    fn at(record: Position, snapshot: &[u8]) -> Self {
+        Self { to: Some(record), snapshot_bytes: length(snapshot) }
+    }
+
+    /// Whether what follows is worth a step: [`Config::index_every`] entries, or a KiB of the
+    /// journal for each of these; where there are many channels, as much as their snapshot takes.
+    pub(crate) fn is_due(&self, config: &Config, entries: u64, end: Position) -> bool {
+        let bytes = |position: Position| {
+            (position.0 >> 32)
+                .saturating_mul(config.journal.segment_bytes)
+                .saturating_add(position.0 & u64::from(u32::MAX))
+        };
+        let new = bytes(end).saturating_sub(self.to.map_or(0, bytes));
+        let much = entries >= config.index_every || new >= config.index_every.saturating_mul(1024);
+        much && new >= self.snapshot_bytes
+    }
 }
 
 impl Replay<'_> {
