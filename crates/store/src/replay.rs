@@ -495,3 +495,31 @@ fn identity(chain: u64, settlement: &alloy_primitives::Address, origin: &str) ->
 fn expected_identity(config: &Config) -> String {
     identity(config.domain.chain, &config.domain.settlement, &config.origin)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_due_by_entries_or_bytes_once_its_snapshot_is_no_more_than_these() {
+        let domain = vouch_core::domain::Domain { chain: 1, settlement: Default::default() };
+        let mut config = Config::new(
+            domain,
+            "a.log".to_owned(),
+            Arc::new(|| 0),
+            Arc::new(|_| Err("unsigned".to_owned())),
+            Arc::new(|_| Err("unsigned".to_owned())),
+        );
+        config.index_every = 100;
+        let end = |bytes: u64| Position(4096 + bytes);
+        let small = Indexed::at(end(0), &[0; 10]);
+        assert!(!small.is_due(&config, 99, end(99 * 1024)));
+        assert!(small.is_due(&config, 100, end(5_000)));
+        assert!(small.is_due(&config, 0, end(100 * 1024)));
+        let large = Indexed::at(end(0), &vec![0; 500_000]);
+        assert!(!large.is_due(&config, 400, end(499_999)));
+        assert!(large.is_due(&config, 400, end(500_000)));
+        let next_file = Position(1 << 32);
+        assert!(large.is_due(&config, 400, next_file), "256 MiB later");
+    }
+}
