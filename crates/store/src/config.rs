@@ -68,7 +68,7 @@ impl Config {
             merge_delay_s: 60,
             answer_retention_ms: 24 * 60 * 60 * 1000,
             chain_stale_after_ms: None,
-            index_every: 16_384,
+            index_every: 4_096,
             journal: vouch_journal::Options::default(),
         }
     }
