@@ -35,9 +35,9 @@ impl Shared {
     ) -> Result<Option<u64>> {
         for place in index.calls(channel, request)? {
             let Some(row) = self.row(place)? else { continue };
-            let receipt = self.decoded(place, &row)?;
+            let (receipt, committed_ms) = self.decoded(place, &row)?;
             if (receipt.channel, receipt.request) == (*channel, *request)
-                && self.committed_ms(place, &row)? >= self.config.oldest_answer_ms()
+                && committed_ms >= self.config.oldest_answer_ms()
             {
                 return Ok(Some(place));
             }
@@ -76,7 +76,7 @@ impl Shared {
         let index = self.log.read().index();
         for place in index.sequences(stream, sequence)? {
             let Some(row) = self.row(place)? else { continue };
-            let receipt = self.decoded(place, &row)?;
+            let (receipt, _) = self.decoded(place, &row)?;
             if (receipt.channel, receipt.sequence) == (*stream, sequence) {
                 return Ok(Some(place));
             }
@@ -88,23 +88,17 @@ impl Shared {
         self.log.read().row(place)
     }
 
-    /// The receipt of an entry, checked against its digest.
-    fn decoded(&self, place: u64, row: &Row) -> Result<Receipt> {
+    /// The receipt of an entry, checked against its digest, and when it was committed.
+    fn decoded(&self, place: u64, row: &Row) -> Result<(Receipt, u64)> {
+        let wrong = |why| Error::Record { position: place, why };
         let item =
             self.reader.read_part(row.receipt, RECEIPT_OFFSET.saturating_add(ENCODED_LEN))?;
         let receipt = item.get(RECEIPT_OFFSET..).unwrap_or_default();
         if keccak256(receipt) != row.digest {
-            let why = "a receipt has changed since it was logged";
-            return Err(Error::Record { position: place, why });
+            return Err(wrong("a receipt has changed since it was logged"));
         }
-        Receipt::decode(receipt)
-            .map_err(|_| Error::Record { position: place, why: "a receipt is malformed" })
-    }
-
-    fn committed_ms(&self, place: u64, row: &Row) -> Result<u64> {
-        let item = self.reader.read_part(row.receipt, RECEIPT_OFFSET)?;
-        let wrong = Error::Record { position: place, why: "a receipt is malformed" };
-        record::committed_ms(&item).ok_or(wrong)
+        let receipt = Receipt::decode(receipt).ok();
+        receipt.zip(record::committed_ms(&item)).ok_or_else(|| wrong("a receipt is malformed"))
     }
 
     /// Receipt `index` with its promise and children; `None` if there is none.
@@ -122,7 +116,7 @@ impl Shared {
 
     /// Receipt `index` without its children.
     fn alone(&self, index: u64, row: &Row) -> Result<Acknowledged> {
-        let receipt = self.decoded(index, row)?;
+        let (receipt, _) = self.decoded(index, row)?;
         let (promise, signature) = self.promise(row.promise)?;
         let changed =
             Error::Record { position: index, why: "a promise has changed since it was made" };

@@ -138,11 +138,10 @@ impl<'a> Replay<'a> {
         self.last.is_some_and(|last| self.indexed.is_due(self.config, entries, last))
     }
 
-    /// Indexes all that was read; afterwards the index is named by a snapshot. True if there was
-    /// anything new.
-    pub(crate) fn index(&mut self, disk: &dyn Disk, journal: [u8; 16]) -> Result<bool> {
+    /// Indexes all that was read; afterwards the index is named by a snapshot.
+    pub(crate) fn index(&mut self, disk: &dyn Disk, journal: [u8; 16]) -> Result<()> {
         let Some(last) = self.last.filter(|last| Some(*last) != self.indexed.to) else {
-            return Ok(false);
+            return Ok(());
         };
         let oldest_ms = self.config.oldest_answer_ms();
         let size = self.log.size();
@@ -171,7 +170,7 @@ impl<'a> Replay<'a> {
         self.answered.clear();
         self.channels.values_mut().for_each(|sums| sums.indexed = sums.sequence);
         self.indexed = Indexed::at(last, &snapshot.record);
-        Ok(true)
+        Ok(())
     }
 
     /// Takes in the records before `end` that were not read yet, indexing what becomes much.
@@ -262,7 +261,7 @@ impl Indexed {
 
 impl Replay<'_> {
     /// Takes in the next record.
-    pub(crate) fn take(&mut self, position: Position, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, position: Position, bytes: &[u8]) -> Result<()> {
         self.last = Some(position);
         let first = self.log.size();
         let mut leaves = Vec::new();

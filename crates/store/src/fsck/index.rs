@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use vouch_journal::{Disk, Journal};
+use vouch_journal::{Disk, Journal, Position};
 
-use super::{Damage, Remedy};
+use super::{Damage, Remedy, replay};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::index::{self, Index, Snapshot};
-use crate::replay::Replay;
 
 /// Rows that are compared at once.
 const CHUNK: u64 = 4096;
@@ -44,14 +43,8 @@ fn compare(
         return Ok(Some("it is of another journal"));
     }
     let indexed = Index::open(Arc::clone(disk), &snapshot)?;
-    let mut replay = Replay::new(Arc::clone(disk), config)?;
-    for record in journal.iter() {
-        let (position, bytes) = record?;
-        if position > snapshot.known.record {
-            break;
-        }
-        replay.take(position, &bytes)?;
-    }
+    let end = Position(snapshot.known.record.0.saturating_add(1));
+    let replay = replay(journal, end, disk, config)?;
     let log = replay.log();
     if (log.size(), log.root(log.size())?) != (snapshot.size, snapshot.root) {
         return Ok(Some("it has other entries than the journal"));

@@ -12,12 +12,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use vouch_core::domain::Domain;
-use vouch_journal::{Disk, Journal};
+use vouch_journal::{Disk, Journal, Position};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::record::{Item, items};
-use crate::replay::{Replay, Replayed};
+use crate::replay::Replay;
 use crate::tiles::TileStore;
 use audit::Audited;
 
@@ -100,7 +100,7 @@ pub fn check(
     let mut damage = Vec::new();
     let mut channels = 0;
     let config = looking(domain, origin.clone());
-    match replay(journal, disk, &config) {
+    match replay(journal, journal.durable(), disk, &config).and_then(Replay::finish) {
         Ok(replayed) => {
             channels = crate::tree::length(&replayed.state.views());
         }
@@ -119,26 +119,31 @@ pub fn check(
     Ok(Checked { origin, entries, checkpoint, channels, damage })
 }
 
-/// Goes through the whole journal as a start without an index does.
-fn replay(journal: &Journal, disk: &Arc<dyn Disk>, config: &Config) -> Result<Replayed> {
+/// Goes through the journal as a start without an index does, as far as `end`.
+fn replay<'a>(
+    journal: &Journal,
+    end: Position,
+    disk: &Arc<dyn Disk>,
+    config: &'a Config,
+) -> Result<Replay<'a>> {
     let mut replay = Replay::new(Arc::clone(disk), config)?;
-    for record in journal.iter() {
-        let (position, bytes) = record?;
-        replay.take(position, &bytes)?;
-    }
-    replay.finish()
+    replay.read(&journal.reader(), end, disk, journal.id())?;
+    Ok(replay)
 }
 
 /// A store's configuration for somebody without keys.
 fn looking(domain: Domain, origin: String) -> Config {
     let unsigned = || "fsck signs nothing".to_owned();
-    Config::new(
+    let mut config = Config::new(
         domain,
         origin,
         Arc::new(|| 0),
         Arc::new(move |_| Err(unsigned())),
         Arc::new(move |_| Err(unsigned())),
-    )
+    );
+    // Nothing is written by looking.
+    config.index_every = u64::MAX;
+    config
 }
 
 fn wrong(place: impl Into<String>, problem: impl fmt::Display) -> Damage {
