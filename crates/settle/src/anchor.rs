@@ -35,13 +35,13 @@ impl Settler {
         if checkpoint.size == 0 {
             return Ok(false);
         }
-        if let Some((size, root)) = self.anchored(&checkpoint.origin).await? {
-            if size == checkpoint.size && root != checkpoint.root {
-                return Err(Error::Forked { size });
-            }
-            if size >= checkpoint.size {
-                return Ok(false);
-            }
+        if self.is_anchored(checkpoint).await? {
+            return Ok(false);
+        }
+        let mut turn = self.sender.turn().await?;
+        // Another gateway may have anchored it in the meantime.
+        if self.is_anchored(checkpoint).await? {
+            return Ok(false);
         }
         let call = anchorCall {
             origin: checkpoint.origin.clone(),
@@ -50,9 +50,17 @@ impl Settler {
             signature: self.signature(checkpoint, &published.note)?,
         };
         let request = TransactionRequest::default().input(call.abi_encode().into());
-        self.sender.send("the anchor", self.deployment.anchor, request).await?;
+        turn.send("the anchor", self.deployment.anchor, request).await?;
         tracing::debug!(size = checkpoint.size, "anchored");
         Ok(true)
+    }
+
+    async fn is_anchored(&self, checkpoint: &Checkpoint) -> Result<bool, Error> {
+        let Some((size, root)) = self.anchored(&checkpoint.origin).await? else { return Ok(false) };
+        if size == checkpoint.size && root != checkpoint.root {
+            return Err(Error::Forked { size });
+        }
+        Ok(size >= checkpoint.size)
     }
 
     /// The secp256k1 line of the checkpoint's note: what the contract checks.

@@ -24,7 +24,7 @@ use vouch_core::{
 };
 use vouch_store::{ChannelView, Claim, Observed};
 
-use crate::{Error, Settler};
+use crate::{Error, Settler, sender::Turn};
 
 /// Rows of one claim: some 19,000 gas each, far below any network's limit.
 const CLAIMS_A_TRANSACTION: usize = 50;
@@ -110,10 +110,7 @@ impl Settler {
         }
         let channel = config.id(&self.domain());
         let nonce = deposit_nonce(channel, deposit.salt);
-        let mut transaction = B256::ZERO;
-        if !self.is_used(config, nonce, BlockId::latest()).await? {
-            transaction = self.send_deposit(config, deposit, nonce).await?;
-        }
+        let transaction = self.send_deposit(config, deposit, nonce).await?;
         self.wait_until_final(config, nonce).await?;
         // It has settled: that nothing can be read now must not look like a failure.
         let seen = self.observe(channel).await.map_err(|error| {
@@ -123,12 +120,17 @@ impl Settler {
         Ok((transaction, seen))
     }
 
+    /// Sends it unless it is on the chain; its transaction, 0 if there was none to send.
     async fn send_deposit(
         &self,
         config: &ChannelConfig,
         deposit: &Deposit,
         nonce: B256,
     ) -> Result<B256, Error> {
+        if self.is_used(config, nonce, BlockId::latest()).await? {
+            return Ok(B256::ZERO);
+        }
+        let mut turn = self.sender.turn().await?;
         let call = depositCall {
             config: config.into(),
             amount: deposit.amount,
@@ -140,7 +142,7 @@ impl Settler {
                 &deposit.signature,
             ),
         };
-        let refused = match self.transact("the deposit", &call).await {
+        let refused = match self.transact(&mut turn, "the deposit", &call).await {
             Err(refused @ (Error::Refused { .. } | Error::Reverted { .. })) => refused,
             sent => return sent,
         };
@@ -187,24 +189,17 @@ impl Settler {
     /// # Errors
     /// As any transaction; what was claimed before the error stays claimed.
     pub async fn claim(&self, due: impl Fn(&ChannelView) -> bool) -> Result<u128, Error> {
-        // What is under way may be this very claim.
-        if self.sender.finish().await? {
-            for channel in self.store.channels().iter().filter(|view| due(view) && is_due(view)) {
-                self.observe_in_store(channel.id).await?;
-            }
-        }
-        let channels: Vec<_> = self.store.channels().into_iter().filter(due).collect();
-        let rows: Vec<_> = channels.iter().filter_map(row).collect();
-        if !rows.is_empty() {
-            self.store.durable().await?;
-        }
+        let channels = self.store.channels();
+        let due = channels.iter().filter(|view| due(view) && is_due(view)).map(|view| view.id);
         let (mut claimed, mut failed) = (0_u128, None);
-        for rows in rows.chunks(CLAIMS_A_TRANSACTION) {
-            match self.claim_rows(rows).await {
+        for channels in due.collect::<Vec<_>>().chunks(CLAIMS_A_TRANSACTION) {
+            let mut turn = self.sender.turn().await?;
+            let rows = self.due_now(&turn, channels).await?;
+            match self.claim_rows(&mut turn, &rows).await {
                 // The chain refused them together: one bad row must not hold up the others.
                 Err(Error::Refused { .. } | Error::Reverted { .. }) if rows.len() > 1 => {
                     for row in rows.chunks(1) {
-                        note(self.claim_rows(row).await, &mut claimed, &mut failed)?;
+                        note(self.claim_rows(&mut turn, row).await, &mut claimed, &mut failed)?;
                     }
                 }
                 together => note(together, &mut claimed, &mut failed)?,
@@ -213,15 +208,34 @@ impl Settler {
         failed.map_or(Ok(claimed), Err)
     }
 
+    /// What is to be claimed of these channels in this turn: before it another gateway may have
+    /// claimed them, or what was under way may have been this very claim.
+    async fn due_now(&self, turn: &Turn<'_>, channels: &[B256]) -> Result<Vec<Row>, Error> {
+        let mut rows = Vec::new();
+        for channel in channels {
+            if turn.waited {
+                self.observe_in_store(*channel).await?;
+            }
+            rows.extend(self.store.channel(channel).as_ref().and_then(row));
+        }
+        if !rows.is_empty() {
+            self.store.durable().await?;
+        }
+        Ok(rows)
+    }
+
     /// Claims these rows in one transaction; gives what they gained.
-    async fn claim_rows(&self, rows: &[Row]) -> Result<u128, Error> {
+    async fn claim_rows(&self, turn: &mut Turn<'_>, rows: &[Row]) -> Result<u128, Error> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
         for row in rows.iter().filter(|row| row.buys_alone) {
             let amount = row.claim.voucher.maxClaimableAmount;
             self.store.publish(row.channel, amount).await?;
         }
         let claims = rows.iter().map(|row| row.claim.clone()).collect();
         let calls = [claimCall { voucherClaims: claims }.abi_encode(), self.settle_call()];
-        let transaction = self.multicall("the claim", &calls).await?;
+        let transaction = self.multicall(turn, "the claim", &calls).await?;
         let mut gained: u128 = 0;
         for row in rows {
             gained = gained.saturating_add(row.gain);
@@ -239,7 +253,7 @@ impl Settler {
         self.store.close_channel(channel).await?;
         let view = self.idle(channel).await?;
         self.store.durable().await?;
-        self.sender.finish().await?;
+        let mut turn = self.sender.turn().await?;
         let newest = self.settlement().channels(channel).call().await;
         let newest = newest.map_err(Error::rpc("for a channel"))?;
         let row = row(&view).filter(|_| view.charged > newest.totalClaimed);
@@ -255,7 +269,7 @@ impl Settler {
         if calls.is_empty() {
             return Ok(view.claim.map_or(B256::ZERO, |claim| claim.transaction));
         }
-        let transaction = self.multicall("the close", &calls).await?;
+        let transaction = self.multicall(&mut turn, "the close", &calls).await?;
         if let Some(row) = &row {
             self.after_claim(row, transaction).await?;
         } else {
@@ -299,14 +313,24 @@ impl Settler {
         settleCall { receiver: self.receiver, token: self.deployment.token }.abi_encode()
     }
 
-    async fn multicall(&self, what: &'static str, calls: &[Vec<u8>]) -> Result<B256, Error> {
+    async fn multicall(
+        &self,
+        turn: &mut Turn<'_>,
+        what: &'static str,
+        calls: &[Vec<u8>],
+    ) -> Result<B256, Error> {
         let data = calls.iter().map(|call| Bytes::copy_from_slice(call)).collect();
-        self.transact(what, &multicallCall { data }).await
+        self.transact(turn, what, &multicallCall { data }).await
     }
 
-    async fn transact(&self, what: &'static str, call: &impl SolCall) -> Result<B256, Error> {
+    async fn transact(
+        &self,
+        turn: &mut Turn<'_>,
+        what: &'static str,
+        call: &impl SolCall,
+    ) -> Result<B256, Error> {
         let request = TransactionRequest::default().input(call.abi_encode().into());
-        let receipt = self.sender.send(what, self.deployment.settlement, request).await?;
+        let receipt = turn.send(what, self.deployment.settlement, request).await?;
         Ok(receipt.transaction_hash)
     }
 

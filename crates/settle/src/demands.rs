@@ -7,7 +7,7 @@ use alloy::{rpc::types::TransactionRequest, sol_types::SolCall};
 use alloy_primitives::Address;
 use vouch_contracts::{Demand, bindings::Faults::answerCall, fault_evidence, open_demands};
 
-use crate::{Error, Settler};
+use crate::{Error, Settler, sender::Turn};
 
 impl Settler {
     /// Answers what is demanded of this provider at the contract `faults`, while it follows the
@@ -24,10 +24,14 @@ impl Settler {
     /// answered first.
     pub async fn answer_demands(&self) -> Result<usize, Error> {
         let Some(faults) = self.faults else { return Ok(0) };
+        if self.open_demands(faults).await?.is_empty() {
+            return Ok(0);
+        }
+        let mut turn = self.sender.turn().await?;
         let (mut answered, mut failed) = (0_usize, None);
-        let open = open_demands(&self.provider, faults, self.operator).await;
-        for demand in open.map_err(Error::rpc("for demands"))? {
-            match self.answer(faults, demand).await {
+        // Those that no other gateway has answered in the meantime.
+        for demand in self.open_demands(faults).await? {
+            match self.answer(&mut turn, faults, demand).await {
                 Ok(()) => answered = answered.saturating_add(1),
                 Err(error) => failed = Some(error),
             }
@@ -35,7 +39,17 @@ impl Settler {
         failed.map_or(Ok(answered), Err)
     }
 
-    async fn answer(&self, faults: Address, demand: Demand) -> Result<(), Error> {
+    async fn open_demands(&self, faults: Address) -> Result<Vec<Demand>, Error> {
+        let open = open_demands(&self.provider, faults, self.operator).await;
+        open.map_err(Error::rpc("for demands"))
+    }
+
+    async fn answer(
+        &self,
+        turn: &mut Turn<'_>,
+        faults: Address,
+        demand: Demand,
+    ) -> Result<(), Error> {
         let Demand { channel, claimed, .. } = demand;
         let view = self.store.channel(&channel).ok_or(Error::UnknownChannel(channel))?;
         self.store.durable().await?;
@@ -44,7 +58,7 @@ impl Settler {
         let shown = covering.ok_or(Error::NoReceipt { channel, claimed })?;
         let call = answerCall { evidence: fault_evidence(&shown.receipt, &shown.promise) };
         let request = TransactionRequest::default().input(call.abi_encode().into());
-        let mined = self.sender.send("the answer to a demand", faults, request).await?;
+        let mined = turn.send("the answer to a demand", faults, request).await?;
         let transaction = mined.transaction_hash;
         tracing::info!(%channel, claimed, %transaction, "answered a demand for a receipt");
         Ok(())

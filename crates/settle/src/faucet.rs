@@ -27,18 +27,18 @@ impl Settler {
         if minter.map_or(true, |minter| minter != self.operator) {
             return Err(Error::NoFaucet(self.operator));
         }
+        let mut turn = self.sender.turn().await?;
         let balance = token.balanceOf(to).call().await.map_err(Error::rpc("for a balance"))?;
         if balance < U256::from(FAUCET_UNITS) {
             let mint = mintCall { to, amount: U256::from(FAUCET_UNITS) };
             let request = TransactionRequest::default().input(mint.abi_encode().into());
-            let mined =
-                self.sender.send("the faucet's mint", self.deployment.token, request).await?;
+            let mined = turn.send("the faucet's mint", self.deployment.token, request).await?;
             transaction = mined.transaction_hash;
         }
         let ether = self.provider.get_balance(to).await.map_err(Error::rpc("for a balance"))?;
         if ether < U256::from(FAUCET_WEI) {
             let request = TransactionRequest::default().with_value(U256::from(FAUCET_WEI));
-            self.sender.send("the faucet's ether", to, request).await?;
+            turn.send("the faucet's ether", to, request).await?;
         }
         Ok(transaction)
     }

@@ -11,9 +11,10 @@
 //! Invariants:
 //! - A transaction has one of three outcomes: settled, failed ([`Error::Reverted`], [`Error::Refused`])
 //!   or [`Error::Unknown`]. An unknown one is never sent again blindly: what the chain shows decides.
-//! - Transactions of the provider's key are sent one at a time, so that nonces have no gaps. Each is
-//!   noted before it is sent and until it is final: what a reorganisation takes back, or a node
-//!   drops, is sent again as it is, with the nonce that it has.
+//! - Transactions of the provider's key are sent one at a time, among all gateways of a store, so
+//!   that nonces have no gaps; what is sent is decided on in that turn. Each is noted before it is
+//!   sent and until it is final: what a reorganisation takes back, or a node drops, is sent again
+//!   as it is, with the nonce that it has.
 //! - A deposit counts when it is final, a withdrawal as soon as it is seen.
 //! - A claim never exceeds what was charged, and is made with the best voucher.
 //!
@@ -143,7 +144,7 @@ impl Settler {
         finality: Finality,
     ) -> Result<Self, Error> {
         let provider = endpoints.provider();
-        let sender = Sender::new(&provider, wallet)?;
+        let sender = Sender::new(&provider, wallet, store.clone())?;
         Ok(Self {
             store,
             deployment,

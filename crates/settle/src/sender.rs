@@ -1,6 +1,6 @@
 //! Sends the provider's transactions, one at a time, and says how each ended.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use alloy::{
     eips::Encodable2718,
@@ -9,8 +9,12 @@ use alloy::{
     rpc::types::{TransactionReceipt, TransactionRequest},
 };
 use alloy_primitives::{Address, B256, keccak256};
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::Instant,
+};
 use vouch_core::planted::{Bug, planted};
+use vouch_store::Store;
 use vouch_wallet::Wallet;
 
 use crate::{
@@ -59,59 +63,89 @@ pub(crate) struct Sender {
     wallet: EthereumWallet,
     from: Address,
     pub(crate) sending: Sending,
-    /// Held from nonce to outcome, so that nonces have no gaps and no twins.
-    turn: Mutex<Outbox>,
+    /// Gives turns among processes.
+    store: Arc<dyn Store>,
+    outbox: Mutex<Outbox>,
+}
+
+/// The turn to send: held from what is read to decide on, over nonce, to outcome, so that nothing is
+/// sent twice and nonces have no gaps and no twins.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    sender: &'a Sender,
+    outbox: MutexGuard<'a, Outbox>,
+    /// Something was under way: what was read of the chain before may have changed.
+    pub(crate) waited: bool,
+    /// Among the processes that share the store.
+    _shared: vouch_store::Turn,
+}
+
+impl Turn<'_> {
+    /// Sends a call and waits until it is mined.
+    pub(crate) async fn send(
+        &mut self,
+        what: &'static str,
+        to: Address,
+        request: TransactionRequest,
+    ) -> Result<TransactionReceipt, Error> {
+        self.sender.send(&mut self.outbox, what, to, request).await
+    }
 }
 
 impl Sender {
-    pub(crate) fn new(provider: &DynProvider, wallet: &Wallet) -> Result<Self, Error> {
+    pub(crate) fn new(
+        provider: &DynProvider,
+        wallet: &Wallet,
+        store: Arc<dyn Store>,
+    ) -> Result<Self, Error> {
         Ok(Self {
             provider: provider.clone(),
             wallet: EthereumWallet::from(wallet.signer()?),
             from: wallet.address(),
             sending: Sending::default(),
-            turn: Mutex::default(),
+            store,
+            outbox: Mutex::default(),
         })
     }
 
     /// Keeps what is under way in a directory, where a restart finds it.
     pub(crate) fn remember(&mut self, directory: &Path) -> Result<(), Error> {
-        *self.turn.get_mut() = Outbox::open(directory)?;
+        *self.outbox.get_mut() = Outbox::open(directory)?;
         Ok(())
     }
 
-    /// Sends a call and waits until it is mined.
-    pub(crate) async fn send(
+    /// Takes the turn, and waits for what is under way.
+    ///
+    /// # Errors
+    /// [`Error::Behind`] if that is still not mined, [`Error::Outbox`], [`Error::Store`].
+    pub(crate) async fn turn(&self) -> Result<Turn<'_>, Error> {
+        let mut outbox = self.outbox.lock().await;
+        let shared = self.store.turn().await?;
+        let waited = self.clear(&mut outbox).await?;
+        Ok(Turn { sender: self, outbox, waited, _shared: shared })
+    }
+
+    async fn send(
         &self,
+        outbox: &mut Outbox,
         what: &'static str,
         to: Address,
         request: TransactionRequest,
     ) -> Result<TransactionReceipt, Error> {
-        let mut outbox = self.turn.lock().await;
-        let nonce = self.free_nonce(&mut outbox).await?;
+        let nonce = self.free_nonce(outbox).await?;
         let request = self.prepare(what, to, request).await?.with_nonce(nonce);
         let version = self.sign(what, request).await?;
         let transaction = version.hash;
         outbox.sending(nonce, what, version)?;
-        if let Err(refusal) = self.publish(&outbox, nonce).await {
-            self.refused(&mut outbox, nonce, refusal).await?;
+        if let Err(refusal) = self.publish(outbox, nonce).await {
+            self.refused(outbox, nonce, refusal).await?;
         }
-        let receipt = self.wait(&mut outbox, nonce).await?;
+        let receipt = self.wait(outbox, nonce).await?;
         if receipt.status() {
             return Ok(receipt);
         }
         tracing::debug!(what, %transaction, "failed on the chain");
         Err(Error::Reverted { what, transaction: receipt.transaction_hash })
-    }
-
-    /// Waits for what is under way; true if there was anything, so that what was read of the chain
-    /// before may have changed.
-    ///
-    /// # Errors
-    /// [`Error::Behind`] if it is still not mined, [`Error::Outbox`].
-    pub(crate) async fn finish(&self) -> Result<bool, Error> {
-        let mut outbox = self.turn.lock().await;
-        self.clear(&mut outbox).await
     }
 
     /// One pass over what is not final: what a reorganisation took out of its block is sent again as
@@ -121,7 +155,7 @@ impl Sender {
     /// [`Error::Outbox`].
     pub(crate) async fn tend(&self, newest_final: u64) -> Result<(), Error> {
         // Whoever sends now looks after it.
-        let Ok(mut outbox) = self.turn.try_lock() else { return Ok(()) };
+        let Ok(mut outbox) = self.outbox.try_lock() else { return Ok(()) };
         for nonce in outbox.nonces() {
             let Some(sent) = outbox.get(nonce) else { continue };
             let (what, before) = (sent.what, sent.mined);
@@ -159,19 +193,19 @@ impl Sender {
     /// The nonce of the next transaction. Whatever is under way comes first: a second transaction
     /// with its nonce would take its place.
     async fn free_nonce(&self, outbox: &mut Outbox) -> Result<u64, Error> {
+        self.clear(outbox).await?;
         if planted(Bug::NonceReused) {
             return self.count(false).await;
         }
-        self.clear(outbox).await?;
         let next = outbox.nonces().last().map_or(0, |last| last.saturating_add(1));
         // A node that lags does not know yet what was mined; another program may use this key, too.
         Ok(self.count(true).await?.max(next))
     }
 
-    /// Waits for all that is under way, in its order.
+    /// Waits for all that is under way, in its order; true if there was anything.
     async fn clear(&self, outbox: &mut Outbox) -> Result<bool, Error> {
         let mut waited = false;
-        while let Some(nonce) = outbox.under_way() {
+        while let Some(nonce) = outbox.under_way().filter(|_| !planted(Bug::NonceReused)) {
             waited = true;
             match self.wait(outbox, nonce).await {
                 Ok(_) | Err(Error::Replaced { .. }) => {}

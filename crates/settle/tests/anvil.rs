@@ -19,7 +19,7 @@ use vouch_core::{
     planted::{Bug, plant},
 };
 use vouch_settle::{Endpoints, Error, Finality, Sending};
-use vouch_store::{Call, Store};
+use vouch_store::Call;
 use vouch_tests::{Anvil, Mood, Proxy};
 use vouch_wallet::Wallet;
 use world::{ORIGIN, Setting, World};
@@ -45,7 +45,8 @@ async fn world_behind(anvil: &Anvil, urls: &[&str], finality: Finality, sending:
     let signer = signing(&reader, provider.signer().unwrap().into());
     let deployment = deploy(&signer, provider.address(), None, provider.address()).await.unwrap();
     let endpoints = Endpoints::new(urls.iter().map(|url| ((*url).to_owned(), connect(url))));
-    let world = World::on(provider, Setting { endpoints, deployment, finality, sending });
+    let shared = None;
+    let world = World::on(provider, Setting { endpoints, deployment, finality, sending, shared });
     world.settler.faucet(world.payer.address()).await.unwrap();
     // Whatever a test takes back is its own.
     anvil.mine(8);

@@ -17,7 +17,6 @@ use vouch_contracts::{
 };
 use vouch_core::channel::ChannelConfig;
 use vouch_settle::Error;
-use vouch_store::Store;
 use world::World;
 
 /// The payer demands the receipt behind what was claimed: how much, and of whom.

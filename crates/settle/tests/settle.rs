@@ -10,7 +10,7 @@ use alloy::{
 };
 use vouch_core::channel::{ChannelConfig, Freeze, Mode, SignedVoucher, Voucher};
 use vouch_settle::{Error, Schedule};
-use vouch_store::{Begun, Call, Store};
+use vouch_store::{Begun, Call};
 use vouch_wallet::Wallet;
 use world::{DELAY_S, ORIGIN, World};
 

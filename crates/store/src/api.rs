@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use alloy_primitives::{Address, B256};
+use tokio::sync::oneshot;
 use vouch_core::bundle::LogProof;
 use vouch_core::channel::{ChannelConfig, Freeze, Mode, OnChain, SignedVoucher};
 use vouch_core::log::Checkpoint;
@@ -111,6 +112,12 @@ pub trait Store: Send + Sync + Debug {
     /// receipts is a fault.
     fn durable(&self) -> Pending<()>;
 
+    /// Takes the turn to send transactions of the provider's key, of which one process at a time may
+    /// send any: two would give their transactions the same nonce. Waits for it.
+    fn turn(&self) -> Pending<Turn> {
+        Pending::ready(Ok(Turn::default()))
+    }
+
     /// Names the newest block of the settlement chain: promises carry its hash. To be called at
     /// every poll, also when the block is the same: it tells that the view of the chain is fresh.
     fn set_recent_block(&self, hash: B256);
@@ -204,6 +211,22 @@ pub trait Store: Send + Sync + Debug {
     /// # Errors
     /// Those of the tile store.
     fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>>;
+}
+
+/// The turn to send transactions: it ends when this is dropped, or the process ends.
+#[derive(Debug, Default)]
+pub struct Turn {
+    /// Its end is noticed by whoever gave the turn.
+    _kept: Option<oneshot::Sender<()>>,
+}
+
+impl Turn {
+    /// A turn, and what resolves when it has ended.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn given() -> (Self, oneshot::Receiver<()>) {
+        let (kept, ended) = oneshot::channel();
+        (Self { _kept: Some(kept) }, ended)
+    }
 }
 
 /// A call about to be made.

@@ -118,7 +118,7 @@ mod tree;
 
 pub use api::{
     Acknowledged, Begun, Call, ChannelView, Child, Claim, Observed, PayerTotals, Published, Store,
-    StoredAnswer,
+    StoredAnswer, Turn,
 };
 pub use config::{CheckpointSigner, Clock, Config, PromiseSigner};
 pub use embedded::{EmbeddedStore, Opened};

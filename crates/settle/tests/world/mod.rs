@@ -1,7 +1,10 @@
 //! A provider, a payer and a chain: all real.
 #![allow(dead_code, reason = "each test binary uses its part of it")]
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use alloy::{
     network::EthereumWallet,
@@ -27,7 +30,7 @@ use vouch_core::{
     receipt::{Kind, Receipt, Status, Tier, VERSION},
 };
 use vouch_settle::{Deposit, Endpoints, Finality, Sending, Settler};
-use vouch_store::{Begun, Call, Config, EmbeddedStore, Store};
+use vouch_store::{Begun, Call, Config, Database, EmbeddedStore, FileTiles, PostgresStore, Store};
 use vouch_wallet::Wallet;
 
 pub(crate) const DELAY_S: u64 = 900;
@@ -35,7 +38,7 @@ pub(crate) const ORIGIN: &str = "vouch.test/log";
 
 pub(crate) struct World {
     pub(crate) settler: Settler,
-    pub(crate) store: Arc<EmbeddedStore>,
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) provider: Arc<Wallet>,
     pub(crate) payer: Wallet,
     pub(crate) domain: Domain,
@@ -56,6 +59,8 @@ pub(crate) struct Setting {
     pub(crate) deployment: Deployment,
     pub(crate) finality: Finality,
     pub(crate) sending: Sending,
+    /// A database that is shared, and the directory of its log.
+    pub(crate) shared: Option<(Database, PathBuf)>,
 }
 
 pub(crate) fn clock() -> u64 {
@@ -84,6 +89,7 @@ impl World {
             deployment: Deployment::genesis(chain.chain_id()),
             finality: Finality::Blocks(0),
             sending: Sending::default(),
+            shared: None,
         };
         let world = Self::open(directory, Some(chain), provider, setting);
         world.settler.faucet(world.payer.address()).await.unwrap();
@@ -254,18 +260,25 @@ fn begin(
     provider: &Arc<Wallet>,
     domain: Domain,
     setting: &Setting,
-) -> (Arc<EmbeddedStore>, Settler) {
-    let store = Arc::new(open_store(directory, domain, provider));
-    let Setting { endpoints, deployment, finality, sending } = setting.clone();
+) -> (Arc<dyn Store>, Settler) {
+    let config = config(domain, provider);
+    let Setting { endpoints, deployment, finality, sending, shared } = setting.clone();
+    let store: Arc<dyn Store> = match shared {
+        Some((database, log)) => {
+            let tiles = Arc::new(FileTiles::open(&log).unwrap());
+            Arc::new(PostgresStore::open(database, tiles, config).unwrap())
+        }
+        None => Arc::new(EmbeddedStore::open(&directory.join("store"), config).unwrap().0),
+    };
     let settler = Settler::new(endpoints, provider, deployment, store.clone(), finality).unwrap();
     let settler = settler.sending(sending).remembering(&directory.join("outbox")).unwrap();
     (store, settler)
 }
 
-fn open_store(directory: &Path, domain: Domain, provider: &Arc<Wallet>) -> EmbeddedStore {
+fn config(domain: Domain, provider: &Arc<Wallet>) -> Config {
     let (promises, checkpoints) = (provider.clone(), provider.clone());
     let log_key = SigningKey::from_bytes(&[5; 32]);
-    let config = Config::new(
+    Config::new(
         domain,
         ORIGIN.into(),
         Arc::new(clock),
@@ -277,6 +290,5 @@ fn open_store(directory: &Path, domain: Domain, provider: &Arc<Wallet>) -> Embed
                 note::sign_eip712(ORIGIN, checkpoints.address(), &signature),
             ])
         }),
-    );
-    EmbeddedStore::open(&directory.join("store"), config).unwrap().0
+    )
 }

@@ -37,6 +37,7 @@ mod rows;
 mod schema;
 mod service;
 mod task;
+mod turn;
 mod write;
 mod writer;
 

@@ -9,10 +9,10 @@ use vouch_core::log::note::NoteSignature;
 use vouch_core::receipt::Receipt;
 
 use super::task::{Reserving, Task};
-use super::{PostgresStore, Shared};
+use super::{PostgresStore, Shared, turn};
 use crate::api::{
     Acknowledged, Begun, Call, ChannelView, Child, Claim, Observed, PayerTotals, Published, Store,
-    StoredAnswer,
+    StoredAnswer, Turn,
 };
 use crate::batch::{Commit, Operation};
 use crate::embedded::MAX_ANSWER_BYTES;
@@ -192,6 +192,13 @@ impl Store for PostgresStore {
 
     fn durable(&self) -> Pending<()> {
         self.operation(|reply| Operation::Barrier { reply })
+    }
+
+    fn turn(&self) -> Pending<Turn> {
+        let (reply, pending) = Pending::new();
+        let shared = Arc::clone(&self.shared);
+        self.threads.spawn(async move { turn::give(&shared, reply).await });
+        pending
     }
 
     fn set_recent_block(&self, hash: B256) {
