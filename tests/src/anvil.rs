@@ -2,13 +2,13 @@
 
 use std::{
     io::{self, BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 use serde_json::{Value, json};
 
-use crate::rpc;
+use crate::{installed, rpc};
 
 /// An anvil of this test, on a free loopback port; stopped when it is dropped.
 #[derive(Debug)]
@@ -89,9 +89,7 @@ impl Drop for Anvil {
 
 /// The platform's own program, without the script around it, so that to kill it ends it.
 fn binary() -> PathBuf {
-    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/node_modules/@foundry-rs");
-    let entries = std::fs::read_dir(&packages);
-    let entries = entries.unwrap_or_else(|_| panic!("anvil is missing: run `cargo xtask test`"));
+    let entries = std::fs::read_dir(installed("node_modules/@foundry-rs")).expect("a directory");
     let mut binaries = entries.flatten().filter_map(|entry| {
         let platform = entry.file_name().to_str()?.starts_with("anvil-");
         Some(entry.path().join("bin/anvil")).filter(|path| platform && path.exists())

@@ -11,9 +11,11 @@ use std::{
 };
 
 mod anvil;
+mod bucket;
 mod proxy;
 
 pub use anvil::Anvil;
+pub use bucket::Bucket;
 pub use proxy::{KEY, Mood, Proxy};
 use serde_json::Value;
 use tempfile::NamedTempFile;
@@ -231,13 +233,27 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 /// If it was not installed, or fails.
 #[must_use]
 pub fn client(script: &str, arguments: &[&str]) -> Value {
-    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
-    let (installed, runs) = match script.ends_with(".py") {
-        true => (clients.join(".venv"), clients.join(".venv/bin/python")),
-        false => (clients.join("node_modules"), PathBuf::from("node")),
-    };
-    assert!(installed.exists(), "{} is missing: run `cargo xtask test`", installed.display());
-    json(Command::new(runs).arg(script).args(arguments).current_dir(clients))
+    let python = script.ends_with(".py");
+    let packages = installed(if python { ".venv" } else { "node_modules" });
+    let runs = if python { packages.join("bin/python") } else { "node".into() };
+    json(Command::new(runs).arg(script).args(arguments).current_dir(clients()))
+}
+
+/// Where the foreign clients are.
+#[must_use]
+pub fn clients() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
+}
+
+/// What was installed for the tests, by its path below `tests/clients`.
+///
+/// # Panics
+/// If it was not.
+#[must_use]
+pub fn installed(path: &str) -> PathBuf {
+    let found = clients().join(path);
+    assert!(found.exists(), "{} is missing: run `cargo xtask test`", found.display());
+    found
 }
 
 /// An address of this machine that nothing listens on at the moment, for what must come back on the

@@ -1,6 +1,6 @@
 //! `vouch serve` on a chain of others: anvil, behind two endpoints, with its blocks taken back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[path = "../../crates/store/tests/common/postgres.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the store's tests use the rest")]
@@ -9,7 +9,7 @@ mod postgres;
 
 use alloy_primitives::keccak256;
 use serde_json::{Value, json};
-use vouch_tests::{Anvil, KEY, Mood, Proxy, Running, json, text, until, vouch};
+use vouch_tests::{Anvil, Bucket, KEY, Mood, Proxy, Running, json, text, until, vouch};
 
 /// A provider on an anvil, a buyer beside it.
 struct House {
@@ -23,7 +23,7 @@ const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--finality", "1"]
 
 impl House {
     /// Its gateway is started with these arguments, too.
-    fn new(more: &[&str]) -> Self {
+    fn new(more: &[&str], environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         // A block a second, as networks make them whether or not there is something to put in; and
         // one at once where there is.
@@ -50,7 +50,9 @@ impl House {
             "what stands is not deployed again"
         );
 
-        let serve = Running::start(&data, &[&SERVE[..], &endpoints, more].concat());
+        let mut serve = vouch(&data, &[&SERVE[..], &endpoints, more, &["--json"]].concat());
+        serve.envs(environment.iter().copied());
+        let serve = Running::spawn(serve);
         assert_eq!(serve.ready["asset"], deployed["deployment"]["token"]);
         Self { directory, anvil, proxy, serve }
     }
@@ -139,7 +141,7 @@ impl House {
 
 #[test]
 fn a_reorganisation_takes_a_deposit_and_then_a_claim() {
-    let house = House::new(&[]);
+    let house = House::new(&[], &[]);
     house.mint();
     // Everything that comes can be taken back, and what is below stays.
     house.anvil.mine(8);
@@ -189,15 +191,21 @@ fn a_reorganisation_takes_a_deposit_and_then_a_claim() {
     assert!(house.serve.stop(), "it ends cleanly");
 }
 
-/// Two processes, one provider, one database and one log.
+/// Two processes, one provider, one database and one log: over TLS, and in a bucket.
 #[test]
 fn gateways_share_a_database_and_one_goes_on_when_the_other_is_killed() {
-    let server = postgres::Server::start();
+    let (server, bucket) = (postgres::Server::start_with_tls(), Bucket::start());
     let schema = server.schema();
-    let tiles = tempfile::tempdir().expect("a directory");
-    let log = tiles.path().join("log").display().to_string();
-    let shared = ["--store", schema.url(), "--tiles", &log];
-    let house = House::new(&shared);
+    let certificate = server.certificate().display().to_string();
+    let tiles = format!("s3://{}/provider/log", Bucket::NAME);
+    let shared = ["--store", schema.url(), "--tiles", &tiles];
+    let environment = [&bucket.environment()[..], &[("SSL_CERT_FILE", &certificate)]].concat();
+    let start = |data: &Path, arguments: &[&str]| {
+        let mut serve = vouch(data, &[arguments, &shared, &["--json"]].concat());
+        serve.envs(environment.iter().copied());
+        serve
+    };
+    let house = House::new(&shared, &environment);
     house.mint();
     let first = house.ask("What is a gateway?").expect("an answer");
     let channel = house.channel();
@@ -213,7 +221,18 @@ fn gateways_share_a_database_and_one_goes_on_when_the_other_is_killed() {
     };
     let data = keys("second");
     let chain = ["--chain", &house.anvil.url, "--chain", &house.proxy.url];
-    let second = Running::start(&data, &[&SERVE[..], &chain, &shared].concat());
+    let serve = [&SERVE[..], &chain].concat();
+    // A server that anyone could be, and a bucket that is another's. (This S3 server looks at no
+    // signature, only at whose it would be.)
+    for (name, value, why) in [
+        ("SSL_CERT_FILE", "/dev/null", "invalid peer certificate"),
+        ("AWS_ACCESS_KEY_ID", "another", "InvalidAccessKeyId"),
+    ] {
+        let refused = start(&data, &serve).env(name, value).output().expect("it runs");
+        assert!(!refused.status.success() && text(&refused).contains(why), "{}", text(&refused));
+        assert!(!text(&refused).contains("secret"), "{}", text(&refused));
+    }
+    let second = Running::spawn(start(&data, &serve));
     assert_eq!(second.field("provider"), house.serve.field("provider"));
     // Whichever is asked, it is one log, and both know of both channels at once.
     let other = house.ask_at(&second, "And another?").expect("an answer");
@@ -238,7 +257,7 @@ fn gateways_share_a_database_and_one_goes_on_when_the_other_is_killed() {
     let data = keys("third");
     let listen = ["serve", "--listen", &address, "--finality", "1"];
     let chain = ["--chain", &anvil.url, "--chain", &proxy.url];
-    let third = Running::start(&data, &[&listen[..], &chain, &shared].concat());
+    let third = Running::spawn(start(&data, &[&listen[..], &chain].concat()));
     let buyer = directory.path().join("buyer");
     let gateway = third.field("gateway");
     let ask = ["ask", "Who is left?", "--provider", &gateway, "--max-tokens", "8", "--json"];
@@ -256,4 +275,5 @@ fn gateways_share_a_database_and_one_goes_on_when_the_other_is_killed() {
     };
     until("the log has all four answers", || size() == Some(4_u64));
     assert!(second.stop() && third.stop(), "they end cleanly");
+    assert!(bucket.object("provider/log/checkpoint").is_some(), "it is in the bucket");
 }

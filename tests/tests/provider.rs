@@ -1,11 +1,11 @@
 //! `vouch up` as strangers use it: stock x402, viem and cast clients, the real model, real restarts.
 
-use std::{path::Path, process::Command};
+use std::process::Command;
 
 use alloy_primitives::hex;
 use serde_json::{Value, json};
 use vouch_core::signature::address_of;
-use vouch_tests::{Running, client, http, text};
+use vouch_tests::{Running, client, http, installed, text};
 
 /// A payer's key, of no value anywhere: chains of `vouch up` have random ids.
 const PAYER: [u8; 32] = [0x11; 32];
@@ -77,11 +77,11 @@ fn cast_uses_the_chain() {
     let body = json!({ "address": payer() }).to_string();
     assert_eq!(http("POST", &format!("{}/vouch/faucet", up.field("gateway")), &body).0, 200);
     let (chain, asset, key) = (up.field("chain"), up.field("asset"), hex::encode_prefixed(PAYER));
-    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
+    let program = installed("node_modules/.bin/cast");
     let cast = |arguments: &[&str]| {
-        let mut command = Command::new(clients.join("node_modules/.bin/cast"));
+        let mut command = Command::new(&program);
         let output = command.args(arguments).args(["--rpc-url", &chain]).output();
-        let output = output.expect("cast is installed: run `cargo xtask test`");
+        let output = output.expect("cast starts");
         assert!(output.status.success(), "{arguments:?}: {}", text(&output));
         String::from_utf8(output.stdout).expect("UTF-8")
     };

@@ -57,6 +57,19 @@ impl ObjectTiles {
         Ok(Self { store, threads: Threads::start("vouch-objects", 1)? })
     }
 
+    /// Puts an object and deletes it: whether this may write is better known before serving than
+    /// when the first checkpoint is due.
+    ///
+    /// # Errors
+    /// Those of the object store.
+    pub fn check_writable(&self) -> io::Result<()> {
+        let (store, path) = (Arc::clone(&self.store), Path::from("writable"));
+        self.wait(async move {
+            store.put(&path, PutPayload::new()).await?;
+            absent(store.delete(&path).await).map(drop)
+        })
+    }
+
     fn wait<T: Send + 'static>(
         &self,
         work: impl Future<Output = object_store::Result<T>> + Send + 'static,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use vouch_tests::{Running, http, json, later, rpc, text, vouch};
+use vouch_tests::{Running, clients, http, json, later, rpc, text, vouch};
 
 /// An owner of one directory of documents, who serves it.
 pub(crate) struct Owner {
@@ -165,9 +165,8 @@ impl House {
         });
         let file = self.directory.path().join("recompute.json");
         std::fs::write(&file, given.to_string()).expect("a file");
-        let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients");
         let mut node = Command::new("node");
-        node.arg("recompute.mjs").arg(&file).current_dir(clients);
+        node.arg("recompute.mjs").arg(&file).current_dir(clients());
         let output = node.output().expect("node starts");
         let found = serde_json::from_slice(&output.stdout);
         (output.status.code(), found.unwrap_or_else(|_| panic!("{}", text(&output))))

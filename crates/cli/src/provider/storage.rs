@@ -43,5 +43,8 @@ fn tiles(storage: &Storage, directory: &Path) -> anyhow::Result<Arc<dyn TileStor
     }
     let settings = std::env::vars().filter(|(name, _)| name.starts_with("AWS_"));
     let objects = ObjectTiles::s3(place, settings);
-    Ok(Arc::new(objects.with_context(|| format!("--tiles {place:?} cannot be used"))?))
+    let objects = objects.with_context(|| format!("--tiles {place:?} cannot be used"))?;
+    let why = "cannot be written: check the bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+    objects.check_writable().with_context(|| format!("--tiles {place:?} {why}"))?;
+    Ok(Arc::new(objects))
 }

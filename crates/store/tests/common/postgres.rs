@@ -1,6 +1,7 @@
 //! A real PostgreSQL, from the system's package, for as long as a test runs.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,11 +16,16 @@ use vouch_store::{Config, Database, FileTiles, PostgresStore, Result};
 
 /// `nobody`: PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65_534;
+/// PostgreSQL's own: without TLS only in the name of a socket.
+const PORT: u16 = 5432;
 
 pub struct Server {
     dir: TempDir,
     programs: PathBuf,
     postmaster: Child,
+    /// Of its socket; with TLS it listens there, too.
+    port: u16,
+    tls: bool,
     schemas: AtomicU32,
 }
 
@@ -28,6 +34,7 @@ pub struct Schema {
     url: String,
     name: String,
     socket: PathBuf,
+    port: u16,
     programs: PathBuf,
     log: TempDir,
 }
@@ -35,6 +42,17 @@ pub struct Schema {
 impl Server {
     /// On a socket in a temporary directory, so that no port is taken.
     pub fn start() -> Self {
+        Self::start_with(PORT, false)
+    }
+
+    /// On a port of this machine, too, for whoever trusts [`Self::certificate`].
+    pub fn start_with_tls() -> Self {
+        // Free again once its number is known.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::start_with(port, true)
+    }
+
+    fn start_with(port: u16, tls: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let programs = programs();
         if is_root() {
@@ -46,15 +64,28 @@ impl Server {
         init.args(["--locale=C", "--pgdata"]).arg(&data);
         let output = init.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut settings = format!("port = {port}\nlisten_addresses = ''\n");
+        if tls {
+            let mut certify = unprivileged(Path::new("openssl"), dir.path());
+            certify.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+            certify.args(["-nodes", "-days", "2", "-subj", "/CN=localhost"]);
+            certify.args(["-addext", "subjectAltName=DNS:localhost"]);
+            certify.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+            certify.args(["-keyout", "data/server.key", "-out", "data/server.crt"]);
+            let output = certify.output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            settings = format!("port = {port}\nlisten_addresses = '127.0.0.1'\nssl = on\n");
+        }
+        fs::write(data.join("postgresql.auto.conf"), settings).unwrap();
         let postmaster = postmaster(&programs, dir.path());
-        let server = Self { dir, programs, postmaster, schemas: AtomicU32::new(0) };
+        let server = Self { dir, programs, postmaster, port, tls, schemas: AtomicU32::new(0) };
         server.ready();
         server
     }
 
     fn ready(&self) {
         for _ in 0..600 {
-            if psql(&self.programs, self.dir.path(), "public", "SELECT 1").is_ok() {
+            if self.psql("SELECT 1").is_ok() {
                 return;
             }
             sleep(Duration::from_millis(50));
@@ -79,16 +110,30 @@ impl Server {
         panic!("PostgreSQL does not start again");
     }
 
+    /// Its certificate, which nobody has signed but itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.path().join("data/server.crt")
+    }
+
+    fn psql(&self, sql: &str) -> std::result::Result<String, String> {
+        psql(&self.programs, self.dir.path(), self.port, "public", sql)
+    }
+
     pub fn schema(&self) -> Schema {
         let name = format!("test{}", self.schemas.fetch_add(1, Ordering::Relaxed));
-        psql(&self.programs, self.dir.path(), "public", &format!("CREATE SCHEMA {name}")).unwrap();
+        self.psql(&format!("CREATE SCHEMA {name}")).unwrap();
         let socket = self.dir.path().display().to_string().replace('/', "%2F");
+        let (host, with) = match self.tls {
+            true => (format!("localhost:{}", self.port), "sslmode=require&"),
+            false => (socket, ""),
+        };
         let url =
-            format!("postgres://vouch:secret@{socket}/postgres?options=-csearch_path%3D{name}");
+            format!("postgres://vouch:secret@{host}/postgres?{with}options=-csearch_path%3D{name}");
         Schema {
             url,
             name,
             socket: self.dir.path().to_owned(),
+            port: self.port,
             programs: self.programs.clone(),
             log: tempfile::tempdir().unwrap(),
         }
@@ -131,7 +176,7 @@ impl Schema {
 
     /// What PostgreSQL's own client answers: nothing of ours is in between.
     pub fn ask(&self, sql: &str) -> String {
-        psql(&self.programs, &self.socket, &self.name, sql).unwrap()
+        psql(&self.programs, &self.socket, self.port, &self.name, sql).unwrap()
     }
 
     pub fn count(&self, sql: &str) -> u64 {
@@ -146,7 +191,7 @@ fn postmaster(programs: &Path, dir: &Path) -> Child {
         .arg(dir.join("data"))
         .arg("-k")
         .arg(dir)
-        .args(["-c", "listen_addresses=", "-c", "max_connections=50", "-c", "max_wal_size=4GB"])
+        .args(["-c", "max_connections=50", "-c", "max_wal_size=4GB"])
         .stderr(log.unwrap())
         .stdout(Stdio::null())
         .spawn()
@@ -156,12 +201,14 @@ fn postmaster(programs: &Path, dir: &Path) -> Child {
 fn psql(
     programs: &Path,
     socket: &Path,
+    port: u16,
     schema: &str,
     sql: &str,
 ) -> std::result::Result<String, String> {
     let output = Command::new(programs.join("psql"))
         .arg("--host")
         .arg(socket)
+        .args(["--port", &port.to_string()])
         .args(["--username=vouch", "--no-psqlrc", "--tuples-only", "--no-align", "--command", sql])
         .arg("postgres")
         .env("PGOPTIONS", format!("-csearch_path={schema}"))
