@@ -8,8 +8,9 @@ use alloy_primitives::{Address, B256, U256};
 use revm::context_interface::cfg::gas::calculate_initial_tx_gas;
 use revm::primitives::eip3860::MAX_INITCODE_SIZE;
 
-use crate::execute::{SPEC, SignedTransaction, TX_GAS_LIMIT_CAP};
+use crate::execute::{SignedTransaction, tx_gas_limit_cap};
 use crate::pool::PoolError;
+use crate::rules::Rules;
 use crate::sender;
 use crate::state::Account;
 
@@ -38,8 +39,8 @@ pub(crate) enum Rejection {
     NonceMax,
     #[error("exceeds block gas limit: {gas} > {limit}")]
     BlockGasLimit { gas: u64, limit: u64 },
-    #[error("transaction gas limit too high (cap: {TX_GAS_LIMIT_CAP}, tx: {gas})")]
-    GasCap { gas: u64 },
+    #[error("transaction gas limit too high (cap: {cap}, tx: {gas})")]
+    GasCap { gas: u64, cap: u64 },
     #[error(
         "max priority fee per gas higher than max fee per gas: maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}"
     )]
@@ -64,6 +65,8 @@ pub(crate) enum Rejection {
     SenderHasCode { sender: Address, code_hash: B256 },
     #[error(transparent)]
     Pool(#[from] PoolError),
+    #[error("blocks are found by work until the merge: this chain can only be imported so far")]
+    NotMerged,
     #[error("the chain has stopped and takes no transactions: {0}")]
     Stopped(String),
 }
@@ -71,7 +74,7 @@ pub(crate) enum Rejection {
 /// Decodes a raw transaction and checks all that needs no state, the signature last.
 pub(crate) fn decode(
     raw: &[u8],
-    chain_id: u64,
+    rules: &Rules,
     block_gas_limit: u64,
 ) -> Result<SignedTransaction, Rejection> {
     if raw.len() > MAX_TRANSACTION_BYTES {
@@ -84,18 +87,18 @@ pub(crate) fn decode(
         .map_err(|error| Rejection::Malformed(error.to_string()))?;
     match transaction.chain_id() {
         None => return Err(Rejection::Unprotected),
-        Some(have) if have != chain_id => {
-            return Err(Rejection::ChainId { have, want: chain_id });
+        Some(have) if have != rules.chain_id => {
+            return Err(Rejection::ChainId { have, want: rules.chain_id });
         }
         Some(_) => {}
     }
-    check_limits(&transaction, block_gas_limit)?;
-    check_intrinsic_gas(&transaction)?;
+    check_limits(&transaction, block_gas_limit, tx_gas_limit_cap(rules))?;
+    check_intrinsic_gas(&transaction, rules)?;
     let sender = sender::recover(&transaction).ok_or(Rejection::Signature)?;
     Ok(Recovered::new_unchecked(transaction, sender))
 }
 
-fn check_limits(transaction: &TxEnvelope, block_gas_limit: u64) -> Result<(), Rejection> {
+fn check_limits(transaction: &TxEnvelope, block_gas_limit: u64, cap: u64) -> Result<(), Rejection> {
     let gas = transaction.gas_limit();
     if transaction.nonce() == u64::MAX {
         return Err(Rejection::NonceMax);
@@ -103,8 +106,8 @@ fn check_limits(transaction: &TxEnvelope, block_gas_limit: u64) -> Result<(), Re
     if gas > block_gas_limit {
         return Err(Rejection::BlockGasLimit { gas, limit: block_gas_limit });
     }
-    if gas > TX_GAS_LIMIT_CAP {
-        return Err(Rejection::GasCap { gas });
+    if gas > cap {
+        return Err(Rejection::GasCap { gas, cap });
     }
     let cap = transaction.max_fee_per_gas();
     let tip = transaction.max_priority_fee_per_gas().unwrap_or_default();
@@ -121,11 +124,11 @@ fn check_limits(transaction: &TxEnvelope, block_gas_limit: u64) -> Result<(), Re
     Ok(())
 }
 
-fn check_intrinsic_gas(transaction: &TxEnvelope) -> Result<(), Rejection> {
+fn check_intrinsic_gas(transaction: &TxEnvelope, rules: &Rules) -> Result<(), Rejection> {
     let gas = transaction.gas_limit();
     let access_list = transaction.access_list();
     let least = calculate_initial_tx_gas(
-        SPEC,
+        rules.spec,
         transaction.input(),
         transaction.is_create(),
         access_list.map_or(0, |list| list.len() as u64),

@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 
+use alloy::consensus::Header;
 use parking_lot::RwLockWriteGuard;
 use revm::context::result::InvalidTransaction;
 use vouch_journal::Journal;
 
-use crate::block::{SealedBlock, next_header, seal};
+use crate::block::{Body, SealedBlock, next_header, seal};
 use crate::chain::Mining;
-use crate::execute::{Execution, Refused, SignedTransaction};
-use crate::node::{Node, View};
+use crate::execute::{Executed, Execution, Refused, SignedTransaction};
+use crate::node::Node;
 use crate::record;
+use crate::replay::execute;
+use crate::rules::Rules;
 use crate::state::{Changes, Overlay, StateRead, Tries};
 use crate::{Error, Result};
 
@@ -23,8 +26,18 @@ pub(crate) enum Command {
     Work,
     /// Make a block now, empty or not, and answer with its number.
     Mine(SyncSender<u64>),
+    /// Take in a block that was made elsewhere.
+    Import(Box<Imported>),
     /// Finish.
     Close,
+}
+
+/// A block that was made elsewhere, and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    pub(crate) header: Header,
+    pub(crate) body: Body,
+    pub(crate) answer: SyncSender<Result<()>>,
 }
 
 /// The builder's own state.
@@ -37,10 +50,9 @@ pub(crate) struct Builder {
 
 /// A block that is executed but not yet stored.
 struct Built {
-    header: alloy::consensus::Header,
-    transactions: Vec<SignedTransaction>,
-    receipts: Vec<alloy::consensus::ReceiptEnvelope>,
-    gas_used: u64,
+    header: Header,
+    body: Body,
+    executed: Executed,
     changes: Changes,
 }
 
@@ -71,6 +83,13 @@ impl Builder {
                         tracing::debug!(number, "nobody waits for the block any more");
                     }
                 }
+                Some(Command::Import(imported)) => {
+                    let Imported { header, body, answer } = *imported;
+                    let outcome = self.import(&header, &body)?;
+                    if answer.send(outcome).is_err() {
+                        tracing::debug!("nobody waits for the imported block any more");
+                    }
+                }
                 Some(Command::Close) => return Ok(()),
                 None => stalled = self.mine(false)?.is_none(),
             }
@@ -99,29 +118,45 @@ impl Builder {
         // Held until the block is visible: proofs must never be ahead of it.
         let mut tries = node.tries.write();
         let state_root = tries.apply(number, &mut built.changes);
-        let block =
-            seal(built.header, built.transactions, built.receipts, built.gas_used, state_root);
+        let block = seal(built.header, built.body, built.executed, state_root);
         let position = self.journal.append(&record::encode_block(&block))?;
         self.journal.sync()?;
         self.publish(Arc::new(block), built.changes, position, tries);
         Ok(Some(number))
     }
 
+    /// Takes in a block if it follows from the newest; else says why not, and nothing has changed.
+    fn import(&mut self, header: &Header, body: &Body) -> Result<Result<()>> {
+        let node = self.node.clone();
+        let mut tries = node.tries.write();
+        let executed = execute(&node.view.read(), &mut tries, header, body, &node.genesis);
+        let (block, changes) = match executed {
+            Ok(executed) => executed,
+            Err(error) => return Ok(Err(error)),
+        };
+        let position = self.journal.append(&record::encode_block(&block))?;
+        self.journal.sync()?;
+        self.publish(Arc::new(block), changes, position, tries);
+        Ok(Ok(()))
+    }
+
     fn build(&self, may_be_empty: bool) -> Result<Option<Built>> {
         let node = &self.node;
         let head = node.head();
         let timestamp = node.next_timestamp(head.header.timestamp);
-        let header = next_header(&head.header, head.hash, timestamp);
+        let header = next_header(&node.genesis, &head.header, head.hash, timestamp);
+        let rules = Rules::of_header(node.genesis.config(), &header);
         let view = node.view.read();
         let mut overlay = Overlay::new(&*view);
-        let mut execution = Execution::begin(&mut overlay, header, node.chain_id)?;
+        let mut execution = Execution::begin(&mut overlay, header, rules)?;
         let transactions = self.fill(&mut execution)?;
         if execution.is_empty() && !may_be_empty {
             return Ok(None);
         }
-        let (header, receipts, gas_used) = execution.finish();
+        let body = Body::of(transactions, &rules);
+        let (header, executed) = execution.finish(&body)?;
         let changes = overlay.into_changes(&view.state);
-        Ok(Some(Built { header, transactions, receipts, gas_used, changes }))
+        Ok(Some(Built { header, body, executed, changes }))
     }
 
     fn fill<R: StateRead>(
@@ -175,15 +210,11 @@ impl Builder {
     ) {
         let node = &self.node;
         let number = block.header.number;
-        tracing::debug!(number, transactions = block.transactions.len(), "block");
+        tracing::debug!(number, transactions = block.transactions().len(), "block");
         self.settle_time(block.header.timestamp);
         let mut pool = node.pool.lock();
-        {
-            let View { state, index } = &mut *node.view.write();
-            state.apply(number, changes);
-            index.push(block.clone(), position);
-        }
-        pool.mined(&block.transactions);
+        node.view.write().push(block.clone(), changes, position);
+        pool.mined(block.transactions());
         drop((pool, tries));
         node.head.send_replace(number);
     }

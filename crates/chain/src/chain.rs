@@ -83,7 +83,7 @@ impl Options {
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
-            .field("chain_id", &self.genesis.chain_id)
+            .field("chain_id", &self.genesis.chain_id())
             .field("mining", &self.mining)
             .field("history_blocks", &self.history_blocks)
             .finish_non_exhaustive()
@@ -111,9 +111,8 @@ pub fn check(
 /// A running chain. Dropping it stops it as [`Chain::close`] does, without telling errors.
 #[derive(Debug)]
 pub struct Chain {
-    node: Arc<Node>,
+    pub(crate) node: Arc<Node>,
     rpc: Arc<Rpc>,
-    genesis: Genesis,
     recovery: Recovery,
     builder: Option<JoinHandle<Result<()>>>,
 }
@@ -143,14 +142,14 @@ impl Chain {
             &mut options.progress,
         )?;
         let genesis = replayed.genesis;
-        if let Some(expected) = options.expected_chain_id.filter(|id| *id != genesis.chain_id) {
-            return Err(Error::OtherChain { expected, found: genesis.chain_id });
+        if let Some(expected) = options.expected_chain_id.filter(|id| *id != genesis.chain_id()) {
+            return Err(Error::OtherChain { expected, found: genesis.chain_id() });
         }
         let head = replayed.view.index.head().header.clone();
         let ahead = head.timestamp.saturating_sub(options.clock.unix_seconds());
         let (commands, received) = mpsc::channel();
         let node = Arc::new(Node {
-            chain_id: genesis.chain_id,
+            genesis,
             development_methods: options.development_methods,
             clock: options.clock,
             tries: RwLock::new(replayed.tries),
@@ -170,17 +169,17 @@ impl Chain {
             Builder { node: node.clone(), journal, commands: received, mining: options.mining };
         let builder = Some(builder::spawn(builder)?);
         let rpc = Arc::new(Rpc::new(node.clone()));
-        Ok(Self { node, rpc, genesis, recovery, builder })
+        Ok(Self { node, rpc, recovery, builder })
     }
 
     /// The chain's id: of the stored genesis, whatever the options said.
     pub fn chain_id(&self) -> u64 {
-        self.node.chain_id
+        self.node.genesis.chain_id()
     }
 
     /// The genesis in use.
     pub fn genesis(&self) -> &Genesis {
-        &self.genesis
+        &self.node.genesis
     }
 
     /// What opening the journal found, such as a torn write that was cut.

@@ -67,6 +67,9 @@ pub enum Error {
         /// The id stored.
         found: u64,
     },
+    /// Blocks of a file cannot be taken in, or written to one.
+    #[error("the blocks cannot be exchanged: {0}")]
+    Import(String),
     /// The genesis contradicts itself.
     #[error("the genesis is not usable: {0}")]
     Genesis(String),

@@ -1,30 +1,40 @@
-//! Running transactions with revm, under the rules of Prague.
+//! Running transactions with revm, and what a block does besides: system calls, withdrawals,
+//! rewards.
 
 use alloy::consensus::transaction::Recovered;
-use alloy::consensus::{Header, Receipt, ReceiptEnvelope, Transaction, TxEnvelope, TxType};
+use alloy::consensus::{
+    Eip658Value, Header, Receipt, ReceiptEnvelope, Transaction, TxEnvelope, TxType,
+};
 use alloy::eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy::eips::eip4788::BEACON_ROOTS_ADDRESS;
-use alloy_primitives::{Address, Bytes, U256};
+use alloy::eips::eip6110::DEPOSIT_REQUEST_TYPE;
+use alloy::eips::eip7002::{WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, WITHDRAWAL_REQUEST_TYPE};
+use alloy::eips::eip7251::{CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_TYPE};
+use alloy::eips::eip7685::Requests;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_sol_types::{SolEvent, sol};
+use revm::Context;
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::context_interface::either::Either;
+use revm::context_interface::{Cfg, ContextTr};
 use revm::handler::{
     ExecuteCommitEvm, MainBuilder, MainnetContext, MainnetEvm, SystemCallCommitEvm,
 };
-use revm::primitives::eip4844::BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE;
 use revm::primitives::hardfork::SpecId;
-use revm::{Context, Database};
 
+use crate::block::Body;
+use crate::rules::Rules;
 use crate::sender::recover_authorization;
-use crate::state::{Overlay, StateError, StateRead};
+use crate::state::{Account, Overlay, StateError, StateRead};
 use crate::{Error, Result};
 
-/// The rules of every block.
-pub(crate) const SPEC: SpecId = SpecId::PRAGUE;
-/// The most gas one transaction may ask for. Not a rule of Prague (EIP-7825 brings a lower one
-/// with Osaka): it bounds how long one transaction can hold up the builder.
-pub(crate) const TX_GAS_LIMIT_CAP: u64 = 1 << 25;
+/// The most gas that one transaction may ask for where the rules set no bound (EIP-7825 does so
+/// from Osaka on): it bounds how long one transaction can hold up the builder.
+const TX_GAS_LIMIT_CAP: u64 = 1 << 25;
+/// Gwei, in which withdrawals are, in wei.
+const GWEI: u128 = 1_000_000_000;
 /// A block takes no further transaction beyond this many bytes of transactions and logs, which
 /// keeps its record well below what the journal takes.
 const BLOCK_SIZE_LIMIT_BYTES: usize = 32 << 20;
@@ -36,27 +46,44 @@ pub(crate) type Evm<'a, R> = MainnetEvm<MainnetContext<&'a mut Overlay<R>>>;
 /// What revm reports for a transaction that did not run.
 pub(crate) type EvmError = EVMError<StateError, InvalidTransaction>;
 
+sol! {
+    /// The deposit contract's, whose parts joined are a request (EIP-6110).
+    event DepositEvent(
+        bytes pubkey,
+        bytes withdrawal_credentials,
+        bytes amount,
+        bytes signature,
+        bytes index
+    );
+}
+
 /// The EVM's configuration for blocks.
-pub(crate) fn config(chain_id: u64) -> CfgEnv {
-    let mut config = CfgEnv::new_with_spec(SPEC).with_chain_id(chain_id);
-    config.tx_gas_limit_cap = Some(TX_GAS_LIMIT_CAP);
+pub(crate) fn config(rules: &Rules) -> CfgEnv {
+    let mut config = CfgEnv::new_with_spec(rules.spec).with_chain_id(rules.chain_id);
+    config.max_blobs_per_tx = rules.blobs.map(|blobs| blobs.max_blobs_per_tx);
     config
 }
 
+/// The most gas that a transaction may ask for to be taken in.
+pub(crate) fn tx_gas_limit_cap(rules: &Rules) -> u64 {
+    config(rules).tx_gas_limit_cap().min(TX_GAS_LIMIT_CAP)
+}
+
 /// What transactions see of their block.
-pub(crate) fn block_env(header: &Header) -> BlockEnv {
+pub(crate) fn block_env(header: &Header, rules: &Rules) -> BlockEnv {
+    let blobs = header.excess_blob_gas.zip(rules.blobs).map(|(excess, params)| {
+        let fraction = u64::try_from(params.update_fraction).unwrap_or(u64::MAX);
+        BlobExcessGasAndPrice::new(excess, fraction)
+    });
     BlockEnv {
         number: U256::from(header.number),
         beneficiary: header.beneficiary,
         timestamp: U256::from(header.timestamp),
         gas_limit: header.gas_limit,
         basefee: header.base_fee_per_gas.unwrap_or_default(),
-        difficulty: U256::ZERO,
+        difficulty: header.difficulty,
         prevrandao: Some(header.mix_hash),
-        blob_excess_gas_and_price: Some(BlobExcessGasAndPrice::new(
-            header.excess_blob_gas.unwrap_or_default(),
-            BLOB_BASE_FEE_UPDATE_FRACTION_PRAGUE,
-        )),
+        blob_excess_gas_and_price: blobs,
         ..BlockEnv::default()
     }
 }
@@ -67,7 +94,7 @@ pub(crate) fn evm<R: StateRead>(
     config: CfgEnv,
     block: BlockEnv,
 ) -> Evm<'_, R> {
-    let context: MainnetContext<&mut Overlay<R>> = Context::new(overlay, SPEC);
+    let context: MainnetContext<&mut Overlay<R>> = Context::new(overlay, config.spec);
     context.with_cfg(config).with_block(block).build_mainnet()
 }
 
@@ -85,8 +112,8 @@ pub(crate) fn tx_env(transaction: &TxEnvelope, sender: Address) -> TxEnv {
         chain_id: transaction.chain_id(),
         access_list: transaction.access_list().cloned().unwrap_or_default(),
         gas_priority_fee: transaction.max_priority_fee_per_gas(),
-        blob_hashes: Vec::new(),
-        max_fee_per_blob_gas: 0,
+        blob_hashes: transaction.blob_versioned_hashes().unwrap_or_default().to_vec(),
+        max_fee_per_blob_gas: transaction.max_fee_per_blob_gas().unwrap_or_default(),
         authorization_list: transaction
             .authorization_list()
             .unwrap_or_default()
@@ -107,38 +134,58 @@ pub(crate) enum Refused {
     Invalid(InvalidTransaction),
 }
 
+/// What executing a block came to.
+#[derive(Debug, Default)]
+pub(crate) struct Executed {
+    pub(crate) receipts: Vec<ReceiptEnvelope>,
+    pub(crate) gas_used: u64,
+    /// From Cancun on.
+    pub(crate) blob_gas_used: Option<u64>,
+    /// From Prague on.
+    pub(crate) requests_hash: Option<B256>,
+}
+
 /// One block while its transactions are executed.
 pub(crate) struct Execution<'a, R: StateRead> {
     evm: Evm<'a, R>,
+    rules: Rules,
     header: Header,
     receipts: Vec<ReceiptEnvelope>,
     gas_used: u64,
+    blob_gas_used: u64,
     size_bytes: usize,
 }
 
 impl<'a, R: StateRead> Execution<'a, R> {
     /// Begins the block whose header (so far) is given: EIP-4788 and EIP-2935 system calls, for
-    /// the contracts that the genesis has.
-    pub(crate) fn begin(
-        overlay: &'a mut Overlay<R>,
-        header: Header,
-        chain_id: u64,
-    ) -> Result<Self> {
-        let mut calls: Vec<(Address, Bytes)> = Vec::new();
-        let beacon_root = header.parent_beacon_block_root.unwrap_or_default();
-        for (address, data) in
-            [(BEACON_ROOTS_ADDRESS, beacon_root), (HISTORY_STORAGE_ADDRESS, header.parent_hash)]
+    /// the contracts that are there.
+    pub(crate) fn begin(overlay: &'a mut Overlay<R>, header: Header, rules: Rules) -> Result<Self> {
+        overlay.keeps_empty = !rules.are(SpecId::SPURIOUS_DRAGON);
+        let evm = evm(overlay, config(&rules), block_env(&header, &rules));
+        let (gas_used, blob_gas_used, size_bytes) = (0, 0, 0);
+        let receipts = Vec::new();
+        let mut begun = Self { evm, rules, header, receipts, gas_used, blob_gas_used, size_bytes };
+        if let Some(root) = begun.header.parent_beacon_block_root
+            && rules.are(SpecId::CANCUN)
         {
-            let account = overlay.basic(address).map_err(|e| failed(&header, &e))?;
-            if account.is_some_and(|account| !account.is_empty_code_hash()) {
-                calls.push((address, data.0.into()));
-            }
+            begun.system_call(BEACON_ROOTS_ADDRESS, root.into())?;
         }
-        let mut evm = evm(overlay, config(chain_id), block_env(&header));
-        for (address, data) in calls {
-            evm.system_call_commit(address, data).map_err(|e| failed(&header, &e))?;
+        if rules.are(SpecId::PRAGUE) {
+            let parent = begun.header.parent_hash;
+            begun.system_call(HISTORY_STORAGE_ADDRESS, parent.into())?;
         }
-        Ok(Self { evm, header, receipts: Vec::new(), gas_used: 0, size_bytes: 0 })
+        Ok(begun)
+    }
+
+    /// What the contract answers; nothing if it is not there.
+    fn system_call(&mut self, contract: Address, data: Bytes) -> Result<Bytes> {
+        let account = self.overlay().account(contract).map_err(|e| failed(&self.header, &e))?;
+        if account.is_none_or(|account| account.code_hash == Account::default().code_hash) {
+            return Ok(Bytes::new());
+        }
+        let result = self.evm.system_call_commit(contract, data);
+        let result = result.map_err(|e| failed(&self.header, &e))?;
+        Ok(result.into_output().unwrap_or_default())
     }
 
     /// Executes one transaction. `Ok(Err(_))` leaves the block as it was.
@@ -146,13 +193,17 @@ impl<'a, R: StateRead> Execution<'a, R> {
         &mut self,
         transaction: &SignedTransaction,
     ) -> Result<Result<(), Refused>> {
+        let blob_gas = transaction.blob_gas_used().unwrap_or_default();
+        let max_blob_gas = self.rules.blobs.map_or(0, |blobs| blobs.max_blob_gas_per_block());
         if self.gas_used + transaction.gas_limit() > self.header.gas_limit
+            || self.blob_gas_used + blob_gas > max_blob_gas
             || self.size_bytes > BLOCK_SIZE_LIMIT_BYTES
         {
             return Ok(Err(Refused::NoRoom));
         }
         match self.evm.transact_commit(tx_env(transaction, transaction.signer())) {
             Ok(result) => {
+                self.blob_gas_used += blob_gas;
                 self.add(transaction.tx_type(), transaction.input().len(), result);
                 Ok(Ok(()))
             }
@@ -179,14 +230,78 @@ impl<'a, R: StateRead> Execution<'a, R> {
         self.receipts.push(ReceiptEnvelope::from_typed(tx_type, receipt.with_bloom()));
     }
 
+    /// Until Byzantium the last transaction's receipt has the state's root instead of a status.
+    pub(crate) fn set_post_state(&mut self, root: B256) {
+        if let Some(ReceiptEnvelope::Legacy(last)) = self.receipts.last_mut() {
+            last.receipt.status = Eip658Value::PostState(root);
+        }
+    }
+
+    /// What was written so far.
+    pub(crate) fn overlay(&self) -> &Overlay<R> {
+        self.evm.ctx.db_ref()
+    }
+
     /// Whether no transaction is in the block yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.receipts.is_empty()
     }
 
-    /// The header as it was begun, the receipts, and the gas used.
-    pub(crate) fn finish(self) -> (Header, Vec<ReceiptEnvelope>, u64) {
-        (self.header, self.receipts, self.gas_used)
+    /// Ends the block: requests, withdrawals, rewards.
+    pub(crate) fn finish(mut self, body: &Body) -> Result<(Header, Executed)> {
+        let requests_hash = match self.rules.are(SpecId::PRAGUE) {
+            true => Some(self.requests()?.requests_hash()),
+            false => None,
+        };
+        self.pay(body).map_err(|e| failed(&self.header, &e))?;
+        let Self { rules, header, receipts, gas_used, blob_gas_used, .. } = self;
+        let blob_gas_used = rules.blobs.map(|_| blob_gas_used);
+        Ok((header, Executed { receipts, gas_used, blob_gas_used, requests_hash }))
+    }
+
+    /// What the execution layer asks of the consensus layer (EIP-7685), of which there is none
+    /// here: only the hash is kept.
+    fn requests(&mut self) -> Result<Requests> {
+        let logs = self.receipts.iter().flat_map(ReceiptEnvelope::logs);
+        let deposits = logs.filter(|log| Some(log.address) == self.rules.deposits);
+        let deposits = deposits.filter_map(|log| DepositEvent::decode_log_data(&log.data).ok());
+        let deposits: Vec<u8> = deposits
+            .flat_map(|deposit| {
+                let DepositEvent { pubkey, withdrawal_credentials, amount, signature, index } =
+                    deposit;
+                [pubkey, withdrawal_credentials, amount, signature, index].concat()
+            })
+            .collect();
+        let mut requests = Requests::default();
+        requests.push_request_with_type(DEPOSIT_REQUEST_TYPE, deposits);
+        for (kind, contract) in [
+            (WITHDRAWAL_REQUEST_TYPE, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS),
+            (CONSOLIDATION_REQUEST_TYPE, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS),
+        ] {
+            let asked = self.system_call(contract, Bytes::new())?;
+            requests.push_request_with_type(kind, asked);
+        }
+        Ok(requests)
+    }
+
+    /// Withdrawals (EIP-4895), or what the finders of the block and of its ommers get.
+    fn pay(&mut self, body: &Body) -> Result<(), StateError> {
+        let (number, finder, reward) =
+            (self.header.number, self.header.beneficiary, self.rules.reward());
+        let overlay = self.evm.ctx.db_mut();
+        for withdrawal in body.withdrawals.iter().flat_map(|all| all.iter()) {
+            overlay.pay(withdrawal.address, U256::from(u128::from(withdrawal.amount) * GWEI))?;
+        }
+        if reward == 0 {
+            return Ok(());
+        }
+        for ommer in &body.ommers {
+            // At most seven blocks old; what is older gets nothing.
+            let share = (ommer.number + 8).saturating_sub(number).min(8);
+            overlay.pay(ommer.beneficiary, U256::from(reward * u128::from(share) / 8))?;
+        }
+        let ommers = U256::from(body.ommers.len());
+        overlay.pay(finder, U256::from(reward) + U256::from(reward / 32) * ommers)
     }
 }
 

@@ -1,19 +1,18 @@
-//! The first block: who owns what when a chain begins.
-
-use std::collections::BTreeSet;
+//! The first block: who owns what when a chain begins, and which rules hold when.
 
 use alloy::consensus::Header;
 use alloy::consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, EMPTY_WITHDRAWALS};
 use alloy::eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
 use alloy::eips::eip7685::EMPTY_REQUESTS_HASH;
+use alloy::genesis::{ChainConfig, GenesisAccount as Leaf};
 use alloy_primitives::{Address, B256, Bytes, U256};
+use revm::primitives::hardfork::SpecId;
 use serde::{Deserialize, Serialize};
 
+use crate::block::INITIAL_BASE_FEE_WEI;
+use crate::rules::{self, Rules};
 use crate::{Error, Result};
 
-/// Base fee of block 0, in wei (1 gwei, EIP-1559's initial value). Blocks below half of their gas
-/// limit lower it by up to an eighth each, down to 7 wei.
-const INITIAL_BASE_FEE_WEI: u64 = 1_000_000_000;
 /// Gas limit of development chains. Far above mainnet's, so that a burst of transactions neither
 /// waits nor raises the base fee; single transactions are capped by
 /// [`TX_GAS_LIMIT_CAP`](crate::execute::TX_GAS_LIMIT_CAP).
@@ -33,21 +32,14 @@ pub fn random_chain_id() -> Result<u64> {
     Ok(CHAIN_ID_RANDOM_FROM + random % ((1 << CHAIN_ID_BITS) - CHAIN_ID_RANDOM_FROM))
 }
 
-/// What block 0 says. Written to the journal once; later openings use the stored one.
+/// What block 0 says, in the form of geth's `genesis.json`. Written to the journal once; later
+/// openings use the stored one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Genesis {
-    /// EIP-155 chain id, 1 to 2^52 - 1.
-    pub chain_id: u64,
-    /// Timestamp of block 0, seconds since the Unix epoch.
-    pub timestamp: u64,
-    /// Gas limit of every block, at least 5,000.
-    pub gas_limit: u64,
-    /// Accounts that exist from the beginning; each address once.
-    pub alloc: Vec<(Address, GenesisAccount)>,
-}
+#[serde(transparent)]
+pub struct Genesis(alloy::genesis::Genesis);
 
 /// One account of the genesis.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct GenesisAccount {
     /// Balance in wei.
     pub balance: U256,
@@ -72,56 +64,156 @@ impl GenesisAccount {
 }
 
 impl Genesis {
-    /// A chain with a high gas limit, for one machine. All it has is the contract in which
-    /// Ethereum keeps block hashes (EIP-2935).
+    /// A chain by the rules of Osaka with a high gas limit, for one machine. All it has is the
+    /// contract in which Ethereum keeps block hashes (EIP-2935).
     pub fn development(chain_id: u64, timestamp: u64) -> Self {
-        Self { chain_id, timestamp, gas_limit: DEVELOPMENT_GAS_LIMIT, alloc: Vec::new() }
-            .with_account(
-                HISTORY_STORAGE_ADDRESS,
-                GenesisAccount::contract(HISTORY_STORAGE_CODE.clone()),
-            )
+        let osaka = ChainConfig { osaka_time: Some(0), ..prague(chain_id) };
+        let genesis = alloy::genesis::Genesis {
+            config: osaka,
+            timestamp,
+            gas_limit: DEVELOPMENT_GAS_LIMIT,
+            ..alloy::genesis::Genesis::default()
+        };
+        Self(genesis).with_account(
+            HISTORY_STORAGE_ADDRESS,
+            GenesisAccount::contract(HISTORY_STORAGE_CODE.clone()),
+        )
+    }
+
+    /// Reads geth's `genesis.json`.
+    ///
+    /// # Errors
+    /// [`Error::Genesis`] if it is none, contradicts itself, or names rules that are not supported.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        let genesis = serde_json::from_slice(json).map_err(|e| Error::Genesis(e.to_string()))?;
+        let genesis = Self(genesis);
+        genesis.validate()?;
+        Ok(genesis)
     }
 
     /// Adds an account; for building in one expression.
     #[must_use]
     pub fn with_account(mut self, address: Address, account: GenesisAccount) -> Self {
-        self.alloc.push((address, account));
+        let storage = account.storage.iter().map(|(key, value)| ((*key).into(), (*value).into()));
+        let leaf = Leaf::default()
+            .with_balance(account.balance)
+            .with_nonce(Some(account.nonce))
+            .with_code(Some(account.code))
+            .with_storage(Some(storage.collect()));
+        self.0.alloc.insert(address, leaf);
         self
     }
 
+    /// EIP-155 chain id, 1 to 2^52 - 1.
+    pub fn chain_id(&self) -> u64 {
+        self.0.config.chain_id
+    }
+
+    /// Timestamp of block 0, seconds since the Unix epoch.
+    pub fn timestamp(&self) -> u64 {
+        self.0.timestamp
+    }
+
+    /// When which fork begins.
+    pub(crate) fn config(&self) -> &ChainConfig {
+        &self.0.config
+    }
+
+    /// Accounts that exist from the beginning.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (Address, &Leaf)> {
+        self.0.alloc.iter().map(|(address, account)| (*address, account))
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
-        if self.chain_id == 0 || self.chain_id >> CHAIN_ID_BITS != 0 {
+        let (chain_id, gas_limit) = (self.chain_id(), self.0.gas_limit);
+        if chain_id == 0 || chain_id >> CHAIN_ID_BITS != 0 {
             return Err(Error::Genesis(format!(
-                "chain id {} is not between 1 and 2^{CHAIN_ID_BITS} - 1",
-                self.chain_id
+                "chain id {chain_id} is not between 1 and 2^{CHAIN_ID_BITS} - 1"
             )));
         }
-        if self.gas_limit < 5_000 || self.gas_limit > i64::MAX as u64 {
-            return Err(Error::Genesis(format!("gas limit {} is out of range", self.gas_limit)));
+        if gas_limit < 5_000 || gas_limit > i64::MAX as u64 {
+            return Err(Error::Genesis(format!("gas limit {gas_limit} is out of range")));
         }
-        let mut seen = BTreeSet::new();
-        match self.alloc.iter().find(|(address, _)| !seen.insert(*address)) {
-            Some((address, _)) => Err(Error::Genesis(format!("{address} is listed twice"))),
-            None => Ok(()),
+        if self.0.number.is_some_and(|number| number > 0) {
+            return Err(Error::Genesis("it is not of block 0".to_owned()));
         }
+        rules::check(self.config())
     }
 
     pub(crate) fn header(&self, state_root: B256) -> Header {
+        let genesis = &self.0;
+        // Block 0 is not found by anyone: whether it counts as merged is for its difficulty to say.
+        let merged = rules::is_merged(self.config(), genesis.difficulty);
+        let rules = Rules::of(self.config(), 0, genesis.timestamp, merged);
+        let (london, cancun) = (rules.are(SpecId::LONDON), rules.are(SpecId::CANCUN));
+        let base_fee = genesis.base_fee_per_gas.and_then(|fee| u64::try_from(fee).ok());
         Header {
+            parent_hash: genesis.parent_hash.unwrap_or_default(),
             ommers_hash: EMPTY_OMMER_ROOT_HASH,
+            beneficiary: genesis.coinbase,
             state_root,
             transactions_root: EMPTY_ROOT_HASH,
             receipts_root: EMPTY_ROOT_HASH,
-            gas_limit: self.gas_limit,
-            timestamp: self.timestamp,
-            base_fee_per_gas: Some(INITIAL_BASE_FEE_WEI),
-            withdrawals_root: Some(EMPTY_WITHDRAWALS),
-            blob_gas_used: Some(0),
-            excess_blob_gas: Some(0),
-            parent_beacon_block_root: Some(B256::ZERO),
-            requests_hash: Some(EMPTY_REQUESTS_HASH),
+            difficulty: genesis.difficulty,
+            gas_limit: genesis.gas_limit,
+            timestamp: genesis.timestamp,
+            extra_data: genesis.extra_data.clone(),
+            mix_hash: genesis.mix_hash,
+            nonce: genesis.nonce.into(),
+            base_fee_per_gas: london.then(|| base_fee.unwrap_or(INITIAL_BASE_FEE_WEI)),
+            withdrawals_root: rules.are(SpecId::SHANGHAI).then_some(EMPTY_WITHDRAWALS),
+            blob_gas_used: cancun.then(|| genesis.blob_gas_used.unwrap_or_default()),
+            excess_blob_gas: cancun.then(|| genesis.excess_blob_gas.unwrap_or_default()),
+            parent_beacon_block_root: cancun.then_some(B256::ZERO),
+            requests_hash: rules.are(SpecId::PRAGUE).then_some(EMPTY_REQUESTS_HASH),
             ..Header::default()
         }
+    }
+}
+
+/// All forks up to Prague, from the beginning.
+fn prague(chain_id: u64) -> ChainConfig {
+    ChainConfig {
+        chain_id,
+        homestead_block: Some(0),
+        eip150_block: Some(0),
+        eip155_block: Some(0),
+        eip158_block: Some(0),
+        byzantium_block: Some(0),
+        constantinople_block: Some(0),
+        petersburg_block: Some(0),
+        istanbul_block: Some(0),
+        berlin_block: Some(0),
+        london_block: Some(0),
+        merge_netsplit_block: Some(0),
+        shanghai_time: Some(0),
+        cancun_time: Some(0),
+        prague_time: Some(0),
+        terminal_total_difficulty: Some(U256::ZERO),
+        terminal_total_difficulty_passed: true,
+        ..ChainConfig::default()
+    }
+}
+
+/// What the first version stored: chains by the rules of Prague.
+#[derive(Debug, Deserialize)]
+pub(crate) struct FirstGenesis {
+    chain_id: u64,
+    timestamp: u64,
+    gas_limit: u64,
+    alloc: Vec<(Address, GenesisAccount)>,
+}
+
+impl From<FirstGenesis> for Genesis {
+    fn from(first: FirstGenesis) -> Self {
+        let genesis = Self(alloy::genesis::Genesis {
+            config: prague(first.chain_id),
+            timestamp: first.timestamp,
+            gas_limit: first.gas_limit,
+            ..alloy::genesis::Genesis::default()
+        });
+        let accounts = first.alloc.into_iter();
+        accounts.fold(genesis, |genesis, (address, account)| genesis.with_account(address, account))
     }
 }
 
@@ -133,13 +225,29 @@ mod tests {
     fn contradictions_are_refused() {
         let good = Genesis::development(random_chain_id().unwrap(), 1);
         assert!(good.validate().is_ok());
-        assert!(Genesis { chain_id: 0, ..good.clone() }.validate().is_err());
-        assert!(Genesis { chain_id: 1 << 52, ..good.clone() }.validate().is_err());
-        assert!(Genesis { gas_limit: 10, ..good.clone() }.validate().is_err());
-        let twice = good
-            .with_account(Address::ZERO, GenesisAccount::default())
-            .with_account(Address::ZERO, GenesisAccount::default());
-        assert!(twice.validate().unwrap_err().to_string().contains("twice"));
+        let changed = |change: fn(&mut alloy::genesis::Genesis)| {
+            let mut genesis = good.clone();
+            change(&mut genesis.0);
+            genesis.validate()
+        };
+        assert!(changed(|genesis| genesis.config.chain_id = 0).is_err());
+        assert!(changed(|genesis| genesis.config.chain_id = 1 << 52).is_err());
+        assert!(changed(|genesis| genesis.gas_limit = 10).is_err());
+        assert!(changed(|genesis| genesis.number = Some(3)).is_err());
+        assert!(changed(|genesis| genesis.config.prague_time = None).is_err());
+    }
+
+    #[test]
+    fn what_is_stored_is_read_as_it_was() {
+        let account = GenesisAccount {
+            balance: U256::from(7),
+            storage: vec![(U256::from(1), U256::from(2))],
+            ..GenesisAccount::contract(Bytes::from_static(&[0x5f]))
+        };
+        let genesis = Genesis::development(9, 5).with_account(Address::ZERO, account);
+        let stored = serde_json::to_vec(&genesis).unwrap();
+        assert_eq!(Genesis::from_json(&stored).unwrap(), genesis);
+        assert!(Genesis::from_json(b"{}").is_err());
     }
 
     #[test]

@@ -62,18 +62,18 @@ impl Index {
     /// Adds the block after the head, which is stored at `position`.
     pub(crate) fn push(&mut self, block: Arc<SealedBlock>, position: Position) {
         let number = block.header.number;
-        for (at, transaction) in (0u32..).zip(&block.transactions) {
+        for (at, transaction) in (0u32..).zip(block.transactions()) {
             self.transactions.insert(*transaction.hash(), (number, at));
         }
         self.by_hash.insert(block.hash, number);
         self.entries.push(Entry { hash: block.hash, bloom: block.header.logs_bloom, position });
-        self.recent_transactions += block.transactions.len();
+        self.recent_transactions += block.transactions().len();
         self.recent.push_back(block);
         while self.recent.len() > 1
             && (self.recent.len() > RECENT_BLOCKS || self.recent_transactions > RECENT_TRANSACTIONS)
         {
             if let Some(oldest) = self.recent.pop_front() {
-                self.recent_transactions -= oldest.transactions.len();
+                self.recent_transactions -= oldest.transactions().len();
             }
         }
     }

@@ -13,17 +13,19 @@ use alloy_primitives::{Address, B256, U256};
 use parking_lot::{Mutex, RwLock};
 use revm::bytecode::Bytecode;
 use tokio::sync::watch;
-use vouch_journal::Reader;
+use vouch_journal::{Position, Reader};
 
 use crate::Result;
 use crate::admission::{self, Rejection};
 use crate::block::{SealedBlock, next_base_fee, next_header};
 use crate::builder::Command;
 use crate::clock::Clock;
+use crate::genesis::Genesis;
 use crate::index::{Index, Located};
 use crate::pool::Pool;
 use crate::record;
-use crate::state::{Account, State, StateError, StateRead, Tries};
+use crate::rules::{self, Rules};
+use crate::state::{Account, Changes, State, StateError, StateRead, Tries};
 
 /// How far back `BLOCKHASH` sees.
 const BLOCK_HASH_WINDOW: u64 = 256;
@@ -33,6 +35,17 @@ const BLOCK_HASH_WINDOW: u64 = 256;
 pub(crate) struct View {
     pub(crate) state: State,
     pub(crate) index: Index,
+    /// Of the newest block and all before it; it grows until the merge.
+    pub(crate) total_difficulty: U256,
+}
+
+impl View {
+    /// Moves on to a block that is stored at `position`.
+    pub(crate) fn push(&mut self, block: Arc<SealedBlock>, changes: Changes, position: Position) {
+        self.state.apply(block.header.number, changes);
+        self.total_difficulty = self.total_difficulty.saturating_add(block.header.difficulty);
+        self.index.push(block, position);
+    }
 }
 
 /// How the chain's time differs from the clock's. Not stored: the newest block's timestamp tells
@@ -48,7 +61,7 @@ pub(crate) struct TimeShift {
 /// The running chain; see the module.
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub(crate) chain_id: u64,
+    pub(crate) genesis: Genesis,
     pub(crate) development_methods: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tries: RwLock<Tries>,
@@ -95,8 +108,12 @@ impl Node {
         if let Some(reason) = self.stopped.get() {
             return Err(Rejection::Stopped(reason.clone()));
         }
-        let gas_limit = self.head().header.gas_limit;
-        let transaction = admission::decode(raw, self.chain_id, gas_limit)?;
+        if !self.is_merged() {
+            return Err(Rejection::NotMerged);
+        }
+        let next = self.next_header();
+        let rules = Rules::of_header(self.genesis.config(), &next);
+        let transaction = admission::decode(raw, &rules, next.gas_limit)?;
         let hash = *transaction.hash();
         {
             let mut pool = self.pool.lock();
@@ -121,7 +138,13 @@ impl Node {
     /// What a block begun now would have as its header, without its transactions.
     pub(crate) fn next_header(&self) -> alloy::consensus::Header {
         let head = self.head();
-        next_header(&head.header, head.hash, self.next_timestamp(head.header.timestamp))
+        let timestamp = self.next_timestamp(head.header.timestamp);
+        next_header(&self.genesis, &head.header, head.hash, timestamp)
+    }
+
+    /// Whether blocks can be made: before the merge they are found by work.
+    pub(crate) fn is_merged(&self) -> bool {
+        rules::is_merged(self.genesis.config(), self.view.read().total_difficulty)
     }
 
     /// The timestamp of a block begun now on top of one at `parent`.

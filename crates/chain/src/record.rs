@@ -2,23 +2,25 @@
 //!
 //! ```text
 //! record = kind (u8) || version (u8) || body
-//! kind 0, genesis: body = JSON
+//! kind 0, genesis: body = JSON, as geth's genesis.json
 //! kind 1, block:   body = rlp([ block, [sender, ...], [[status, gas, [log, ...]], ...] ])
 //! ```
 //! `block` is Ethereum's own encoding. Senders are stored because recovering them costs more than
-//! executing; receipts so that old ones are read, not computed. Blooms are left out.
+//! executing; receipts so that old ones are read, not computed. Blooms are left out. The first
+//! version's genesis was of another form, and its blocks were all by the rules of Prague.
 
 use alloy::consensus::transaction::Recovered;
-use alloy::consensus::{Block, Receipt, ReceiptEnvelope, TxEnvelope};
+use alloy::consensus::{Block, Eip658Value, Receipt, ReceiptEnvelope, TxEnvelope, TxReceipt};
 use alloy_primitives::{Address, Log};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 
-use crate::block::SealedBlock;
+use crate::block::{Body, SealedBlock};
+use crate::genesis::FirstGenesis;
 use crate::{Error, Genesis, Result};
 
 const KIND_GENESIS: u8 = 0;
 const KIND_BLOCK: u8 = 1;
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 #[derive(RlpEncodable, RlpDecodable)]
 struct StoredBlock {
@@ -29,7 +31,8 @@ struct StoredBlock {
 
 #[derive(RlpEncodable, RlpDecodable)]
 struct StoredReceipt {
-    success: bool,
+    /// Until Byzantium the state's root.
+    status: Eip658Value,
     cumulative_gas_used: u64,
     logs: Vec<Log>,
 }
@@ -45,12 +48,12 @@ pub(crate) fn encode_genesis(genesis: &Genesis) -> Result<Vec<u8>> {
 pub(crate) fn encode_block(block: &SealedBlock) -> Vec<u8> {
     let stored = StoredBlock {
         block: block.to_consensus(),
-        senders: block.transactions.iter().map(Recovered::signer).collect(),
+        senders: block.transactions().iter().map(Recovered::signer).collect(),
         receipts: block
             .receipts
             .iter()
             .map(|receipt| StoredReceipt {
-                success: receipt.status(),
+                status: receipt.status_or_post_state(),
                 cumulative_gas_used: receipt.cumulative_gas_used(),
                 logs: receipt.logs().to_vec(),
             })
@@ -64,15 +67,19 @@ pub(crate) fn encode_block(block: &SealedBlock) -> Vec<u8> {
 
 /// Reads the record at place `index`, which must be a genesis.
 pub(crate) fn decode_genesis(record: &[u8], index: u64) -> Result<Genesis> {
-    let body = body(record, KIND_GENESIS, index)?;
+    let (version, body) = body(record, KIND_GENESIS, index)?;
+    if version == 1 {
+        let first = serde_json::from_slice::<FirstGenesis>(body);
+        return first.map(Genesis::from).map_err(|e| malformed(index, &e));
+    }
     serde_json::from_slice(body).map_err(|e| malformed(index, &e))
 }
 
 /// Reads the record at place `index`, which must be a block.
 pub(crate) fn decode_block(record: &[u8], index: u64) -> Result<SealedBlock> {
-    let mut body = body(record, KIND_BLOCK, index)?;
+    let (_, mut body) = body(record, KIND_BLOCK, index)?;
     let stored = StoredBlock::decode(&mut body).map_err(|e| malformed(index, &e))?;
-    let transactions = stored.block.body.transactions;
+    let alloy::consensus::BlockBody { transactions, ommers, withdrawals } = stored.block.body;
     if !body.is_empty()
         || transactions.len() != stored.senders.len()
         || transactions.len() != stored.receipts.len()
@@ -84,7 +91,7 @@ pub(crate) fn decode_block(record: &[u8], index: u64) -> Result<SealedBlock> {
         .zip(stored.receipts)
         .map(|(transaction, stored)| {
             let receipt = Receipt {
-                status: stored.success.into(),
+                status: stored.status,
                 cumulative_gas_used: stored.cumulative_gas_used,
                 logs: stored.logs,
             };
@@ -97,12 +104,14 @@ pub(crate) fn decode_block(record: &[u8], index: u64) -> Result<SealedBlock> {
         .map(|(transaction, sender)| Recovered::new_unchecked(transaction, sender))
         .collect();
     let header = stored.block.header;
-    Ok(SealedBlock { hash: header.hash_slow(), header, transactions, receipts })
+    let body = Body { transactions, ommers, withdrawals };
+    Ok(SealedBlock { hash: header.hash_slow(), header, body, receipts })
 }
 
-fn body(record: &[u8], kind: u8, index: u64) -> Result<&[u8]> {
+/// Version and body.
+fn body(record: &[u8], kind: u8, index: u64) -> Result<(u8, &[u8])> {
     match record {
-        [found, VERSION, body @ ..] if *found == kind => Ok(body),
+        [found, version @ 1..=VERSION, body @ ..] if *found == kind => Ok((*version, body)),
         [found, version, ..] if *found == kind && *version > VERSION => {
             Err(Error::Newer { found: *version, supported: VERSION })
         }
@@ -118,7 +127,9 @@ fn malformed(record: u64, reason: &dyn std::fmt::Display) -> Error {
 mod tests {
     use super::*;
     use crate::block;
+    use crate::execute::Executed;
     use alloy::consensus::{Header, SignableTransaction, TxEip1559, TxLegacy};
+    use alloy::eips::eip4895::Withdrawal;
     use alloy_primitives::{B256, Bytes, Signature, TxKind, U256};
     use proptest::prelude::*;
 
@@ -142,13 +153,23 @@ mod tests {
                 vec![B256::with_last_byte(1)],
                 data.into(),
             );
-            let receipt =
-                Receipt { status: legacy.into(), cumulative_gas_used: gas, logs: vec![log] };
+            // As until Byzantium, or as after it.
+            let status = match gas % 2 {
+                0 if legacy => Eip658Value::PostState(B256::repeat_byte(7)),
+                _ => legacy.into(),
+            };
+            let receipt = Receipt { status, cumulative_gas_used: gas, logs: vec![log] };
             receipts.push(ReceiptEnvelope::from_typed(tx.tx_type(), receipt.with_bloom()));
             transactions.push(Recovered::new_unchecked(tx, Address::with_last_byte(index as u8)));
         }
-        let header = block::next_header(&Header::default(), B256::repeat_byte(4), 77);
-        block::seal(header, transactions, receipts, 21_000, B256::repeat_byte(6))
+        let genesis = Genesis::development(9, 5);
+        let header = block::next_header(&genesis, &Header::default(), B256::repeat_byte(4), 77);
+        let ommers = vec![Header { number: 3, ..Header::default() }];
+        let withdrawals = Some(vec![Withdrawal::default()].into());
+        let body = Body { transactions, ommers, withdrawals };
+        let (blob_gas_used, requests_hash) = (Some(0), Some(B256::repeat_byte(8)));
+        let executed = Executed { receipts, gas_used: 21_000, blob_gas_used, requests_hash };
+        block::seal(header, body, executed, B256::repeat_byte(6))
     }
 
     proptest! {
@@ -179,7 +200,7 @@ mod tests {
         assert!(matches!(decode_block(&record, 0), Err(Error::Record { .. })));
         assert!(matches!(
             decode_genesis(&[KIND_GENESIS, VERSION + 1, 1], 0),
-            Err(Error::Newer { found: 2, supported: 1 })
+            Err(Error::Newer { found: 3, supported: 2 })
         ));
     }
 }

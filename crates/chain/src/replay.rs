@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
+use alloy::consensus::Header;
 use alloy_primitives::keccak256;
 use revm::bytecode::Bytecode;
+use revm::primitives::hardfork::SpecId;
 use vouch_journal::{Journal, Position};
 
-use crate::block::{SealedBlock, seal};
+use crate::block::{Body, SealedBlock, next_base_fee, next_excess_blob_gas, seal};
 use crate::chain::Progress;
-use crate::execute::Execution;
+use crate::execute::{Executed, Execution};
 use crate::index::Index;
 use crate::node::View;
 use crate::record;
-use crate::state::{Account, HISTORY_ENTRIES, History, Overlay, State, Tries};
+use crate::rules::{self, Rules};
+use crate::state::{Account, Changes, HISTORY_ENTRIES, History, Overlay, State, Tries};
 use crate::{Error, Genesis, Result};
 
 /// The chain as it is after its newest block.
@@ -54,31 +57,51 @@ pub(crate) fn replay(
 fn begin(genesis: &Genesis, history_blocks: usize) -> Result<(View, Tries)> {
     let mut state = State::new(History::new(history_blocks, HISTORY_ENTRIES));
     let mut tries = Tries::default();
-    let empty = View { state, index: Index::new(seal_genesis(genesis, Default::default())) };
+    let view = |state, state_root| {
+        let block = seal_genesis(genesis, state_root);
+        let total_difficulty = block.header.difficulty;
+        View { state, index: Index::new(block), total_difficulty }
+    };
+    let empty = view(state, Default::default());
     let mut overlay = Overlay::new(&empty);
-    for (address, account) in &genesis.alloc {
-        let code = Bytecode::new_raw_checked(account.code.clone())
-            .map_err(|e| Error::Genesis(format!("the code of {address} is malformed: {e}")))?;
+    for (address, account) in genesis.accounts() {
+        let code = account.code.clone().unwrap_or_default();
         let leaf = Account {
-            nonce: account.nonce,
+            nonce: account.nonce.unwrap_or_default(),
             balance: account.balance,
-            code_hash: keccak256(&account.code),
+            code_hash: keccak256(&code),
             ..Account::default()
         };
-        overlay.set(*address, leaf, code, account.storage.iter().copied());
+        let code = Bytecode::new_raw_checked(code)
+            .map_err(|e| Error::Genesis(format!("the code of {address} is malformed: {e}")))?;
+        let slots = account.storage.iter().flatten();
+        let slots = slots.filter(|(_, value)| !value.is_zero());
+        overlay.set(
+            address,
+            leaf,
+            code,
+            slots.map(|(key, value)| ((*key).into(), (*value).into())),
+        );
     }
     let mut changes = overlay.into_changes(&empty.state);
     state = empty.state;
     let state_root = tries.apply(0, &mut changes);
     state.apply(0, changes);
-    Ok((View { state, index: Index::new(seal_genesis(genesis, state_root)) }, tries))
+    Ok((view(state, state_root), tries))
 }
 
 fn seal_genesis(genesis: &Genesis, state_root: alloy_primitives::B256) -> SealedBlock {
-    seal(genesis.header(state_root), Vec::new(), Vec::new(), 0, state_root)
+    let header = genesis.header(state_root);
+    let rules = Rules::of_header(genesis.config(), &header);
+    let executed = Executed {
+        blob_gas_used: header.blob_gas_used,
+        requests_hash: header.requests_hash,
+        ..Executed::default()
+    };
+    seal(header, Body::of(Vec::new(), &rules), executed, state_root)
 }
 
-/// Executes a stored block on top of the newest and takes it in if all its roots come out again.
+/// Executes a stored block on top of the newest and takes it in if it comes out again.
 fn import(
     view: &mut View,
     tries: &mut Tries,
@@ -86,48 +109,120 @@ fn import(
     position: Position,
     genesis: &Genesis,
 ) -> Result<()> {
-    let (number, hash) = (block.header.number, block.hash);
-    let parent = view.index.head();
-    if parent.hash != block.header.parent_hash || parent.header.number + 1 != number {
-        return Err(Error::Parent { number, hash });
+    let (again, changes) = execute(view, tries, &block.header, &block.body, genesis)?;
+    if block.receipts != again.receipts {
+        let reason = "its receipts are not those of its block".to_owned();
+        return Err(Error::Record { record: block.header.number, reason });
     }
-    let mut overlay = Overlay::new(&*view);
-    let mut execution = Execution::begin(&mut overlay, block.header.clone(), genesis.chain_id)?;
-    for transaction in &block.transactions {
+    view.push(Arc::new(block), changes, position);
+    Ok(())
+}
+
+/// Executes a block that was made before or elsewhere on top of the newest. The tries are moved on;
+/// after an error they are as before.
+///
+/// # Errors
+/// [`Error::Parent`], [`Error::Execution`], or [`Error::Replay`] if it is not what its header says.
+pub(crate) fn execute(
+    view: &View,
+    tries: &mut Tries,
+    header: &Header,
+    body: &Body,
+    genesis: &Genesis,
+) -> Result<(SealedBlock, Changes)> {
+    let rules = check_header(view, header, genesis)?;
+    let mut overlay = Overlay::new(view);
+    let ran = run(&mut overlay, view, tries, header, body, rules);
+    let writes = overlay.writes(&view.state);
+    let sealed = ran.and_then(|(begun, executed)| {
+        let mut all = Changes { accounts: writes.clone(), codes: Vec::new() };
+        let state_root = tries.apply(header.number, &mut all);
+        let again = seal(begun, body.clone(), executed, state_root);
+        compare(header, &again).map(|()| again)
+    });
+    match sealed {
+        Ok(again) => {
+            let mut changes = overlay.into_changes(&view.state);
+            tries.fill_in(&mut changes);
+            Ok((again, changes))
+        }
+        Err(error) => {
+            let accounts = writes.into_iter().map(|change| change.undone(&view.state)).collect();
+            tries.apply(view.state.number(), &mut Changes { accounts, codes: Vec::new() });
+            Err(error)
+        }
+    }
+}
+
+fn run(
+    overlay: &mut Overlay<&View>,
+    view: &View,
+    tries: &mut Tries,
+    header: &Header,
+    body: &Body,
+    rules: Rules,
+) -> Result<(Header, Executed)> {
+    let number = header.number;
+    let mut execution = Execution::begin(overlay, header.clone(), rules)?;
+    for transaction in &body.transactions {
         execution.execute(transaction)?.map_err(|refused| Error::Execution {
             number,
             reason: format!("{} is not valid: {refused:?}", transaction.hash()),
         })?;
+        if !rules.are(SpecId::BYZANTIUM) {
+            let accounts = execution.overlay().writes(&view.state);
+            let root = tries.apply(number, &mut Changes { accounts, codes: Vec::new() });
+            execution.set_post_state(root);
+        }
     }
-    let (header, receipts, gas_used) = execution.finish();
-    let mut changes = overlay.into_changes(&view.state);
-    let state_root = tries.apply(number, &mut changes);
-    let again = seal(header, block.transactions.clone(), receipts, gas_used, state_root);
-    compare(&block, &again)?;
-    view.state.apply(number, changes);
-    view.index.push(Arc::new(block), position);
-    Ok(())
+    execution.finish(body)
 }
 
-fn compare(stored: &SealedBlock, again: &SealedBlock) -> Result<()> {
-    let differs = |what, stored: &dyn ToString, computed: &dyn ToString| Error::Replay {
-        number: again.header.number,
-        what,
-        stored: stored.to_string(),
-        computed: computed.to_string(),
-    };
-    let (a, b) = (&stored.header, &again.header);
-    if a.state_root != b.state_root {
-        return Err(differs("state root", &a.state_root, &b.state_root));
+/// What a header must say by what precedes it. Work (ethash) is not looked at.
+fn check_header(view: &View, header: &Header, genesis: &Genesis) -> Result<Rules> {
+    let (number, parent) = (header.number, view.index.head());
+    if parent.hash != header.parent_hash || parent.header.number + 1 != number {
+        return Err(Error::Parent { number, hash: header.hash_slow() });
     }
-    if a.receipts_root != b.receipts_root || stored.receipts != again.receipts {
-        return Err(differs("receipts root", &a.receipts_root, &b.receipts_root));
+    let rules = Rules::of_header(genesis.config(), header);
+    let merged = rules::is_merged(genesis.config(), view.total_difficulty);
+    let parent = &parent.header;
+    let base_fee = rules.are(SpecId::LONDON).then(|| next_base_fee(parent));
+    let excess_blob_gas = next_excess_blob_gas(&rules, parent);
+    let wrong = [
+        ("difficulty", header.difficulty.is_zero() != merged),
+        ("timestamp", header.timestamp < parent.timestamp),
+        ("base fee", header.base_fee_per_gas != base_fee),
+        ("excess blob gas", header.excess_blob_gas != excess_blob_gas),
+    ];
+    match wrong.into_iter().find_map(|(what, wrong)| wrong.then_some(what)) {
+        Some(what) => Err(Error::Execution {
+            number,
+            reason: format!("its {what} does not follow from the block before it"),
+        }),
+        None => Ok(rules),
     }
-    if a.gas_used != b.gas_used {
-        return Err(differs("gas used", &a.gas_used, &b.gas_used));
+}
+
+/// Refuses a block that executing it makes another.
+fn compare(stored: &Header, again: &SealedBlock) -> Result<()> {
+    let hash = stored.hash_slow();
+    if hash == again.hash {
+        return Ok(());
     }
-    if stored.hash != again.hash {
-        return Err(differs("hash", &stored.hash, &again.hash));
+    let (number, b) = (again.header.number, &again.header);
+    let fields: [(&'static str, &dyn ToString, &dyn ToString); 5] = [
+        ("gas used", &stored.gas_used, &b.gas_used),
+        ("receipts root", &stored.receipts_root, &b.receipts_root),
+        ("transactions root", &stored.transactions_root, &b.transactions_root),
+        ("state root", &stored.state_root, &b.state_root),
+        ("hash", &hash, &again.hash),
+    ];
+    for (what, stored, computed) in fields {
+        let (stored, computed) = (stored.to_string(), computed.to_string());
+        if stored != computed {
+            return Err(Error::Replay { number, what, stored, computed });
+        }
     }
     Ok(())
 }
@@ -136,6 +231,8 @@ fn compare(stored: &SealedBlock, again: &SealedBlock) -> Result<()> {
 mod tests {
     use super::*;
     use crate::block::next_header;
+    use crate::genesis::FirstGenesis;
+    use alloy::eips::eip7685::EMPTY_REQUESTS_HASH;
     use alloy_primitives::B256;
     use tempfile::TempDir;
 
@@ -145,13 +242,21 @@ mod tests {
     ) -> Result<u64> {
         let dir = TempDir::new().unwrap();
         let (mut journal, _) = Journal::open(dir.path(), Default::default()).unwrap();
-        let genesis = Genesis { alloc: Vec::new(), ..Genesis::development(7, 1_000) };
+        // As the first version stored it: without accounts a block changes nothing.
+        let first = r#"{"chain_id": 7, "timestamp": 1000, "gas_limit": 1000000000, "alloc": []}"#;
+        let genesis: Genesis = serde_json::from_str::<FirstGenesis>(first).unwrap().into();
         let begun = replay(&mut journal, &genesis, 10, 0, &mut |_| {})?;
         let parent = begun.view.index.head();
         let mut state_root = parent.header.state_root;
-        let mut header = next_header(&parent.header, parent.hash, 1_000);
+        let mut header = next_header(&genesis, &parent.header, parent.hash, 1_000);
         change(&mut header, &mut state_root);
-        let block = seal(header, Vec::new(), Vec::new(), 0, state_root);
+        let rules = Rules::of_header(genesis.config(), &header);
+        let executed = Executed {
+            blob_gas_used: Some(0),
+            requests_hash: Some(EMPTY_REQUESTS_HASH),
+            ..Executed::default()
+        };
+        let block = seal(header, Body::of(Vec::new(), &rules), executed, state_root);
         journal.append(&record::encode_block(&block)).unwrap();
         journal.sync().unwrap();
         Ok(replay(&mut journal, &genesis, 10, 2, &mut |_| {})?.view.state.number())

@@ -4,16 +4,20 @@ use std::sync::Arc;
 
 use alloy::consensus::transaction::TransactionInfo;
 use alloy::consensus::{Sealed, Transaction as _};
+use alloy::eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::network::primitives::BlockTransactions;
 use alloy::rpc::types::{Block, Header, Log, Transaction, TransactionReceipt};
 use alloy_primitives::{B256, U64, U256};
 use alloy_rlp::Encodable;
+use revm::primitives::hardfork::SpecId;
 use serde_json::Value;
 
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError, json};
-use crate::block::{SealedBlock, seal};
+use crate::block::{Body, SealedBlock, seal};
+use crate::execute::Executed;
+use crate::rules::Rules;
 
 type Found = Result<Option<Arc<SealedBlock>>, RpcError>;
 
@@ -41,20 +45,20 @@ impl Rpc {
         };
         let Some(block) = found else { return Ok(Value::Null) };
         let receipts: Result<Vec<_>, _> =
-            (0..block.transactions.len()).map(|index| receipt(&block, index)).collect();
+            (0..block.transactions().len()).map(|index| receipt(&block, index)).collect();
         json(receipts?)
     }
 
     pub(super) fn transactions_in_number(&self, mut params: Params) -> Outcome {
         let tag: BlockNumberOrTag = params.next("block")?;
         params.finish()?;
-        json(self.find_number(tag)?.map(|block| U64::from(block.transactions.len())))
+        json(self.find_number(tag)?.map(|block| U64::from(block.transactions().len())))
     }
 
     pub(super) fn transactions_in_hash(&self, mut params: Params) -> Outcome {
         let hash: B256 = params.next("hash")?;
         params.finish()?;
-        json(self.find_hash(hash)?.map(|block| U64::from(block.transactions.len())))
+        json(self.find_hash(hash)?.map(|block| U64::from(block.transactions().len())))
     }
 
     pub(super) fn transaction_in_number(&self, mut params: Params) -> Outcome {
@@ -106,8 +110,14 @@ impl Rpc {
 
     /// The next block as it would be without transactions; what waits is not executed for it.
     fn pending_block(&self) -> Arc<SealedBlock> {
-        let state_root = self.node.head().header.state_root;
-        Arc::new(seal(self.node.next_header(), Vec::new(), Vec::new(), 0, state_root))
+        let (header, state_root) = (self.node.next_header(), self.node.head().header.state_root);
+        let rules = Rules::of_header(self.node.genesis.config(), &header);
+        let executed = Executed {
+            blob_gas_used: rules.are(SpecId::CANCUN).then_some(0),
+            requests_hash: rules.are(SpecId::PRAGUE).then_some(EMPTY_REQUESTS_HASH),
+            ..Executed::default()
+        };
+        Arc::new(seal(header, Body::of(Vec::new(), &rules), executed, state_root))
     }
 
     fn find_hash(&self, hash: B256) -> Found {
@@ -119,10 +129,10 @@ impl Rpc {
 fn block_json(block: &SealedBlock, full: bool) -> Block {
     let transactions = match full {
         true => BlockTransactions::Full(
-            (0..block.transactions.len()).filter_map(|index| transaction(block, index)).collect(),
+            (0..block.transactions().len()).filter_map(|index| transaction(block, index)).collect(),
         ),
         false => {
-            BlockTransactions::Hashes(block.transactions.iter().map(|tx| *tx.hash()).collect())
+            BlockTransactions::Hashes(block.transactions().iter().map(|tx| *tx.hash()).collect())
         }
     };
     let consensus = block.to_consensus();
@@ -130,14 +140,14 @@ fn block_json(block: &SealedBlock, full: bool) -> Block {
     let sealed = Sealed::new_unchecked(consensus.header, block.hash);
     Block {
         header: Header::from_consensus(sealed, None, Some(size)),
-        uncles: Vec::new(),
+        uncles: consensus.body.ommers.iter().map(alloy::consensus::Header::hash_slow).collect(),
         transactions,
         withdrawals: consensus.body.withdrawals,
     }
 }
 
 fn transaction(block: &SealedBlock, index: usize) -> Option<Transaction> {
-    let transaction = block.transactions.get(index)?;
+    let transaction = block.transactions().get(index)?;
     let info = TransactionInfo {
         hash: Some(*transaction.hash()),
         index: Some(index as u64),
@@ -152,7 +162,7 @@ fn transaction(block: &SealedBlock, index: usize) -> Option<Transaction> {
 /// The receipt of transaction `index`.
 pub(super) fn receipt(block: &SealedBlock, index: usize) -> Result<TransactionReceipt, RpcError> {
     let (Some(transaction), Some(envelope)) =
-        (block.transactions.get(index), block.receipts.get(index))
+        (block.transactions().get(index), block.receipts.get(index))
     else {
         return Err(RpcError::internal("the index names a transaction its block does not have"));
     };
@@ -195,7 +205,7 @@ pub(super) fn rpc_log(
         block_hash: Some(block.hash),
         block_number: Some(block.header.number),
         block_timestamp: Some(block.header.timestamp),
-        transaction_hash: Some(*block.transactions[index].hash()),
+        transaction_hash: Some(*block.transactions()[index].hash()),
         transaction_index: Some(index as u64),
         log_index: Some(log_index),
         removed: false,

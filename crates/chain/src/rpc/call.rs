@@ -14,8 +14,9 @@ use super::error::quote;
 use super::overrides::Overrides;
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError, Target, json};
-use crate::execute::{EvmError, TX_GAS_LIMIT_CAP, block_env, config, evm};
+use crate::execute::{EvmError, block_env, config, evm, tx_gas_limit_cap};
 use crate::node::StateAt;
+use crate::rules::Rules;
 use crate::sender::recover_authorization;
 use crate::state::{Overlay, StateError};
 
@@ -31,6 +32,8 @@ struct Context {
     overrides: Overrides,
     block: BlockEnv,
     config: CfgEnv,
+    /// The most gas that a transaction could have.
+    gas_cap: u64,
 }
 
 impl Rpc {
@@ -69,14 +72,16 @@ impl Rpc {
                 None => return Err(RpcError::server("header not found")),
             },
         };
-        let mut config = config(self.node.chain_id);
+        let rules = Rules::of_header(self.node.genesis.config(), &header);
+        let mut config = config(&rules);
         config.disable_nonce_check = true;
         config.disable_base_fee = true;
         config.disable_eip3607 = true;
         config.disable_block_gas_limit = true;
         config.tx_gas_limit_cap = Some(u64::MAX);
         let state = self.node.state_at(target.number)?;
-        Ok(Context { state, overrides, block: block_env(&header), config })
+        let (block, gas_cap) = (block_env(&header, &rules), tx_gas_limit_cap(&rules));
+        Ok(Context { state, overrides, block, config, gas_cap })
     }
 }
 
@@ -167,8 +172,8 @@ impl Context {
 
     /// The most gas the transaction could have: what it names or the cap, and can pay for.
     fn gas_allowance(&self, request: &TransactionRequest) -> Result<u64, RpcError> {
-        let most = request.gas.filter(|gas| *gas >= TRANSFER_GAS).unwrap_or(TX_GAS_LIMIT_CAP);
-        let most = most.min(TX_GAS_LIMIT_CAP);
+        let most = request.gas.filter(|gas| *gas >= TRANSFER_GAS).unwrap_or(self.gas_cap);
+        let most = most.min(self.gas_cap);
         let price = request.max_fee_per_gas.or(request.gas_price).unwrap_or_default();
         if price == 0 {
             return Ok(most);

@@ -84,9 +84,9 @@ fn base_fee(block: &SealedBlock) -> u64 {
 /// The tip at each percentile of the block's gas; zeros for an empty block.
 fn block_rewards(block: &SealedBlock, percentiles: &[f64]) -> Vec<u128> {
     let base_fee = base_fee(block);
-    let mut tips: Vec<(u128, u64)> = (0..block.transactions.len())
+    let mut tips: Vec<(u128, u64)> = (0..block.transactions().len())
         .map(|index| {
-            let tip = block.transactions[index].effective_tip_per_gas(base_fee);
+            let tip = block.transactions()[index].effective_tip_per_gas(base_fee);
             (tip.unwrap_or_default(), block.gas_used(index))
         })
         .collect();

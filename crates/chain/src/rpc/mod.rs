@@ -82,8 +82,8 @@ impl Rpc {
 
     fn dispatch(&self, method: &str, params: Params) -> Outcome {
         match method {
-            "eth_chainId" => none(params, || json(U64::from(self.node.chain_id))),
-            "net_version" => none(params, || json(self.node.chain_id.to_string())),
+            "eth_chainId" => none(params, || json(U64::from(self.node.genesis.chain_id()))),
+            "net_version" => none(params, || json(self.node.genesis.chain_id().to_string())),
             "net_listening" => none(params, || json(true)),
             "net_peerCount" => none(params, || json(U64::ZERO)),
             "web3_clientVersion" => none(params, || json(CLIENT_VERSION)),

@@ -42,13 +42,6 @@ impl Default for Account {
     }
 }
 
-impl Account {
-    /// EIP-161: such an account does not exist.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.nonce == 0 && self.balance.is_zero() && self.code_hash == KECCAK256_EMPTY
-    }
-}
-
 /// Why state cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StateError {
@@ -80,6 +73,15 @@ pub(crate) struct AccountChange {
     pub(crate) account: Option<Account>,
     /// New values of slots that differ from before, zero where cleared; each key once.
     pub(crate) slots: Vec<(U256, U256)>,
+}
+
+impl AccountChange {
+    /// What takes it back: what `state` has.
+    pub(crate) fn undone(&self, state: &State) -> Self {
+        let address = self.address;
+        let slots = self.slots.iter().map(|(key, _)| (*key, state.slot(address, *key)));
+        Self { address, account: state.account(address), slots: slots.collect() }
+    }
 }
 
 /// All that one block changed, by address; nothing that stayed as it was.

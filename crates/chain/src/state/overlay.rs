@@ -39,11 +39,13 @@ pub(crate) struct Overlay<R> {
     /// Ordered, so that nothing that follows depends on a hash seed.
     written: BTreeMap<Address, Written>,
     codes: BTreeMap<B256, Bytecode>,
+    /// Until EIP-161 an account may be empty.
+    pub(crate) keeps_empty: bool,
 }
 
 impl<R: StateRead> Overlay<R> {
     pub(crate) fn new(base: R) -> Self {
-        Self { base, written: BTreeMap::new(), codes: BTreeMap::new() }
+        Self { base, written: BTreeMap::new(), codes: BTreeMap::new(), keeps_empty: false }
     }
 
     /// Sets an account and its storage outside of any transaction; for the genesis.
@@ -58,8 +60,7 @@ impl<R: StateRead> Overlay<R> {
             self.codes.insert(account.code_hash, code);
         }
         let slots: BTreeMap<U256, U256> = slots.into_iter().collect();
-        let account = (!account.is_empty() || !slots.is_empty()).then_some(account);
-        self.written.insert(address, Written { account, wiped: false, slots });
+        self.written.insert(address, Written { account: Some(account), wiped: false, slots });
     }
 
     /// Changes parts of an account, for calls that ask what would be if.
@@ -88,22 +89,39 @@ impl<R: StateRead> Overlay<R> {
         }
     }
 
+    /// Gives `wei` to an account outside of any transaction.
+    pub(crate) fn pay(&mut self, address: Address, wei: U256) -> Result<(), StateError> {
+        if wei.is_zero() {
+            return Ok(());
+        }
+        let mut account = self.account(address)?.unwrap_or_default();
+        account.balance = account.balance.saturating_add(wei);
+        self.written.entry(address).or_default().account = Some(account);
+        Ok(())
+    }
+
     /// What the writes come to. `state` must be the base itself; storage roots are left as they
     /// were, for [`Tries`](super::Tries) to fill in.
     pub(crate) fn into_changes(self, state: &State) -> Changes {
-        let mut accounts = Vec::with_capacity(self.written.len());
-        for (address, written) in self.written {
-            let before = state.account(address);
-            let slots = changed_slots(state, address, &written);
-            let account = written.account.map(|account| Account {
-                storage_root: before.unwrap_or_default().storage_root,
-                ..account
-            });
-            if account != before || !slots.is_empty() {
-                accounts.push(AccountChange { address, account, slots });
-            }
-        }
+        let mut accounts = self.writes(state);
+        accounts.retain_mut(|change| {
+            change.slots.retain(|(key, value)| state.slot(change.address, *key) != *value);
+            change.account != state.account(change.address) || !change.slots.is_empty()
+        });
         Changes { accounts, codes: self.codes.into_iter().collect() }
+    }
+
+    /// As [`Self::into_changes`], with what was written and is as before.
+    pub(crate) fn writes(&self, state: &State) -> Vec<AccountChange> {
+        let changes = self.written.iter().map(|(address, written)| {
+            let storage_root = state.account(*address).unwrap_or_default().storage_root;
+            AccountChange {
+                address: *address,
+                account: written.account.map(|account| Account { storage_root, ..account }),
+                slots: written_slots(state, *address, written),
+            }
+        });
+        changes.collect()
     }
 
     fn commit_account(&mut self, address: Address, evm: EvmAccount) {
@@ -111,7 +129,7 @@ impl<R: StateRead> Overlay<R> {
             return;
         }
         let written = self.written.entry(address).or_default();
-        if evm.is_selfdestructed() || evm.is_empty() {
+        if evm.is_selfdestructed() || (evm.is_empty() && !self.keeps_empty) {
             *written = Written { account: None, wiped: true, slots: BTreeMap::new() };
             return;
         }
@@ -133,13 +151,12 @@ impl<R: StateRead> Overlay<R> {
     }
 }
 
-fn changed_slots(state: &State, address: Address, written: &Written) -> Vec<(U256, U256)> {
+fn written_slots(state: &State, address: Address, written: &Written) -> Vec<(U256, U256)> {
     let mut slots: BTreeMap<U256, U256> = match written.wiped {
         true => state.keys(address).into_iter().map(|key| (key, U256::ZERO)).collect(),
         false => BTreeMap::new(),
     };
     slots.extend(&written.slots);
-    slots.retain(|key, value| state.slot(address, *key) != *value);
     slots.into_iter().collect()
 }
 

@@ -11,7 +11,9 @@ use revm::handler::{ExecuteCommitEvm, MainBuilder, MainnetContext};
 use revm::state::AccountInfo;
 
 use super::*;
-use crate::execute::{SPEC, config, evm};
+use crate::Genesis;
+use crate::execute::{config, evm};
+use crate::rules::Rules;
 
 /// `sstore(calldata[0], calldata[32])`
 const STORE: Address = Address::repeat_byte(0xa1);
@@ -82,7 +84,8 @@ fn transaction(step: &Step, sender: Address) -> TxEnv {
 }
 
 fn test_config() -> CfgEnv {
-    let mut config = config(1);
+    let genesis = Genesis::development(1, 0);
+    let mut config = config(&Rules::of(genesis.config(), 1, 1, true));
     config.disable_nonce_check = true;
     config
 }
@@ -160,7 +163,7 @@ impl Both {
             let block = BlockEnv { beneficiary: Address::repeat_byte(0xfe), ..BlockEnv::default() };
             let mut ours = evm(&mut overlay, test_config(), block.clone());
             let context: MainnetContext<&mut CacheDB<EmptyDB>> =
-                revm::Context::new(&mut self.reference, SPEC);
+                revm::Context::new(&mut self.reference, test_config().spec);
             let mut theirs = context.with_cfg(test_config()).with_block(block).build_mainnet();
             for (first, step) in steps {
                 let tx = transaction(step, SENDERS[usize::from(*first)]);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::Encodable;
-use alloy_trie::TrieAccount;
+use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 
 use super::trie::Trie;
 use super::{Account, Changes, State, StateError};
@@ -48,13 +48,23 @@ impl Tries {
         self.accounts.root()
     }
 
+    /// Fills in the storage roots of accounts that were applied before.
+    pub(crate) fn fill_in(&mut self, changes: &mut Changes) {
+        for change in &mut changes.accounts {
+            if let Some(account) = &mut change.account {
+                account.storage_root =
+                    self.storage.get_mut(&change.address).map_or(EMPTY_ROOT_HASH, Trie::root);
+            }
+        }
+    }
+
     fn apply_storage(&mut self, address: Address, slots: &[(U256, U256)]) -> B256 {
         let trie = self.storage.entry(address).or_default();
         for (key, value) in slots {
             set_slot(trie, *key, *value);
         }
         let root = trie.root();
-        if root == alloy_trie::EMPTY_ROOT_HASH {
+        if root == EMPTY_ROOT_HASH {
             self.storage.remove(&address);
         }
         root

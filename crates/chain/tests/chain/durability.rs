@@ -12,7 +12,7 @@ use alloy::providers::Provider;
 use alloy::rpc::types::TransactionRequest;
 use alloy::signers::local::PrivateKeySigner;
 use tempfile::TempDir;
-use vouch_chain::{Chain, Error, ManualClock};
+use vouch_chain::{Chain, Error, Genesis, ManualClock};
 
 use crate::support::{CHAIN_ID, Fixture, GENESIS_TIME, LOG, STORE, options, words};
 
@@ -53,7 +53,7 @@ async fn a_restart_goes_on_with_the_same_chain() {
     let told = Arc::new(AtomicU64::new(0));
     let last = told.clone();
     let fixture = Fixture::start_in(dir, signer, |options| {
-        options.genesis.chain_id = 99; // the stored one counts
+        options.genesis = Genesis::development(99, GENESIS_TIME); // the stored one counts
         options.progress = Box::new(move |progress| last.store(progress.block, Ordering::Relaxed));
     })
     .await;

@@ -1,0 +1,116 @@
+//! Blocks in and out, in the form of geth's `import` and `export`: one RLP block after the other.
+
+use std::io::{BufRead, ErrorKind, Read, Write};
+use std::ops::RangeInclusive;
+use std::sync::mpsc::sync_channel;
+
+use alloy::consensus::{Block, TxEnvelope};
+use alloy_rlp::{Decodable, Encodable};
+use revm::primitives::hardfork::SpecId;
+
+use crate::block::Body;
+use crate::builder::{Command, Imported};
+use crate::rules::Rules;
+use crate::{Chain, Error, Progress, Result, sender};
+
+/// Longer blocks are refused; mainnet's may have 10 MiB (EIP-7934).
+const MAX_BLOCK_BYTES: usize = 64 << 20;
+
+impl Chain {
+    /// Executes blocks on top of the newest and takes them in, each durable before the next.
+    /// Blocks that are there already are passed over. Returns how many were taken in.
+    ///
+    /// # Errors
+    /// [`Error::Import`] if something is no block or not signed, [`Error::Parent`] if one does not
+    /// follow the newest, [`Error::Execution`] and [`Error::Replay`] if it is not what its header
+    /// says. The blocks before it stay.
+    pub fn import(
+        &self,
+        mut from: impl BufRead,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<u64> {
+        let mut taken = 0;
+        let mut bytes = Vec::new();
+        while next_item(&mut from, &mut bytes)? {
+            let block = Block::<TxEnvelope>::decode(&mut bytes.as_slice())
+                .map_err(|e| Error::Import(format!("something in them is no block: {e}")))?;
+            let number = block.header.number;
+            if self.node.block(number)?.is_some_and(|known| known.header == block.header) {
+                continue;
+            }
+            self.import_block(block)?;
+            taken += 1;
+            progress(Progress { block: number, of: number });
+        }
+        Ok(taken)
+    }
+
+    fn import_block(&self, block: Block<TxEnvelope>) -> Result<()> {
+        let (header, body) = (block.header, block.body);
+        let rules = Rules::of_header(self.node.genesis.config(), &header);
+        let any_s = !rules.are(SpecId::HOMESTEAD);
+        let transactions = sender::recover_all(body.transactions, any_s).map_err(|hash| {
+            Error::Import(format!("transaction {hash} in block {} is not signed", header.number))
+        })?;
+        let body = Body { transactions, ommers: body.ommers, withdrawals: body.withdrawals };
+        let (answer, answered) = sync_channel(1);
+        let imported = Box::new(Imported { header, body, answer });
+        let stopped = || Error::Stopped("it takes no blocks any more".to_owned());
+        self.node.commands.send(Command::Import(imported)).map_err(|_| stopped())?;
+        answered.recv().map_err(|_| stopped())?
+    }
+
+    /// Writes blocks; those beyond the newest are left out. Returns how many it wrote.
+    ///
+    /// # Errors
+    /// [`Error::Import`] if they cannot be written, [`Error::Journal`] and [`Error::Record`] if one
+    /// cannot be read.
+    pub fn export(&self, numbers: RangeInclusive<u64>, mut to: impl Write) -> Result<u64> {
+        let failed = |error: std::io::Error| Error::Import(format!("cannot write them: {error}"));
+        let mut written = 0;
+        for number in numbers {
+            let Some(block) = self.node.block(number)? else { break };
+            let mut bytes = Vec::new();
+            block.to_consensus().encode(&mut bytes);
+            to.write_all(&bytes).map_err(failed)?;
+            written += 1;
+        }
+        to.flush().map_err(failed)?;
+        Ok(written)
+    }
+}
+
+/// Reads one RLP list with its prefix; false at the end.
+fn next_item(from: &mut impl BufRead, item: &mut Vec<u8>) -> Result<bool> {
+    let failed = |error: std::io::Error| {
+        Error::Import(match error.kind() {
+            ErrorKind::UnexpectedEof => "the last of them is cut off".to_owned(),
+            _ => format!("cannot read them: {error}"),
+        })
+    };
+    let Some(first) = from.fill_buf().map_err(failed)?.first().copied() else { return Ok(false) };
+    let prefix = match first {
+        0xc0..=0xf7 => 1,
+        0xf8..=0xff => usize::from(first - 0xf7) + 1,
+        _ => return Err(Error::Import("something in them is no block".to_owned())),
+    };
+    item.resize(prefix, 0);
+    from.read_exact(item).map_err(failed)?;
+    let length = payload_bytes(item);
+    let length = length.filter(|length| *length <= MAX_BLOCK_BYTES).ok_or_else(|| {
+        Error::Import(format!("one of them has more than {MAX_BLOCK_BYTES} bytes"))
+    })?;
+    let read = from.take(length as u64).read_to_end(item).map_err(failed)?;
+    if read < length { Err(failed(ErrorKind::UnexpectedEof.into())) } else { Ok(true) }
+}
+
+/// What follows a list's prefix.
+fn payload_bytes(prefix: &[u8]) -> Option<usize> {
+    let (first, rest) = prefix.split_first()?;
+    if rest.is_empty() {
+        return Some(usize::from(first - 0xc0));
+    }
+    rest.iter().try_fold(0_usize, |length, byte| {
+        length.checked_mul(256).map(|length| length | usize::from(*byte))
+    })
+}
