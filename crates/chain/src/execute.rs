@@ -98,6 +98,17 @@ pub(crate) fn evm<R: StateRead>(
     context.with_cfg(config).with_block(block).build_mainnet()
 }
 
+/// As [`evm`], watched.
+pub(crate) fn inspecting<R: StateRead, I>(
+    overlay: &mut Overlay<R>,
+    config: CfgEnv,
+    block: BlockEnv,
+    inspector: I,
+) -> MainnetEvm<MainnetContext<&mut Overlay<R>>, I> {
+    let context: MainnetContext<&mut Overlay<R>> = Context::new(overlay, config.spec);
+    context.with_cfg(config).with_block(block).build_mainnet_with_inspector(inspector)
+}
+
 /// A transaction as revm takes it.
 pub(crate) fn tx_env(transaction: &TxEnvelope, sender: Address) -> TxEnv {
     TxEnv {

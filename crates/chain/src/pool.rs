@@ -71,6 +71,17 @@ impl Pool {
         self.by_hash.get(&hash).cloned()
     }
 
+    /// What waits, by sender and nonce.
+    pub(crate) fn senders(
+        &self,
+    ) -> impl Iterator<Item = (Address, impl Iterator<Item = (u64, Arc<SignedTransaction>)> + '_)>
+    {
+        self.senders.iter().map(|(address, sender)| {
+            let waiting = sender.by_nonce.iter();
+            (*address, waiting.map(|(nonce, waiting)| (*nonce, waiting.transaction.clone())))
+        })
+    }
+
     pub(crate) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
     }

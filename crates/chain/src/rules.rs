@@ -1,5 +1,7 @@
 //! Which rules hold in a block: Ethereum's forks, by what the genesis says of them.
 
+use std::collections::BTreeSet;
+
 use alloy::consensus::Header;
 use alloy::eips::eip7840::BlobParams;
 use alloy::genesis::ChainConfig;
@@ -94,6 +96,47 @@ fn blobs(config: &ChainConfig, timestamp: u64) -> BlobParams {
         None if begun(config.prague_time) => schedule.prague,
         None => schedule.cancun,
     }
+}
+
+/// The blocks at which rules change, in order.
+pub(crate) fn heights(config: &ChainConfig) -> Vec<u64> {
+    in_order([
+        config.homestead_block,
+        config.dao_fork_block,
+        config.eip150_block,
+        config.eip155_block,
+        config.eip158_block,
+        config.byzantium_block,
+        config.constantinople_block,
+        config.petersburg_block,
+        config.istanbul_block,
+        config.muir_glacier_block,
+        config.berlin_block,
+        config.london_block,
+        config.arrow_glacier_block,
+        config.gray_glacier_block,
+        config.merge_netsplit_block,
+    ])
+}
+
+/// The times at which rules change, in order.
+pub(crate) fn times(config: &ChainConfig) -> Vec<u64> {
+    in_order([
+        config.shanghai_time,
+        config.cancun_time,
+        config.prague_time,
+        config.osaka_time,
+        config.bpo1_time,
+        config.bpo2_time,
+        config.bpo3_time,
+        config.bpo4_time,
+        config.bpo5_time,
+    ])
+}
+
+fn in_order<const N: usize>(forks: [Option<u64>; N]) -> Vec<u64> {
+    let distinct: BTreeSet<u64> = forks.into_iter().flatten().collect();
+    distinct.into_iter().collect()
 }
 
 /// Refuses forks that are out of order, or that this program has not.

@@ -14,6 +14,7 @@ use revm::primitives::hardfork::SpecId;
 use serde_json::Value;
 
 use super::params::Params;
+use super::raw::not_found;
 use super::{Outcome, Rpc, RpcError, json};
 use crate::block::{Body, SealedBlock, seal};
 use crate::execute::Executed;
@@ -39,13 +40,9 @@ impl Rpc {
     pub(super) fn block_receipts(&self, mut params: Params) -> Outcome {
         let id: BlockId = params.next("block")?;
         params.finish()?;
-        let found = match id {
-            BlockId::Hash(hash) => self.find_hash(hash.block_hash)?,
-            BlockId::Number(tag) => self.find_number(tag)?,
-        };
-        let Some(block) = found else { return Ok(Value::Null) };
+        let Some(block) = self.find(id)? else { return Ok(Value::Null) };
         let receipts: Result<Vec<_>, _> =
-            (0..block.transactions().len()).map(|index| receipt(&block, index)).collect();
+            (0..block.transactions().len()).map(|index| self.receipt(&block, index)).collect();
         json(receipts?)
     }
 
@@ -92,9 +89,57 @@ impl Rpc {
         let hash: B256 = params.next("hash")?;
         params.finish()?;
         match self.node.transaction(hash)? {
-            Some((block, index)) => json(receipt(&block, index)?),
+            Some((block, index)) => json(self.receipt(&block, index)?),
             None => Ok(Value::Null),
         }
+    }
+
+    /// The receipt of transaction `index`.
+    pub(super) fn receipt(
+        &self,
+        block: &SealedBlock,
+        index: usize,
+    ) -> Result<TransactionReceipt, RpcError> {
+        let (Some(transaction), Some(envelope)) =
+            (block.transactions().get(index), block.receipts.get(index))
+        else {
+            return Err(RpcError::internal(
+                "the index names a transaction its block does not have",
+            ));
+        };
+        let mut log_index = logs_before(block, index);
+        let inner = envelope.clone().map_logs(|inner| {
+            let log = rpc_log(block, index, log_index, inner);
+            log_index += 1;
+            log
+        });
+        let is_blob = transaction.is_eip4844();
+        Ok(TransactionReceipt {
+            inner,
+            transaction_hash: *transaction.hash(),
+            transaction_index: Some(index as u64),
+            block_hash: Some(block.hash),
+            block_number: Some(block.header.number),
+            gas_used: block.gas_used(index),
+            effective_gas_price: transaction.effective_gas_price(block.header.base_fee_per_gas),
+            blob_gas_used: transaction.blob_gas_used(),
+            blob_gas_price: is_blob.then(|| self.blob_fee(&block.header)),
+            from: transaction.signer(),
+            to: transaction.to(),
+            contract_address: block.created(index),
+        })
+    }
+
+    fn find(&self, id: BlockId) -> Found {
+        match id {
+            BlockId::Hash(hash) => self.find_hash(hash.block_hash),
+            BlockId::Number(tag) => self.find_number(tag),
+        }
+    }
+
+    /// A block that must be there.
+    pub(super) fn existing_block(&self, id: BlockId) -> Result<Arc<SealedBlock>, RpcError> {
+        self.find(id)?.ok_or_else(|| not_found(id))
     }
 
     fn find_number(&self, tag: BlockNumberOrTag) -> Found {
@@ -157,35 +202,6 @@ fn transaction(block: &SealedBlock, index: usize) -> Option<Transaction> {
         block_timestamp: Some(block.header.timestamp),
     };
     Some(Transaction::from_transaction(transaction.clone(), info))
-}
-
-/// The receipt of transaction `index`.
-pub(super) fn receipt(block: &SealedBlock, index: usize) -> Result<TransactionReceipt, RpcError> {
-    let (Some(transaction), Some(envelope)) =
-        (block.transactions().get(index), block.receipts.get(index))
-    else {
-        return Err(RpcError::internal("the index names a transaction its block does not have"));
-    };
-    let mut log_index = logs_before(block, index);
-    let inner = envelope.clone().map_logs(|inner| {
-        let log = rpc_log(block, index, log_index, inner);
-        log_index += 1;
-        log
-    });
-    Ok(TransactionReceipt {
-        inner,
-        transaction_hash: *transaction.hash(),
-        transaction_index: Some(index as u64),
-        block_hash: Some(block.hash),
-        block_number: Some(block.header.number),
-        gas_used: block.gas_used(index),
-        effective_gas_price: transaction.effective_gas_price(block.header.base_fee_per_gas),
-        blob_gas_used: None,
-        blob_gas_price: None,
-        from: transaction.signer(),
-        to: transaction.to(),
-        contract_address: block.created(index),
-    })
 }
 
 /// How many logs the block has before transaction `index`.

@@ -27,7 +27,7 @@ const TRANSFER_GAS: u64 = 21_000;
 const CALL_STIPEND: u64 = 2_300;
 
 /// A call's surroundings: state and what is overridden in it, block and configuration.
-struct Context {
+pub(super) struct Context {
     state: StateAt,
     overrides: Overrides,
     block: BlockEnv,
@@ -39,7 +39,7 @@ struct Context {
 impl Rpc {
     pub(super) fn eth_call(&self, params: Params) -> Outcome {
         let (request, context) = self.prepare(params)?;
-        let tx = context.tx_env(&request, request.gas.unwrap_or(CALL_GAS_CAP).min(CALL_GAS_CAP))?;
+        let tx = context.call_env(&request)?;
         match context.run(tx).map_err(|e| failure(&e))? {
             ExecutionResult::Success { output, .. } => json(output.into_data()),
             ExecutionResult::Revert { output, .. } => Err(reverted(&output)),
@@ -52,7 +52,10 @@ impl Rpc {
         json(U64::from(context.estimate(&request)?))
     }
 
-    fn prepare(&self, mut params: Params) -> Result<(TransactionRequest, Context), RpcError> {
+    pub(super) fn prepare(
+        &self,
+        mut params: Params,
+    ) -> Result<(TransactionRequest, Context), RpcError> {
         let request: TransactionRequest = params.next("transaction")?;
         let target = self.target(params.optional::<BlockId>("block")?)?;
         let overrides = Overrides::new(params.optional("state overrides")?)?;
@@ -64,7 +67,11 @@ impl Rpc {
         Ok((request, self.context(target, overrides)?))
     }
 
-    fn context(&self, target: Target, overrides: Overrides) -> Result<Context, RpcError> {
+    pub(super) fn context(
+        &self,
+        target: Target,
+        overrides: Overrides,
+    ) -> Result<Context, RpcError> {
         let header = match target.pending {
             true => self.node.next_header(),
             false => match self.node.block(target.number)? {
@@ -86,15 +93,39 @@ impl Rpc {
 }
 
 impl Context {
-    fn overlay(&self) -> Result<Overlay<StateAt>, StateError> {
+    pub(super) fn config(&self) -> CfgEnv {
+        self.config.clone()
+    }
+
+    /// The call as revm takes it, with the gas it names or may have.
+    pub(super) fn call_env(&self, request: &TransactionRequest) -> Result<TxEnv, RpcError> {
+        self.tx_env(request, request.gas.unwrap_or(CALL_GAS_CAP).min(CALL_GAS_CAP))
+    }
+
+    pub(super) fn overlay(&self) -> Result<Overlay<StateAt>, StateError> {
         let mut overlay = Overlay::new(self.state.clone());
         self.overrides.apply(&mut overlay)?;
         Ok(overlay)
     }
 
+    /// As geth: a call that names no price sees none, neither of gas nor of blobs.
+    pub(super) fn block_for(&self, tx: &TxEnv) -> BlockEnv {
+        let mut block = self.block.clone();
+        if tx.gas_price == 0 {
+            block.basefee = 0;
+        }
+        if tx.max_fee_per_blob_gas == 0
+            && let Some(blobs) = &mut block.blob_excess_gas_and_price
+        {
+            blobs.blob_gasprice = 0;
+        }
+        block
+    }
+
     fn run(&self, tx: TxEnv) -> Result<ExecutionResult, EvmError> {
         let mut overlay = self.overlay().map_err(EVMError::Database)?;
-        evm(&mut overlay, self.config.clone(), self.block.clone()).transact_one(tx)
+        let block = self.block_for(&tx);
+        evm(&mut overlay, self.config.clone(), block).transact_one(tx)
     }
 
     fn tx_env(&self, request: &TransactionRequest, gas_limit: u64) -> Result<TxEnv, RpcError> {
@@ -102,9 +133,6 @@ impl Context {
             return Err(RpcError::params(
                 "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified",
             ));
-        }
-        if request.blob_versioned_hashes.is_some() {
-            return Err(RpcError::params("blob transactions are not supported"));
         }
         let input = match (&request.input.input, &request.input.data) {
             (Some(input), Some(data)) if input != data => {
@@ -133,7 +161,8 @@ impl Context {
                 .iter()
                 .map(|signed| Either::Right(recover_authorization(signed)))
                 .collect(),
-            ..TxEnv::default()
+            blob_hashes: request.blob_versioned_hashes.clone().unwrap_or_default(),
+            max_fee_per_blob_gas: request.max_fee_per_blob_gas.unwrap_or_default(),
         })
     }
 
@@ -205,6 +234,8 @@ impl Context {
 fn tx_type(request: &TransactionRequest) -> u8 {
     if request.authorization_list.is_some() {
         4
+    } else if request.blob_versioned_hashes.is_some() {
+        3
     } else if request.max_fee_per_gas.is_some() || request.max_priority_fee_per_gas.is_some() {
         2
     } else if request.access_list.is_some() {
@@ -215,7 +246,7 @@ fn tx_type(request: &TransactionRequest) -> u8 {
 }
 
 /// As geth: code 3, the data, and the reason in the message where it is a standard one.
-fn reverted(output: &Bytes) -> RpcError {
+pub(super) fn reverted(output: &Bytes) -> RpcError {
     let reason = Revert::abi_decode(output)
         .map(|revert| quote(&revert.reason))
         .ok()
@@ -227,7 +258,7 @@ fn reverted(output: &Bytes) -> RpcError {
     RpcError::reverted(message, output)
 }
 
-fn halted(reason: &HaltReason) -> RpcError {
+pub(super) fn halted(reason: &HaltReason) -> RpcError {
     RpcError::server(match reason {
         HaltReason::OutOfGas(_) => "out of gas".to_owned(),
         HaltReason::OpcodeNotFound | HaltReason::InvalidFEOpcode => "invalid opcode".to_owned(),
@@ -241,7 +272,7 @@ fn halted(reason: &HaltReason) -> RpcError {
 }
 
 /// Words for what never ran.
-fn failure(error: &EvmError) -> RpcError {
+pub(super) fn failure(error: &EvmError) -> RpcError {
     RpcError::server(match error {
         EVMError::Transaction(InvalidTransaction::LackOfFundForMaxFee { fee, balance }) => {
             format!("insufficient funds for gas * price + value: balance {balance}, tx cost {fee}")

@@ -1,14 +1,15 @@
 //! What gas costs.
 
-use alloy::consensus::{BlockHeader, Transaction};
+use alloy::consensus::{BlockHeader, Header, Transaction};
 use alloy::eips::BlockNumberOrTag;
 use alloy::rpc::types::FeeHistory;
-use alloy_primitives::U64;
+use alloy_primitives::{B256, U64, U128};
 use serde_json::Value;
 
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError, json};
-use crate::block::{SealedBlock, next_base_fee};
+use crate::block::{SealedBlock, next_base_fee, next_header};
+use crate::rules::Rules;
 
 /// The tip suggested, in wei: the builder takes transactions as they arrive, so any will do.
 const PRIORITY_FEE_WEI: u64 = 1_000_000;
@@ -20,9 +21,36 @@ pub(super) fn priority_fee() -> Outcome {
 }
 
 impl Rpc {
+    /// Of the next block.
+    pub(super) fn base_fee(&self) -> Outcome {
+        json(U64::from(next_base_fee(&self.node.head().header)))
+    }
+
     pub(super) fn gas_price(&self) -> Outcome {
         let base_fee = next_base_fee(&self.node.head().header);
         json(U64::from(base_fee.saturating_add(PRIORITY_FEE_WEI)))
+    }
+
+    /// Of the next block.
+    pub(super) fn blob_base_fee(&self) -> Outcome {
+        json(U128::from(self.next_blob_fee(&self.node.head().header)))
+    }
+
+    /// What a unit of blob gas costs in a block, in wei; 0 before there were blobs.
+    pub(super) fn blob_fee(&self, header: &Header) -> u128 {
+        let rules = Rules::of_header(self.node.genesis.config(), header);
+        let excess = header.excess_blob_gas.zip(rules.blobs);
+        excess.map_or(0, |(excess, params)| params.calc_blob_fee(excess))
+    }
+
+    fn next_blob_fee(&self, parent: &Header) -> u128 {
+        self.blob_fee(&next_header(&self.node.genesis, parent, B256::ZERO, parent.timestamp))
+    }
+
+    fn blob_gas_used_ratio(&self, header: &Header) -> f64 {
+        let rules = Rules::of_header(self.node.genesis.config(), header);
+        let used = header.blob_gas_used.zip(rules.blobs);
+        used.map_or(0.0, |(used, params)| used as f64 / params.max_blob_gas_per_block() as f64)
     }
 
     pub(super) fn fee_history(&self, mut params: Params) -> Outcome {
@@ -41,12 +69,12 @@ impl Rpc {
             history
                 .gas_used_ratio
                 .push(block.header.gas_used as f64 / block.header.gas_limit as f64);
-            history.base_fee_per_blob_gas.push(1);
-            history.blob_gas_used_ratio.push(0.0);
+            history.base_fee_per_blob_gas.push(self.blob_fee(&block.header));
+            history.blob_gas_used_ratio.push(self.blob_gas_used_ratio(&block.header));
             rewards.push(block_rewards(&block, &percentiles));
             if number == newest {
                 history.base_fee_per_gas.push(next_base_fee(&block.header).into());
-                history.base_fee_per_blob_gas.push(1);
+                history.base_fee_per_blob_gas.push(self.next_blob_fee(&block.header));
             }
         }
         history.reward = (!percentiles.is_empty()).then_some(rewards);

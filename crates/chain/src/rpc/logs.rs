@@ -49,6 +49,9 @@ impl Rpc {
     pub(super) fn get_logs(&self, mut params: Params) -> Outcome {
         let filter: Filter = params.next("filter")?;
         params.finish()?;
+        if filter.get_to_block().is_some_and(|to| to > *self.node.head.borrow()) {
+            return Err(RpcError::params("block range extends beyond current head block"));
+        }
         json(self.matching_logs(&filter)?)
     }
 
@@ -57,7 +60,7 @@ impl Rpc {
         self.logs_between(filter, from, to)
     }
 
-    /// The blocks a filter is about. A range that ends beyond the head ends at it.
+    /// The blocks a filter is about.
     fn range(&self, filter: &Filter) -> Result<(u64, u64), RpcError> {
         let head = *self.node.head.borrow();
         match filter.block_option {

@@ -1,7 +1,9 @@
 //! JSON-RPC: one dispatcher, reached over HTTP and in process.
 
+mod access_list;
 mod blocks;
 mod call;
+mod capabilities;
 mod dev;
 mod error;
 mod fees;
@@ -10,8 +12,11 @@ mod logs;
 mod overrides;
 mod params;
 mod proof;
+mod raw;
 mod send;
 mod state;
+mod trace;
+mod txpool;
 
 use std::sync::Arc;
 
@@ -100,7 +105,7 @@ impl Rpc {
             "eth_estimateGas" => self.estimate_gas(params),
             "eth_gasPrice" => none(params, || self.gas_price()),
             "eth_maxPriorityFeePerGas" => none(params, fees::priority_fee),
-            "eth_blobBaseFee" => none(params, || json(U64::from(1))),
+            "eth_blobBaseFee" => none(params, || self.blob_base_fee()),
             "eth_feeHistory" => self.fee_history(params),
             "eth_getBlockByNumber" => self.block_by_number(params),
             "eth_getBlockByHash" => self.block_by_hash(params),
@@ -118,6 +123,23 @@ impl Rpc {
             "eth_getFilterLogs" => self.filter_logs(params),
             "eth_uninstallFilter" => self.uninstall_filter(params),
             "eth_sendRawTransaction" => self.send_raw_transaction(params),
+            "eth_createAccessList" => self.create_access_list(params),
+            "eth_getStorageValues" => self.storage_values(params),
+            "eth_baseFee" => none(params, || self.base_fee()),
+            "eth_config" => none(params, || self.fork_config()),
+            "eth_capabilities" => none(params, || self.capabilities()),
+            "txpool_status" => none(params, || self.pool_status()),
+            "txpool_content" => none(params, || self.pool_content()),
+            "txpool_contentFrom" => self.pool_content_from(params),
+            "txpool_inspect" => none(params, || self.pool_inspect()),
+            "debug_getRawBlock" => self.raw_block(params),
+            "debug_getRawHeader" => self.raw_header(params),
+            "debug_getRawReceipts" => self.raw_receipts(params),
+            "debug_getRawTransaction" => self.raw_transaction(params),
+            "debug_traceTransaction" => self.trace_transaction(params),
+            "debug_traceBlockByNumber" => self.trace_block_by_number(params),
+            "debug_traceBlockByHash" => self.trace_block_by_hash(params),
+            "debug_traceCall" => self.trace_call(params),
             _ if self.node.development_methods => self.development(method, params),
             _ => Err(RpcError::method(method)),
         }

@@ -7,7 +7,6 @@ use alloy_primitives::{B256, Bytes, U64};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::blocks::receipt;
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError, json};
 
@@ -50,7 +49,7 @@ impl Rpc {
         // The pool first: a transaction leaves it in the moment in which its block appears.
         let waits = self.node.pool.lock().get(hash).is_some();
         match self.node.transaction(hash) {
-            Ok(Some((block, index))) => Some(receipt(&block, index).and_then(json)),
+            Ok(Some((block, index))) => Some(self.receipt(&block, index).and_then(json)),
             Ok(None) if waits => {
                 self.node.stopped.get().map(|reason| {
                     Err(RpcError::internal(format!("the chain has stopped: {reason}")))

@@ -161,11 +161,16 @@ impl State {
         Ok(self.history.slot(address, key, number).unwrap_or_else(|| self.slot(address, key)))
     }
 
+    /// The oldest block whose state can be told.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.history.oldest(self.number)
+    }
+
     pub(crate) fn check(&self, number: u64) -> Result<(), StateError> {
         if number > self.number {
             return Err(StateError::Future { number, latest: self.number });
         }
-        let oldest = self.history.oldest(self.number);
+        let oldest = self.oldest();
         if number < oldest {
             return Err(StateError::Pruned { number, oldest });
         }

@@ -6,7 +6,7 @@ use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::bytecode::Bytecode;
 use revm::state::{Account as EvmAccount, AccountInfo};
-use revm::{Database, DatabaseCommit};
+use revm::{Database, DatabaseCommit, DatabaseRef};
 
 use super::{Account, AccountChange, Changes, State, StateError, StateRead};
 
@@ -164,6 +164,26 @@ impl<R: StateRead> Database for Overlay<R> {
     type Error = StateError;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, StateError> {
+        self.basic_ref(address)
+    }
+
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, StateError> {
+        self.code_by_hash_ref(hash)
+    }
+
+    fn storage(&mut self, address: Address, key: U256) -> Result<U256, StateError> {
+        self.storage_ref(address, key)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
+        self.block_hash_ref(number)
+    }
+}
+
+impl<R: StateRead> DatabaseRef for Overlay<R> {
+    type Error = StateError;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, StateError> {
         Ok(self.account(address)?.map(|account| AccountInfo {
             balance: account.balance,
             nonce: account.nonce,
@@ -173,14 +193,14 @@ impl<R: StateRead> Database for Overlay<R> {
         }))
     }
 
-    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, StateError> {
+    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, StateError> {
         match self.codes.get(&hash) {
             Some(code) => Ok(code.clone()),
             None => self.base.code(hash),
         }
     }
 
-    fn storage(&mut self, address: Address, key: U256) -> Result<U256, StateError> {
+    fn storage_ref(&self, address: Address, key: U256) -> Result<U256, StateError> {
         if let Some(written) = self.written.get(&address) {
             if let Some(value) = written.slots.get(&key) {
                 return Ok(*value);
@@ -192,7 +212,7 @@ impl<R: StateRead> Database for Overlay<R> {
         self.base.slot(address, key)
     }
 
-    fn block_hash(&mut self, number: u64) -> Result<B256, StateError> {
+    fn block_hash_ref(&self, number: u64) -> Result<B256, StateError> {
         self.base.block_hash(number)
     }
 }

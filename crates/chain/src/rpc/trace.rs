@@ -1,0 +1,138 @@
+//! Transactions executed again under a tracer: geth's `debug_trace*`.
+
+use std::sync::Arc;
+
+use alloy::eips::{BlockId, BlockNumberOrTag};
+use alloy::rpc::types::TransactionRequest;
+use alloy::rpc::types::trace::geth::{
+    GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace, TraceResult,
+};
+use alloy_primitives::B256;
+use revm::context::result::ResultAndState;
+use revm::context::{BlockEnv, TxEnv};
+use revm::{DatabaseCommit, ExecuteEvm, InspectEvm};
+use revm_inspectors::tracing::{DebugInspector, TransactionContext};
+
+use super::call::failure;
+use super::overrides::Overrides;
+use super::params::Params;
+use super::{Outcome, Rpc, RpcError, json};
+use crate::block::SealedBlock;
+use crate::execute::{Execution, block_env, config, evm, inspecting, tx_env};
+use crate::node::StateAt;
+use crate::rules::Rules;
+use crate::state::Overlay;
+
+impl Rpc {
+    pub(super) fn trace_transaction(&self, mut params: Params) -> Outcome {
+        let hash: B256 = params.next("hash")?;
+        let options = params.optional("options")?.unwrap_or_default();
+        params.finish()?;
+        let found = self.node.transaction(hash)?;
+        let (block, index) = found.ok_or_else(|| RpcError::server("transaction not found"))?;
+        let mut traces = self.trace(&block, &options, Some(index))?;
+        json(traces.pop().map(|(_, trace)| trace))
+    }
+
+    pub(super) fn trace_block_by_number(&self, mut params: Params) -> Outcome {
+        let number: BlockNumberOrTag = params.next("block")?;
+        self.trace_block(number.into(), params)
+    }
+
+    pub(super) fn trace_block_by_hash(&self, mut params: Params) -> Outcome {
+        let hash: B256 = params.next("hash")?;
+        self.trace_block(hash.into(), params)
+    }
+
+    fn trace_block(&self, id: BlockId, mut params: Params) -> Outcome {
+        let options = params.optional("options")?.unwrap_or_default();
+        params.finish()?;
+        let block = self.existing_block(id)?;
+        let traces = self.trace(&block, &options, None)?;
+        let success = |(hash, result)| TraceResult::Success { result, tx_hash: Some(hash) };
+        json(traces.into_iter().map(success).collect::<Vec<_>>())
+    }
+
+    /// A call that is not mined, on the state after a block, traced.
+    pub(super) fn trace_call(&self, mut params: Params) -> Outcome {
+        let request: TransactionRequest = params.next("transaction")?;
+        let target = self.target(params.optional::<BlockId>("block")?)?;
+        let options: GethDebugTracingCallOptions = params.optional("options")?.unwrap_or_default();
+        params.finish()?;
+        if options.block_overrides.is_some() {
+            return Err(RpcError::params("block overrides are not supported"));
+        }
+        let overrides = Overrides::new(options.state_overrides)?;
+        let context = self.context(target, overrides)?;
+        let tx = context.call_env(&request)?;
+        let mut overlay = context.overlay()?;
+        let mut inspector = inspector(&options.tracing_options)?;
+        let block = context.block_for(&tx);
+        let ran = inspecting(&mut overlay, context.config(), block.clone(), &mut inspector)
+            .inspect_tx(tx.clone());
+        let result = ran.map_err(|e| failure(&e))?;
+        json(outcome(&mut inspector, None, &tx, &block, &result, &mut overlay)?)
+    }
+
+    /// Traces of a block's transactions by hash, or of the one at `only`.
+    fn trace(
+        &self,
+        block: &Arc<SealedBlock>,
+        options: &GethDebugTracingOptions,
+        only: Option<usize>,
+    ) -> Result<Vec<(B256, GethTrace)>, RpcError> {
+        let header = &block.header;
+        let Some(parent) = header.number.checked_sub(1) else {
+            return Err(RpcError::server("genesis is not traceable"));
+        };
+        let rules = Rules::of_header(self.node.genesis.config(), header);
+        let (config, env) = (config(&rules), block_env(header, &rules));
+        let mut overlay = Overlay::new(self.node.state_at(parent)?);
+        // What the block itself does before its transactions.
+        drop(Execution::begin(&mut overlay, header.clone(), rules)?);
+        let mut traces = Vec::new();
+        for (index, transaction) in block.transactions().iter().enumerate() {
+            let tx = tx_env(transaction, transaction.signer());
+            let mut inspector = inspector(options)?;
+            let wanted = only.is_none_or(|only| only == index);
+            let ran = match wanted {
+                true => inspecting(&mut overlay, config.clone(), env.clone(), &mut inspector)
+                    .inspect_tx(tx.clone()),
+                false => evm(&mut overlay, config.clone(), env.clone()).transact(tx.clone()),
+            };
+            let result = ran.map_err(|e| RpcError::internal(e.to_string()))?;
+            if wanted {
+                let place = TransactionContext {
+                    block_hash: Some(block.hash),
+                    tx_index: Some(index),
+                    tx_hash: Some(*transaction.hash()),
+                };
+                let place = Some(place);
+                let trace = outcome(&mut inspector, place, &tx, &env, &result, &mut overlay)?;
+                traces.push((*transaction.hash(), trace));
+            }
+            if only == Some(index) {
+                break;
+            }
+            overlay.commit(result.state);
+        }
+        Ok(traces)
+    }
+}
+
+fn inspector(options: &GethDebugTracingOptions) -> Result<DebugInspector, RpcError> {
+    let inspector = DebugInspector::new(options.clone());
+    inspector.map_err(|error| RpcError::params(format!("the tracer cannot be used: {error}")))
+}
+
+fn outcome(
+    inspector: &mut DebugInspector,
+    place: Option<TransactionContext>,
+    tx: &TxEnv,
+    block: &BlockEnv,
+    result: &ResultAndState,
+    overlay: &mut Overlay<StateAt>,
+) -> Result<GethTrace, RpcError> {
+    let trace = inspector.get_result(place, tx, block, result, overlay);
+    trace.map_err(|error| RpcError::internal(error.to_string()))
+}
