@@ -2,9 +2,7 @@
 //! rewards.
 
 use alloy::consensus::transaction::Recovered;
-use alloy::consensus::{
-    Eip658Value, Header, Receipt, ReceiptEnvelope, Transaction, TxEnvelope, TxType,
-};
+use alloy::consensus::{Eip658Value, Header, Receipt, ReceiptEnvelope, Transaction, TxEnvelope};
 use alloy::eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy::eips::eip4788::BEACON_ROOTS_ADDRESS;
 use alloy::eips::eip6110::DEPOSIT_REQUEST_TYPE;
@@ -156,36 +154,68 @@ pub(crate) struct Executed {
     pub(crate) requests_hash: Option<B256>,
 }
 
+/// What a block has come to so far.
+#[derive(Debug, Default)]
+pub(crate) struct Begun {
+    receipts: Vec<ReceiptEnvelope>,
+    pub(crate) gas_used: u64,
+    blob_gas_used: u64,
+    size_bytes: usize,
+}
+
+impl Begun {
+    /// Adds a transaction that was executed.
+    pub(crate) fn add(&mut self, transaction: &TxEnvelope, result: &ExecutionResult) {
+        self.gas_used += result.tx_gas_used();
+        self.blob_gas_used += transaction.blob_gas_used().unwrap_or_default();
+        let receipt = Receipt {
+            status: result.is_success().into(),
+            cumulative_gas_used: self.gas_used,
+            // One that was reverted has none.
+            logs: result.logs().to_vec(),
+        };
+        let log_bytes: usize = receipt.logs.iter().map(|log| log.data.data.len() + 160).sum();
+        self.size_bytes += transaction.input().len() + log_bytes + 512;
+        let tx_type = transaction.tx_type();
+        self.receipts.push(ReceiptEnvelope::from_typed(tx_type, receipt.with_bloom()));
+    }
+}
+
 /// One block while its transactions are executed.
 pub(crate) struct Execution<'a, R: StateRead> {
     evm: Evm<'a, R>,
     rules: Rules,
     header: Header,
-    receipts: Vec<ReceiptEnvelope>,
-    gas_used: u64,
-    blob_gas_used: u64,
-    size_bytes: usize,
+    begun: Begun,
 }
 
 impl<'a, R: StateRead> Execution<'a, R> {
     /// Begins the block whose header (so far) is given: EIP-4788 and EIP-2935 system calls, for
     /// the contracts that are there.
     pub(crate) fn begin(overlay: &'a mut Overlay<R>, header: Header, rules: Rules) -> Result<Self> {
-        overlay.keeps_empty = !rules.are(SpecId::SPURIOUS_DRAGON);
-        let evm = evm(overlay, config(&rules), block_env(&header, &rules));
-        let (gas_used, blob_gas_used, size_bytes) = (0, 0, 0);
-        let receipts = Vec::new();
-        let mut begun = Self { evm, rules, header, receipts, gas_used, blob_gas_used, size_bytes };
-        if let Some(root) = begun.header.parent_beacon_block_root
+        let mut execution = Self::resume(overlay, header, rules, Begun::default());
+        if let Some(root) = execution.header.parent_beacon_block_root
             && rules.are(SpecId::CANCUN)
         {
-            begun.system_call(BEACON_ROOTS_ADDRESS, root.into())?;
+            execution.system_call(BEACON_ROOTS_ADDRESS, root.into())?;
         }
         if rules.are(SpecId::PRAGUE) {
-            let parent = begun.header.parent_hash;
-            begun.system_call(HISTORY_STORAGE_ADDRESS, parent.into())?;
+            let parent = execution.header.parent_hash;
+            execution.system_call(HISTORY_STORAGE_ADDRESS, parent.into())?;
         }
-        Ok(begun)
+        Ok(execution)
+    }
+
+    /// Goes on with a block some of whose transactions were executed.
+    pub(crate) fn resume(
+        overlay: &'a mut Overlay<R>,
+        header: Header,
+        rules: Rules,
+        begun: Begun,
+    ) -> Self {
+        overlay.keeps_empty = !rules.are(SpecId::SPURIOUS_DRAGON);
+        let evm = evm(overlay, config(&rules), block_env(&header, &rules));
+        Self { evm, rules, header, begun }
     }
 
     /// What the contract answers; nothing if it is not there.
@@ -206,16 +236,16 @@ impl<'a, R: StateRead> Execution<'a, R> {
     ) -> Result<Result<(), Refused>> {
         let blob_gas = transaction.blob_gas_used().unwrap_or_default();
         let max_blob_gas = self.rules.blobs.map_or(0, |blobs| blobs.max_blob_gas_per_block());
-        if self.gas_used + transaction.gas_limit() > self.header.gas_limit
-            || self.blob_gas_used + blob_gas > max_blob_gas
-            || self.size_bytes > BLOCK_SIZE_LIMIT_BYTES
+        let begun = &self.begun;
+        if begun.gas_used + transaction.gas_limit() > self.header.gas_limit
+            || begun.blob_gas_used + blob_gas > max_blob_gas
+            || begun.size_bytes > BLOCK_SIZE_LIMIT_BYTES
         {
             return Ok(Err(Refused::NoRoom));
         }
         match self.evm.transact_commit(tx_env(transaction, transaction.signer())) {
             Ok(result) => {
-                self.blob_gas_used += blob_gas;
-                self.add(transaction.tx_type(), transaction.input().len(), result);
+                self.begun.add(transaction, &result);
                 Ok(Ok(()))
             }
             Err(EVMError::Transaction(InvalidTransaction::GasPriceLessThanBasefee)) => {
@@ -226,24 +256,9 @@ impl<'a, R: StateRead> Execution<'a, R> {
         }
     }
 
-    fn add(&mut self, tx_type: TxType, input_bytes: usize, result: ExecutionResult) {
-        self.gas_used += result.tx_gas_used();
-        let receipt = Receipt {
-            status: result.is_success().into(),
-            cumulative_gas_used: self.gas_used,
-            logs: match result.is_success() {
-                true => result.into_logs(),
-                false => Vec::new(),
-            },
-        };
-        let log_bytes: usize = receipt.logs.iter().map(|log| log.data.data.len() + 160).sum();
-        self.size_bytes += input_bytes + log_bytes + 512;
-        self.receipts.push(ReceiptEnvelope::from_typed(tx_type, receipt.with_bloom()));
-    }
-
     /// Until Byzantium the last transaction's receipt has the state's root instead of a status.
     pub(crate) fn set_post_state(&mut self, root: B256) {
-        if let Some(ReceiptEnvelope::Legacy(last)) = self.receipts.last_mut() {
+        if let Some(ReceiptEnvelope::Legacy(last)) = self.begun.receipts.last_mut() {
             last.receipt.status = Eip658Value::PostState(root);
         }
     }
@@ -255,7 +270,7 @@ impl<'a, R: StateRead> Execution<'a, R> {
 
     /// Whether no transaction is in the block yet.
     pub(crate) fn is_empty(&self) -> bool {
-        self.receipts.is_empty()
+        self.begun.receipts.is_empty()
     }
 
     /// Ends the block: requests, withdrawals, rewards.
@@ -265,7 +280,8 @@ impl<'a, R: StateRead> Execution<'a, R> {
             false => None,
         };
         self.pay(body).map_err(|e| failed(&self.header, &e))?;
-        let Self { rules, header, receipts, gas_used, blob_gas_used, .. } = self;
+        let Self { rules, header, begun, .. } = self;
+        let Begun { receipts, gas_used, blob_gas_used, .. } = begun;
         let blob_gas_used = rules.blobs.map(|_| blob_gas_used);
         Ok((header, Executed { receipts, gas_used, blob_gas_used, requests_hash }))
     }
@@ -273,7 +289,7 @@ impl<'a, R: StateRead> Execution<'a, R> {
     /// What the execution layer asks of the consensus layer (EIP-7685), of which there is none
     /// here: only the hash is kept.
     fn requests(&mut self) -> Result<Requests> {
-        let logs = self.receipts.iter().flat_map(ReceiptEnvelope::logs);
+        let logs = self.begun.receipts.iter().flat_map(ReceiptEnvelope::logs);
         let deposits = logs.filter(|log| Some(log.address) == self.rules.deposits);
         let deposits = deposits.filter_map(|log| DepositEvent::decode_log_data(&log.data).ok());
         let deposits: Vec<u8> = deposits

@@ -25,7 +25,7 @@ use crate::index::{Index, Located};
 use crate::pool::Pool;
 use crate::record;
 use crate::rules::{self, Rules};
-use crate::state::{Account, Changes, State, StateError, StateRead, Tries};
+use crate::state::{Account, Changes, Scratch, State, StateError, StateRead, Tries};
 
 /// How far back `BLOCKHASH` sees.
 const BLOCK_HASH_WINDOW: u64 = 256;
@@ -160,6 +160,24 @@ impl Node {
     pub(crate) fn state_at(self: &Arc<Self>, number: u64) -> Result<StateAt, StateError> {
         self.view.read().state.check(number)?;
         Ok(StateAt { node: self.clone(), number })
+    }
+
+    /// Copies of the tries as they are after block `number`.
+    pub(crate) fn scratch(&self, number: u64) -> Result<Scratch, StateError> {
+        let tries = self.tries.read();
+        let view = self.view.read();
+        view.state.check(number)?;
+        Scratch::new(&tries, &view.state, number)
+    }
+
+    /// Moves such copies on; gives the state root.
+    pub(crate) fn apply(
+        &self,
+        scratch: &mut Scratch,
+        changes: &Changes,
+    ) -> Result<B256, StateError> {
+        let tries = self.tries.read();
+        scratch.apply(&tries, &self.view.read().state, changes)
     }
 
     /// From now on nothing is mined or admitted; who waits is told why. The first reason stays.

@@ -171,7 +171,7 @@ impl Rpc {
     }
 }
 
-fn block_json(block: &SealedBlock, full: bool) -> Block {
+pub(super) fn block_json(block: &SealedBlock, full: bool) -> Block {
     let transactions = match full {
         true => BlockTransactions::Full(
             (0..block.transactions().len()).filter_map(|index| transaction(block, index)).collect(),

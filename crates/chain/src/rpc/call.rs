@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::error::quote;
 use super::overrides::Overrides;
 use super::params::Params;
+use super::precompiles::Moved;
 use super::{Outcome, Rpc, RpcError, Target, json};
 use crate::execute::{EvmError, block_env, config, evm, tx_gas_limit_cap};
 use crate::node::StateAt;
@@ -21,7 +22,7 @@ use crate::sender::recover_authorization;
 use crate::state::{Overlay, StateError};
 
 /// Gas of a call that names none, and the most it may name, as geth has it.
-const CALL_GAS_CAP: u64 = 50_000_000;
+pub(super) const CALL_GAS_CAP: u64 = 50_000_000;
 const TRANSFER_GAS: u64 = 21_000;
 /// The stipend of calls with value, which a successful run does not show.
 const CALL_STIPEND: u64 = 2_300;
@@ -34,6 +35,7 @@ pub(super) struct Context {
     config: CfgEnv,
     /// The most gas that a transaction could have.
     gas_cap: u64,
+    precompiles: Moved,
 }
 
 impl Rpc {
@@ -88,7 +90,8 @@ impl Rpc {
         config.tx_gas_limit_cap = Some(u64::MAX);
         let state = self.node.state_at(target.number)?;
         let (block, gas_cap) = (block_env(&header, &rules), tx_gas_limit_cap(&rules));
-        Ok(Context { state, overrides, block, config, gas_cap })
+        let precompiles = overrides.precompiles(rules.spec)?;
+        Ok(Context { state, overrides, block, config, gas_cap, precompiles })
     }
 }
 
@@ -125,7 +128,8 @@ impl Context {
     fn run(&self, tx: TxEnv) -> Result<ExecutionResult, EvmError> {
         let mut overlay = self.overlay().map_err(EVMError::Database)?;
         let block = self.block_for(&tx);
-        evm(&mut overlay, self.config.clone(), block).transact_one(tx)
+        let precompiles = self.precompiles.clone();
+        evm(&mut overlay, self.config.clone(), block).with_precompiles(precompiles).transact_one(tx)
     }
 
     fn tx_env(&self, request: &TransactionRequest, gas_limit: u64) -> Result<TxEnv, RpcError> {

@@ -11,17 +11,21 @@ mod http;
 mod logs;
 mod overrides;
 mod params;
+mod precompiles;
 mod proof;
 mod raw;
 mod send;
+mod simulate;
 mod state;
 mod trace;
+mod transfers;
 mod txpool;
 
 use std::sync::Arc;
 
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Bytes, U64, keccak256};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -44,6 +48,8 @@ pub(crate) struct Rpc {
     node: Arc<Node>,
     filters: Filters,
     permits: Semaphore,
+    /// Held by the one simulation that runs.
+    simulating: Mutex<()>,
 }
 
 /// The block a request names.
@@ -59,7 +65,12 @@ type Outcome = Result<Value, RpcError>;
 
 impl Rpc {
     pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node, filters: Filters::default(), permits: Semaphore::new(CONCURRENT_CALLS) }
+        Self {
+            node,
+            filters: Filters::default(),
+            permits: Semaphore::new(CONCURRENT_CALLS),
+            simulating: Mutex::default(),
+        }
     }
 
     /// Answers one call. Must run within a tokio runtime.
@@ -123,6 +134,7 @@ impl Rpc {
             "eth_getFilterLogs" => self.filter_logs(params),
             "eth_uninstallFilter" => self.uninstall_filter(params),
             "eth_sendRawTransaction" => self.send_raw_transaction(params),
+            "eth_simulateV1" => self.simulate(params),
             "eth_createAccessList" => self.create_access_list(params),
             "eth_getStorageValues" => self.storage_values(params),
             "eth_baseFee" => none(params, || self.base_fee()),

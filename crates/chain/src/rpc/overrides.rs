@@ -3,35 +3,62 @@
 use alloy::rpc::types::state::{AccountOverride, StateOverride};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use revm::bytecode::Bytecode;
+use revm::primitives::hardfork::SpecId;
 
 use super::RpcError;
+use super::precompiles::Moved;
 use crate::state::{Overlay, Patch, StateError, StateRead};
 
 /// Overrides that were checked, by address.
 #[derive(Debug, Default)]
-pub(super) struct Overrides(Vec<(Address, Patch)>);
+pub(super) struct Overrides {
+    patches: Vec<(Address, Patch)>,
+    /// Precompiles that are moved, from and to.
+    moves: Vec<(Address, Address)>,
+}
 
 impl Overrides {
     /// As geth: `state` replaces all storage, `stateDiff` single slots, and both together are an
-    /// error. Precompiles cannot be moved.
+    /// error.
     pub(super) fn new(overrides: Option<StateOverride>) -> Result<Self, RpcError> {
         let mut accounts: Vec<_> = overrides.unwrap_or_default().into_iter().collect();
         accounts.sort_unstable_by_key(|(address, _)| *address);
+        let to = |account: &AccountOverride| account.move_precompile_to;
+        let moves = accounts.iter().filter_map(|(from, account)| Some((*from, to(account)?)));
+        let moves = moves.collect();
         let patches =
             accounts.into_iter().map(|(address, account)| Ok((address, patch(address, account)?)));
-        patches.collect::<Result<_, RpcError>>().map(Self)
+        Ok(Self { patches: patches.collect::<Result<_, RpcError>>()?, moves })
+    }
+
+    /// The precompiles as they are then: whatever is overridden is none any more.
+    ///
+    /// # Errors
+    /// If something is moved that is none, or to an address that is overridden itself.
+    pub(super) fn precompiles(&self, spec: SpecId) -> Result<Moved, RpcError> {
+        let mut precompiles = Moved::none(spec);
+        let mut moved = Vec::new();
+        for (from, to) in &self.moves {
+            if !precompiles.contains(*from) {
+                return Err(RpcError::server(format!("account {from} is not a precompile")));
+            }
+            if self.patches.iter().any(|(address, _)| address == to) {
+                return Err(RpcError::server(format!("account {to} is already overridden")));
+            }
+            moved.extend(precompiles.remove(*from).map(|precompile| (*to, precompile)));
+        }
+        self.patches.iter().for_each(|(address, _)| drop(precompiles.remove(*address)));
+        moved.into_iter().for_each(|(to, precompile)| precompiles.insert(to, precompile));
+        Ok(precompiles)
     }
 
     /// Makes `overlay` show what is overridden.
     pub(super) fn apply<R: StateRead>(&self, overlay: &mut Overlay<R>) -> Result<(), StateError> {
-        self.0.iter().try_for_each(|(address, patch)| overlay.patch(*address, patch))
+        self.patches.iter().try_for_each(|(address, patch)| overlay.patch(*address, patch))
     }
 }
 
 fn patch(address: Address, account: AccountOverride) -> Result<Patch, RpcError> {
-    if account.move_precompile_to.is_some() {
-        return Err(RpcError::params("movePrecompileToAddress is not supported"));
-    }
     if account.state.is_some() && account.state_diff.is_some() {
         let message = format!("account {address} has both 'state' and 'stateDiff'");
         return Err(RpcError::params(message));

@@ -20,7 +20,7 @@ use revm::bytecode::Bytecode;
 
 pub(crate) use history::{HISTORY_ENTRIES, History};
 pub(crate) use overlay::{Overlay, Patch};
-pub(crate) use tries::Tries;
+pub(crate) use tries::{Scratch, Tries};
 
 /// An account as the state trie's leaf has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

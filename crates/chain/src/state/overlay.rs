@@ -41,11 +41,19 @@ pub(crate) struct Overlay<R> {
     codes: BTreeMap<B256, Bytecode>,
     /// Until EIP-161 an account may be empty.
     pub(crate) keeps_empty: bool,
+    /// Of blocks after the base.
+    block_hashes: BTreeMap<u64, B256>,
 }
 
 impl<R: StateRead> Overlay<R> {
     pub(crate) fn new(base: R) -> Self {
-        Self { base, written: BTreeMap::new(), codes: BTreeMap::new(), keeps_empty: false }
+        Self {
+            base,
+            written: BTreeMap::new(),
+            codes: BTreeMap::new(),
+            keeps_empty: false,
+            block_hashes: BTreeMap::new(),
+        }
     }
 
     /// Sets an account and its storage outside of any transaction; for the genesis.
@@ -87,6 +95,11 @@ impl<R: StateRead> Overlay<R> {
             Some(written) => Ok(written.account),
             None => self.base.account(address),
         }
+    }
+
+    /// Makes `BLOCKHASH` know a block after the base.
+    pub(crate) fn set_block_hash(&mut self, number: u64, hash: B256) {
+        self.block_hashes.insert(number, hash);
     }
 
     /// Gives `wei` to an account outside of any transaction.
@@ -213,7 +226,9 @@ impl<R: StateRead> DatabaseRef for Overlay<R> {
     }
 
     fn block_hash_ref(&self, number: u64) -> Result<B256, StateError> {
-        self.base.block_hash(number)
+        self.block_hashes
+            .get(&number)
+            .map_or_else(|| self.base.block_hash(number), |hash| Ok(*hash))
     }
 }
 

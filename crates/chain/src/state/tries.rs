@@ -124,6 +124,52 @@ impl Tries {
     }
 }
 
+/// Copies of the tries at one block, for what is tried out on top of it: that of the accounts, and
+/// those of storage where something changes.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    base: u64,
+    accounts: Trie,
+    storage: AddressMap<Trie>,
+}
+
+impl Scratch {
+    /// At block `base`, which must be within the window.
+    pub(crate) fn new(tries: &Tries, state: &State, base: u64) -> Result<Self, StateError> {
+        let accounts = tries.accounts_at(state, base)?.into_owned();
+        Ok(Self { base, accounts, storage: AddressMap::default() })
+    }
+
+    /// As [`Tries::apply`]; `tries` and `state` are those of the newest block.
+    pub(crate) fn apply(
+        &mut self,
+        tries: &Tries,
+        state: &State,
+        changes: &Changes,
+    ) -> Result<B256, StateError> {
+        for change in &changes.accounts {
+            let address = change.address;
+            let mut account = change.account;
+            if !change.slots.is_empty() && !self.storage.contains_key(&address) {
+                let copy = tries.storage_at(state, address, self.base)?.into_owned();
+                self.storage.insert(address, copy);
+            }
+            let storage_root = match self.storage.get_mut(&address) {
+                Some(trie) => {
+                    change.slots.iter().for_each(|(key, value)| set_slot(trie, *key, *value));
+                    trie.root()
+                }
+                None => state.account_at(address, self.base)?.unwrap_or_default().storage_root,
+            };
+            if let Some(account) = &mut account {
+                account.storage_root = storage_root;
+            }
+            set_account(&mut self.accounts, address, account);
+        }
+        Ok(self.accounts.root())
+    }
+}
+
 fn set_account(trie: &mut Trie, address: Address, account: Option<Account>) {
     let key = keccak256(address);
     let Some(account) = account else { return trie.remove(key) };
