@@ -26,6 +26,7 @@ impl Rpc {
             let mut overlay = context.overlay()?;
             let block = context.block_for(&tx);
             let ran = inspecting(&mut overlay, context.config(), block, &mut inspector)
+                .with_precompiles(context.precompiles())
                 .inspect_one_tx(tx);
             let result = ran.map_err(|e| failure(&e))?;
             let access_list = inspector.into_access_list();

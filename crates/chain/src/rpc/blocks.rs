@@ -31,7 +31,7 @@ impl Rpc {
     }
 
     pub(super) fn block_by_hash(&self, mut params: Params) -> Outcome {
-        let hash: B256 = params.next("hash")?;
+        let hash = params.hash("hash")?;
         let full = params.optional("full transactions")?.unwrap_or_default();
         params.finish()?;
         json(self.find_hash(hash)?.map(|block| block_json(&block, full)))
@@ -53,7 +53,7 @@ impl Rpc {
     }
 
     pub(super) fn transactions_in_hash(&self, mut params: Params) -> Outcome {
-        let hash: B256 = params.next("hash")?;
+        let hash = params.hash("hash")?;
         params.finish()?;
         json(self.find_hash(hash)?.map(|block| U64::from(block.transactions().len())))
     }
@@ -66,7 +66,7 @@ impl Rpc {
     }
 
     pub(super) fn transaction_in_hash(&self, mut params: Params) -> Outcome {
-        let hash: B256 = params.next("hash")?;
+        let hash = params.hash("hash")?;
         let index: U64 = params.next("index")?;
         params.finish()?;
         json(self.find_hash(hash)?.and_then(|block| transaction(&block, index.to())))
@@ -74,7 +74,7 @@ impl Rpc {
 
     /// Mined, or waiting in the pool (then without a block).
     pub(super) fn transaction_by_hash(&self, mut params: Params) -> Outcome {
-        let hash: B256 = params.next("hash")?;
+        let hash = params.hash("hash")?;
         params.finish()?;
         let waiting = self.node.pool.lock().get(hash);
         if let Some((block, index)) = self.node.transaction(hash)? {
@@ -86,7 +86,7 @@ impl Rpc {
     }
 
     pub(super) fn transaction_receipt(&self, mut params: Params) -> Outcome {
-        let hash: B256 = params.next("hash")?;
+        let hash = params.hash("hash")?;
         params.finish()?;
         match self.node.transaction(hash)? {
             Some((block, index)) => json(self.receipt(&block, index)?),

@@ -1,14 +1,6 @@
 //! Running without mining: `eth_call` and `eth_estimateGas`.
 
-use alloy::eips::BlockId;
-use alloy::rpc::types::TransactionRequest;
-use alloy_primitives::{Bytes, TxKind, U64, U256};
-use alloy_sol_types::{Panic, Revert, SolError};
-use revm::ExecuteEvm;
-use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
-use revm::context::{BlockEnv, CfgEnv, TxEnv};
-use revm::context_interface::either::Either;
-use serde_json::Value;
+use std::collections::BTreeMap;
 
 use super::error::quote;
 use super::overrides::Overrides;
@@ -20,6 +12,14 @@ use crate::node::StateAt;
 use crate::rules::Rules;
 use crate::sender::recover_authorization;
 use crate::state::{Overlay, StateError};
+use alloy::eips::BlockId;
+use alloy::rpc::types::{BlockOverrides, TransactionRequest};
+use alloy_primitives::{B256, Bytes, TxKind, U64, U256};
+use alloy_sol_types::{Panic, Revert, SolError};
+use revm::ExecuteEvm;
+use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
+use revm::context::{BlockEnv, CfgEnv, TxEnv};
+use revm::context_interface::either::Either;
 
 /// Gas of a call that names none, and the most it may name, as geth has it.
 pub(super) const CALL_GAS_CAP: u64 = 50_000_000;
@@ -36,6 +36,8 @@ pub(super) struct Context {
     /// The most gas that a transaction could have.
     gas_cap: u64,
     precompiles: Moved,
+    /// What `BLOCKHASH` is to say.
+    block_hashes: BTreeMap<u64, B256>,
 }
 
 impl Rpc {
@@ -61,18 +63,16 @@ impl Rpc {
         let request: TransactionRequest = params.next("transaction")?;
         let target = self.target(params.optional::<BlockId>("block")?)?;
         let overrides = Overrides::new(params.optional("state overrides")?)?;
-        let block: Option<Value> = params.optional("block overrides")?;
-        if block.is_some_and(|value| value.as_object().is_none_or(|o| !o.is_empty())) {
-            return Err(RpcError::params("block overrides are not supported"));
-        }
+        let block = params.optional("block overrides")?.unwrap_or_default();
         params.finish()?;
-        Ok((request, self.context(target, overrides)?))
+        Ok((request, self.context(target, overrides, &block)?))
     }
 
     pub(super) fn context(
         &self,
         target: Target,
         overrides: Overrides,
+        changed: &BlockOverrides,
     ) -> Result<Context, RpcError> {
         let header = match target.pending {
             true => self.node.next_header(),
@@ -89,15 +89,21 @@ impl Rpc {
         config.disable_block_gas_limit = true;
         config.tx_gas_limit_cap = Some(u64::MAX);
         let state = self.node.state_at(target.number)?;
-        let (block, gas_cap) = (block_env(&header, &rules), tx_gas_limit_cap(&rules));
+        let (mut block, gas_cap) = (block_env(&header, &rules), tx_gas_limit_cap(&rules));
+        override_block(&mut block, changed);
         let precompiles = overrides.precompiles(rules.spec)?;
-        Ok(Context { state, overrides, block, config, gas_cap, precompiles })
+        let block_hashes = changed.block_hash.clone().unwrap_or_default();
+        Ok(Context { state, overrides, block, config, gas_cap, precompiles, block_hashes })
     }
 }
 
 impl Context {
     pub(super) fn config(&self) -> CfgEnv {
         self.config.clone()
+    }
+
+    pub(super) fn precompiles(&self) -> Moved {
+        self.precompiles.clone()
     }
 
     /// The call as revm takes it, with the gas it names or may have.
@@ -107,6 +113,9 @@ impl Context {
 
     pub(super) fn overlay(&self) -> Result<Overlay<StateAt>, StateError> {
         let mut overlay = Overlay::new(self.state.clone());
+        for (number, hash) in &self.block_hashes {
+            overlay.set_block_hash(*number, *hash);
+        }
         self.overrides.apply(&mut overlay)?;
         Ok(overlay)
     }
@@ -232,6 +241,24 @@ impl Context {
             )) => Ok(false),
             Err(error) => Err(failure(&error)),
         }
+    }
+}
+
+/// Shows a call another block than there is.
+fn override_block(block: &mut BlockEnv, changed: &BlockOverrides) {
+    let BlockEnv {
+        number, beneficiary, timestamp, gas_limit, basefee, difficulty, prevrandao, ..
+    } = block;
+    *number = changed.number.unwrap_or(*number);
+    *beneficiary = changed.coinbase.unwrap_or(*beneficiary);
+    *timestamp = changed.time.map_or(*timestamp, U256::from);
+    *gas_limit = changed.gas_limit.unwrap_or(*gas_limit);
+    *basefee = changed.base_fee.map_or(*basefee, |fee| fee.saturating_to());
+    *difficulty = changed.difficulty.unwrap_or(*difficulty);
+    *prevrandao = changed.random.or(*prevrandao);
+    if let (Some(fee), Some(blobs)) = (changed.blob_base_fee, &mut block.blob_excess_gas_and_price)
+    {
+        blobs.blob_gasprice = fee.saturating_to();
     }
 }
 

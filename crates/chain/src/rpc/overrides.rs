@@ -39,7 +39,7 @@ impl Overrides {
         let mut precompiles = Moved::none(spec);
         let mut moved = Vec::new();
         for (from, to) in &self.moves {
-            if !precompiles.contains(*from) {
+            if !precompiles.has(*from) {
                 return Err(RpcError::server(format!("account {from} is not a precompile")));
             }
             if self.patches.iter().any(|(address, _)| address == to) {

@@ -1,5 +1,6 @@
 //! Positional parameters, with messages that name the one that is wrong.
 
+use alloy_primitives::B256;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -45,6 +46,17 @@ impl Params {
                 RpcError::params(format!("invalid argument {index} ({name}): {reason}"))
             }),
         }
+    }
+
+    /// A hash, which must have its prefix.
+    pub(crate) fn hash(&mut self, name: &str) -> Result<B256, RpcError> {
+        let index = self.taken;
+        let text: String = self.next(name)?;
+        let hash = text.starts_with("0x").then(|| text.parse().ok()).flatten();
+        hash.ok_or_else(|| {
+            let wanted = "want 0x and 64 hexadecimal digits";
+            RpcError::params(format!("invalid argument {index} ({name}): {wanted}"))
+        })
     }
 
     /// There must be no more.

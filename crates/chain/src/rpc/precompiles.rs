@@ -12,7 +12,9 @@ use revm::primitives::hardfork::SpecId;
 #[derive(Debug, Clone)]
 pub(super) struct Moved {
     by_address: AddressMap<Precompile>,
-    addresses: AddressSet,
+    /// Where they are by the rules: these are warm from the beginning, and where one was moved is
+    /// not, as in geth.
+    warm: AddressSet,
 }
 
 impl Moved {
@@ -23,23 +25,21 @@ impl Moved {
             .addresses()
             .filter_map(|address| Some((*address, all.get(address)?.clone())))
             .collect();
-        let addresses = by_address.keys().copied().collect();
-        Self { by_address, addresses }
+        let warm = by_address.keys().copied().collect();
+        Self { by_address, warm }
     }
 
-    pub(super) fn contains(&self, address: Address) -> bool {
+    pub(super) fn has(&self, address: Address) -> bool {
         self.by_address.contains_key(&address)
     }
 
     /// Takes one out of its place.
     pub(super) fn remove(&mut self, address: Address) -> Option<Precompile> {
-        self.addresses.remove(&address);
         self.by_address.remove(&address)
     }
 
     /// Puts one in a place.
     pub(super) fn insert(&mut self, address: Address, precompile: Precompile) {
-        self.addresses.insert(address);
         self.by_address.insert(address, precompile);
     }
 }
@@ -74,6 +74,10 @@ impl<C: ContextTr> PrecompileProvider<C> for Moved {
     }
 
     fn warm_addresses(&self) -> &AddressSet {
-        &self.addresses
+        &self.warm
+    }
+
+    fn contains(&self, address: &Address) -> bool {
+        self.by_address.contains_key(address)
     }
 }

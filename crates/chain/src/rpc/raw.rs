@@ -2,7 +2,7 @@
 
 use alloy::eips::BlockId;
 use alloy::eips::eip2718::Encodable2718;
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::Bytes;
 use alloy_rlp::Encodable;
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ impl Rpc {
     }
 
     pub(super) fn raw_transaction(&self, mut params: Params) -> Outcome {
-        let hash: B256 = params.next("hash")?;
+        let hash = params.hash("hash")?;
         params.finish()?;
         let waiting = self.node.pool.lock().get(hash);
         if let Some((block, index)) = self.node.transaction(hash)? {

@@ -231,6 +231,9 @@ impl Simulation<'_> {
         let chain_id = call.chain_id.unwrap_or(rules.chain_id);
         let gas_limit = gas.min(self.gas_left);
         let nonce = call.nonce.unwrap_or(account.nonce);
+        if nonce == u64::MAX && self.validation {
+            return Err(RpcError::internal(format!("nonce has max value: address {from}")));
+        }
         let (value, input) = (call.value.unwrap_or_default(), call.input.into_input());
         let input = input.unwrap_or_default();
         let access_list = call.access_list.unwrap_or_default();

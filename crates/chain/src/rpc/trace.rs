@@ -25,7 +25,7 @@ use crate::state::Overlay;
 
 impl Rpc {
     pub(super) fn trace_transaction(&self, mut params: Params) -> Outcome {
-        let hash: B256 = params.next("hash")?;
+        let hash = params.hash("hash")?;
         let options = params.optional("options")?.unwrap_or_default();
         params.finish()?;
         let found = self.node.transaction(hash)?;
@@ -40,7 +40,7 @@ impl Rpc {
     }
 
     pub(super) fn trace_block_by_hash(&self, mut params: Params) -> Outcome {
-        let hash: B256 = params.next("hash")?;
+        let hash = params.hash("hash")?;
         self.trace_block(hash.into(), params)
     }
 
@@ -59,16 +59,15 @@ impl Rpc {
         let target = self.target(params.optional::<BlockId>("block")?)?;
         let options: GethDebugTracingCallOptions = params.optional("options")?.unwrap_or_default();
         params.finish()?;
-        if options.block_overrides.is_some() {
-            return Err(RpcError::params("block overrides are not supported"));
-        }
         let overrides = Overrides::new(options.state_overrides)?;
-        let context = self.context(target, overrides)?;
+        let changed = options.block_overrides.unwrap_or_default();
+        let context = self.context(target, overrides, &changed)?;
         let tx = context.call_env(&request)?;
         let mut overlay = context.overlay()?;
         let mut inspector = inspector(&options.tracing_options)?;
         let block = context.block_for(&tx);
         let ran = inspecting(&mut overlay, context.config(), block.clone(), &mut inspector)
+            .with_precompiles(context.precompiles())
             .inspect_tx(tx.clone());
         let result = ran.map_err(|e| failure(&e))?;
         json(outcome(&mut inspector, None, &tx, &block, &result, &mut overlay)?)

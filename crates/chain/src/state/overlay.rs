@@ -19,8 +19,16 @@ struct Written {
     slots: BTreeMap<U256, U256>,
 }
 
+impl Written {
+    /// Takes all storage away. What was written stays named, since tries may have it already.
+    fn wipe(&mut self) {
+        self.wiped = true;
+        self.slots.values_mut().for_each(|value| *value = U256::ZERO);
+    }
+}
+
 /// Parts of an account that a call is to find changed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Patch {
     pub(crate) balance: Option<U256>,
     pub(crate) nonce: Option<u64>,
@@ -73,6 +81,9 @@ impl<R: StateRead> Overlay<R> {
 
     /// Changes parts of an account, for calls that ask what would be if.
     pub(crate) fn patch(&mut self, address: Address, patch: &Patch) -> Result<(), StateError> {
+        if *patch == Patch::default() {
+            return Ok(());
+        }
         let mut account = self.account(address)?.unwrap_or_default();
         account.balance = patch.balance.unwrap_or(account.balance);
         account.nonce = patch.nonce.unwrap_or(account.nonce);
@@ -83,8 +94,7 @@ impl<R: StateRead> Overlay<R> {
         let written = self.written.entry(address).or_default();
         written.account = Some(account);
         if patch.replaces_storage {
-            written.wiped = true;
-            written.slots.clear();
+            written.wipe();
         }
         written.slots.extend(&patch.slots);
         Ok(())
@@ -143,12 +153,12 @@ impl<R: StateRead> Overlay<R> {
         }
         let written = self.written.entry(address).or_default();
         if evm.is_selfdestructed() || (evm.is_empty() && !self.keeps_empty) {
-            *written = Written { account: None, wiped: true, slots: BTreeMap::new() };
+            written.account = None;
+            written.wipe();
             return;
         }
         if evm.is_created() {
-            written.wiped = true;
-            written.slots.clear();
+            written.wipe();
         }
         written.account = Some(Account {
             nonce: evm.info.nonce,

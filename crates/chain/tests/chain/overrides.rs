@@ -103,7 +103,6 @@ async fn what_cannot_be_overridden_is_said() {
     let account = Address::repeat_byte(7).to_string();
     for overrides in [
         json!({ &account: { "code": "0xef0100" } }),
-        json!({ &account: { "movePrecompileToAddress": Address::ZERO } }),
         json!({ &account: { "balance": "lots" } }),
         json!({ "0x12": { "balance": "0x1" } }),
         json!([1]),
@@ -111,8 +110,41 @@ async fn what_cannot_be_overridden_is_said() {
         let answer = call(&fixture, Address::ZERO, B256::ZERO, overrides.clone()).await;
         assert_eq!(answer["error"]["code"], -32602, "{overrides}: {answer}");
     }
-    let block = json!([{ "to": account }, "latest", {}, { "number": "0x1" }]);
+    let moved = json!({ &account: { "movePrecompileToAddress": Address::ZERO } });
+    let answer = call(&fixture, Address::ZERO, B256::ZERO, moved).await;
+    assert_eq!(answer["error"]["code"], -32000, "{answer}");
+    let block = json!([{ "to": account }, "latest", {}, { "number": "one" }]);
     assert_eq!(fixture.rpc("eth_call", block).await["error"]["code"], -32602);
     let none = json!([{ "to": account }, "latest", null, {}]);
     assert_eq!(fixture.rpc("eth_call", none).await["result"], "0x");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_sees_the_block_that_it_names() {
+    let fixture = Fixture::start().await;
+    let account = Address::repeat_byte(7).to_string();
+    // Returns number, timestamp, beneficiary and the hash of block 1.
+    let code = "0x435f52426020524160405260014060605260805ff3";
+    let state = json!({ &account: { "code": code } });
+    let hash = B256::repeat_byte(9);
+    let block = json!({
+        "number": "0x9", "time": "0x7", "coinbase": account, "blockHash": { "1": hash },
+    });
+    let answer = fixture.rpc("eth_call", json!([{ "to": account }, "latest", state, block])).await;
+    let seen = answer["result"].as_str().unwrap_or_else(|| panic!("{answer}"));
+    let word = |number: u64| format!("{number:064x}");
+    let expected = [word(9), word(7), format!("{:0>64}", "07".repeat(20)), "09".repeat(32)];
+    assert_eq!(seen, format!("0x{}", expected.concat()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_precompile_runs_where_it_was_moved_to_and_nowhere_else() {
+    let fixture = Fixture::start().await;
+    let identity = Address::with_last_byte(4).to_string();
+    let account = Address::repeat_byte(7).to_string();
+    let moved = json!({ &identity: { "movePrecompileToAddress": account } });
+    for (to, expected) in [(&account, "0x1234"), (&identity, "0x")] {
+        let call = json!([{ "to": to, "input": "0x1234" }, "latest", moved]);
+        assert_eq!(fixture.rpc("eth_call", call).await["result"], expected, "{to}");
+    }
 }
