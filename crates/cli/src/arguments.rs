@@ -36,7 +36,8 @@ pub(crate) enum Command {
     #[command(after_help = "Example: vouch up --model my-model.gguf")]
     Up(Up),
     /// Run the embedded EVM chain alone
-    #[command(after_help = "Example: vouch chain --listen 127.0.0.1:8545")]
+    #[command(after_help = "Example: vouch chain --listen 127.0.0.1:8545
+Another network's blocks: vouch chain --genesis genesis.json import chain.rlp")]
     Chain(Chain),
     /// Run the gateway against any EVM chain
     #[command(
@@ -159,6 +160,34 @@ pub(crate) struct Chain {
     /// Where JSON-RPC listens [default: 127.0.0.1:8545]
     #[arg(long, env = "VOUCH_CHAIN_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// What a new chain begins with and which rules hold when: geth's genesis.json
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) genesis: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) blocks: Option<Blocks>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Blocks {
+    /// Execute blocks that were made elsewhere, and keep them
+    #[command(after_help = "Example: vouch chain --genesis genesis.json import chain.rlp
+Each must follow the one before it and be what its header says; those that are there already are passed over.")]
+    Import {
+        /// RLP blocks, one after the other, as geth exports them
+        file: PathBuf,
+    },
+    /// Write blocks to a file, as geth imports them
+    #[command(after_help = "Example: vouch chain export chain.rlp --from 1 --to 1000")]
+    Export {
+        /// Where they are written; what is there is replaced
+        file: PathBuf,
+        /// The first block
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+        from: u64,
+        /// The last block [default: the newest]
+        #[arg(long, value_name = "NUMBER")]
+        to: Option<u64>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use alloy_primitives::{Address, U256};
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use vouch_chain::{Chain, Genesis, GenesisAccount, Options, SystemClock, random_chain_id};
 use vouch_contracts::genesis_code;
@@ -24,8 +24,24 @@ pub(crate) fn open(data_dir: &Path, operator: Address) -> anyhow::Result<Chain> 
             GenesisAccount { storage: contract.storage, ..GenesisAccount::contract(contract.code) };
         genesis = genesis.with_account(contract.address, account);
     }
+    start(data_dir, genesis)
+}
+
+/// Opens the chain in `data_dir/chain` that begins with this genesis, or begins one.
+pub(crate) fn open_of(data_dir: &Path, genesis: Genesis) -> anyhow::Result<Chain> {
+    let chain = start(data_dir, genesis.clone())?;
+    ensure!(
+        *chain.genesis() == genesis,
+        "the chain in {} began with another genesis: leave --genesis out to go on with it, or choose \
+         another --data-dir",
+        data_dir.display()
+    );
+    Ok(chain)
+}
+
+fn start(data_dir: &Path, genesis: Genesis) -> anyhow::Result<Chain> {
     let mut options = Options::new(genesis, SystemClock);
-    let bar = replay_bar();
+    let bar = block_bar();
     options.progress = Box::new(move |progress| {
         bar.set_length(progress.of);
         bar.set_position(progress.block);
@@ -38,8 +54,8 @@ pub(crate) fn open(data_dir: &Path, operator: Address) -> anyhow::Result<Chain> 
         .with_context(|| format!("the chain in {} cannot be opened", directory.display()))
 }
 
-/// Shown on a terminal only, while a chain with many blocks is executed again.
-fn replay_bar() -> ProgressBar {
+/// Shown on a terminal only, while many blocks are executed.
+pub(crate) fn block_bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("  chain {bar:30} {pos}/{len} blocks") {
         bar.set_style(style);

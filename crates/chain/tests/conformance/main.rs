@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use alloy::consensus::{Block, SignableTransaction, TxEnvelope};
+use alloy::primitives::{Signature, U256};
+use alloy_rlp::Decodable;
 use serde_json::Value;
 use vouch_chain::{Chain, Genesis, ManualClock, Mining, Options};
 
@@ -39,6 +42,44 @@ fn every_fork_gives_the_roots_that_ethereum_has() {
     let mut again = Vec::new();
     chain.export(1..=60, &mut again).unwrap();
     assert!(again == blocks);
+}
+
+/// Before Byzantium each transaction moves the tries, since receipts have the state's root.
+#[test]
+fn a_block_that_is_refused_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    let blocks = fs::read(directory().join("chain.rlp")).unwrap();
+    let mut rest = blocks.as_slice();
+    while !rest.is_empty() {
+        let whole = rest;
+        let block = Block::<TxEnvelope>::decode(&mut rest).unwrap();
+        let changes: [(&str, fn(&mut Block<TxEnvelope>)); 5] = [
+            ("has another state root", |block| block.header.state_root.0[0] ^= 1),
+            ("has another gas used", |block| block.header.gas_used += 1),
+            ("has another transactions root", |block| drop(block.body.transactions.pop())),
+            ("is not signed", |block| {
+                let TxEnvelope::Legacy(signed) = block.body.transactions[0].clone() else { return };
+                let nobody = Signature::new(U256::ZERO, U256::ZERO, false);
+                block.body.transactions[0] = signed.strip_signature().into_signed(nobody).into();
+            }),
+            ("does not follow", |block| block.header.parent_hash.0[0] ^= 1),
+        ];
+        for (said, change) in changes {
+            let mut wrong = block.clone();
+            change(&mut wrong);
+            if wrong == block {
+                continue;
+            }
+            let error = chain.import(alloy_rlp::encode(&wrong).as_slice(), |_| {}).unwrap_err();
+            let error = error.to_string();
+            // A transaction less also uses less gas.
+            let said = [said, "has another gas used", "has another receipts root"];
+            assert!(said.iter().any(|said| error.contains(said)), "{error}");
+        }
+        let bytes = &whole[..whole.len() - rest.len()];
+        assert_eq!(chain.import(bytes, |_| {}).unwrap(), 1, "block {}", block.header.number);
+    }
 }
 
 /// Prints what passed, what did not, and what is listed; an exception that passes is to be struck

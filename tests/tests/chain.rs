@@ -1,0 +1,69 @@
+//! `vouch chain`: another network's blocks in and out, and tools that read them.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use vouch_tests::{Running, json as printed, rpc, text, vouch};
+
+fn vectors(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../vectors/execution-apis").join(name)
+}
+
+#[test]
+fn blocks_of_another_network_are_imported_served_and_exported() {
+    let data = tempfile::tempdir().expect("a directory");
+    let genesis = vectors("genesis.json").display().to_string();
+    let blocks = std::fs::read(vectors("chain.rlp")).expect("blocks");
+    let file = |name: &str, bytes: &[u8]| {
+        let path = data.path().join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        path.display().to_string()
+    };
+    let (whole, cut) = (file("whole", &blocks), file("cut", &blocks[..30_000]));
+    let chain = |more: &[&str]| {
+        vouch(&data.path().join("data"), &[&["chain", "--genesis", &genesis], more].concat())
+    };
+
+    // What is whole of a file that is cut off stays.
+    let refused = chain(&["import", &cut]).output().expect("it runs");
+    let said = text(&refused);
+    assert!(!refused.status.success() && said.contains("the last of them is cut off"), "{said}");
+    let imported = printed(&mut chain(&["import", &whole, "--json"]));
+    assert_eq!(imported["head"], 54);
+    assert!(imported["imported"].as_u64().is_some_and(|taken| taken < 54), "{imported}");
+
+    let exported = data.path().join("exported").display().to_string();
+    assert_eq!(printed(&mut chain(&["export", &exported, "--json"]))["exported"], 54);
+    assert_eq!(std::fs::read(&exported).expect("a file"), blocks);
+
+    // A block that is not what its header says, after one that is.
+    let other = tempfile::tempdir().expect("a directory");
+    let mut wrong = blocks.clone();
+    wrong[4_000] ^= 1;
+    let wrong = file("wrong", &wrong);
+    let import = ["chain", "--genesis", &genesis, "import", &wrong];
+    let refused = vouch(other.path(), &import).output().expect("it runs");
+    assert!(!refused.status.success(), "{}", text(&refused));
+    let refused = vouch(&data.path().join("data"), &["chain", "--genesis", &wrong]).output();
+    assert!(text(&refused.expect("it runs")).contains("the genesis is not usable"));
+
+    let running = Running::spawn({
+        let mut command = chain(&["--listen", "127.0.0.1:0", "--json"]);
+        command.env("RUST_LOG", "info");
+        command
+    });
+    let url = running.field("chain");
+    assert_eq!(running.ready["chainId"], json!(3_503_995_874_084_926_u64));
+    assert_eq!(rpc(&url, "eth_blockNumber", &json!([])), json!("0x36"));
+    let block = rpc(&url, "eth_getBlockByNumber", &json!(["0x3", false]));
+    assert_eq!(block["uncles"].as_array().map(Vec::len), Some(1), "{block}");
+    let hash = block["transactions"][2].clone();
+    let receipt = rpc(&url, "eth_getTransactionReceipt", &json!([hash]));
+    assert!(receipt["root"].is_string() && receipt["status"] == Value::Null, "{receipt}");
+    let tracer = json!([hash, { "tracer": "callTracer" }]);
+    assert_eq!(rpc(&url, "debug_traceTransaction", &tracer)["type"], "CREATE");
+    // It goes on by the newest rules.
+    assert_eq!(rpc(&url, "evm_mine", &json!([])), "0x0");
+    assert_eq!(rpc(&url, "eth_blockNumber", &json!([])), json!("0x37"));
+    assert!(running.stop(), "it ends cleanly");
+}
