@@ -26,17 +26,20 @@
 //! # Invariants
 //! - Nothing is visible before it is durable: a receipt, a block or a new balance can be read only
 //!   after the block's sync, so `kill -9` and a power cut lose nothing that anyone was shown.
-//! - A block is what Ethereum (Prague) would have made of these transactions: state, transactions
-//!   and receipts roots, logs bloom, base fee and hash are the real ones.
+//! - A block is what Ethereum would have made of these transactions under the rules that its
+//!   genesis sets, from Frontier to Osaka: state, transactions and receipts roots, logs bloom, base
+//!   fee and hash are the real ones. Blocks of other networks can be imported: one that is not what
+//!   its header says is refused, and leaves nothing behind.
 //! - Opening executes every block again and compares every root; a difference is refused.
 //! - There are no reorganisations: `latest`, `safe` and `finalized` are the same block.
 //! - Timestamps never go back, and may repeat: blocks can be mined faster than one a second, and
 //!   contracts that count on the clock must not see it run ahead.
 //!
 //! # What it does not do
-//! No peers, no consensus layer, hence no withdrawals, blobs (type 3 transactions) or execution
-//! requests. No accounts: it signs nothing. No WebSocket, traces, or state older than the history
-//! window. The transaction index and one entry a block are in memory; restarts take as long as
+//! No peers and no consensus layer: the blocks that it makes have no withdrawals, and transactions
+//! with blobs (type 3) are executed where blocks are imported and not taken into the pool. Work
+//! (ethash) is not checked, and no block is made before the merge. No accounts: it signs nothing.
+//! No WebSocket, and no state older than the history window. The transaction index and one entry a block are in memory; restarts take as long as
 //! executing the chain, as there are no state snapshots yet.
 
 mod admission;

@@ -171,8 +171,8 @@ impl Simulation<'_> {
         let execution = Execution::resume(&mut self.overlay, header, rules, begun);
         let (header, executed) = execution.finish(&body)?;
         let accounts = self.overlay.writes(&self.rpc.node.view.read().state);
-        let mut changes = Changes { accounts, codes: Vec::new() };
-        let state_root = self.rpc.node.apply(&mut self.tries, &mut changes)?;
+        let changes = Changes { accounts, codes: Vec::new() };
+        let state_root = self.rpc.node.apply(&mut self.tries, &changes)?;
         let block = seal(header, body, executed, state_root);
         self.overlay.set_block_hash(number, block.hash);
         self.parent = block.header.clone();

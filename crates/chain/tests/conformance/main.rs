@@ -44,6 +44,8 @@ fn every_fork_gives_the_roots_that_ethereum_has() {
     assert!(again == blocks);
 }
 
+type Change = fn(&mut Block<TxEnvelope>);
+
 /// Before Byzantium each transaction moves the tries, since receipts have the state's root.
 #[test]
 fn a_block_that_is_refused_leaves_nothing_behind() {
@@ -54,7 +56,7 @@ fn a_block_that_is_refused_leaves_nothing_behind() {
     while !rest.is_empty() {
         let whole = rest;
         let block = Block::<TxEnvelope>::decode(&mut rest).unwrap();
-        let changes: [(&str, fn(&mut Block<TxEnvelope>)); 5] = [
+        let changes: [(&str, Change); 5] = [
             ("has another state root", |block| block.header.state_root.0[0] ^= 1),
             ("has another gas used", |block| block.header.gas_used += 1),
             ("has another transactions root", |block| drop(block.body.transactions.pop())),
