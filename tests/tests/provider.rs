@@ -68,6 +68,9 @@ fn viem_uses_the_chain() {
     assert_eq!(seen["included"], true, "{seen}");
     assert_eq!(seen["balance"], "1000000000000000", "{seen}");
     assert_eq!(seen["code"], "0x00", "{seen}");
+    assert!(seen["heads"].as_u64() >= Some(2), "{seen}");
+    assert_eq!(seen["pending"], true, "{seen}");
+    assert_eq!(seen["logged"], json!([true]), "{seen}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use alloy::network::Ethereum;
 use alloy::providers::{DynProvider, Provider, RootProvider};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use vouch_journal::{Journal, Recovery};
 
 use crate::builder::{self, Builder, Command};
@@ -22,6 +22,9 @@ use crate::{Error, Genesis, Result, transport};
 
 /// Default of [`Options::history_blocks`].
 const HISTORY_BLOCKS: usize = 1024;
+
+/// Transactions that a slow reader of the pool's news may be behind before it misses some.
+const ARRIVALS: usize = 4096;
 
 /// When blocks are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -160,6 +163,7 @@ impl Chain {
                 next: None,
             }),
             head: watch::Sender::new(head.number),
+            arrivals: broadcast::Sender::new(ARRIVALS),
             commands,
             told: AtomicBool::new(false),
             stopped: OnceLock::new(),

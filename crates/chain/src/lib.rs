@@ -7,7 +7,7 @@
 //! ```
 //!
 //! [`Chain::open`] starts it, [`Chain::provider`] is an alloy provider in process,
-//! [`Chain::router`] is the same JSON-RPC over HTTP.
+//! [`Chain::router`] is the same JSON-RPC over HTTP and WebSocket.
 //!
 //! ```
 //! use alloy::providers::Provider;
@@ -39,7 +39,7 @@
 //! No peers and no consensus layer: the blocks that it makes have no withdrawals, and transactions
 //! with blobs (type 3) are executed where blocks are imported and not taken into the pool. Work
 //! (ethash) is not checked, and no block is made before the merge. No accounts: it signs nothing.
-//! No WebSocket, and no state older than the history window. The transaction index and one entry a block are in memory; restarts take as long as
+//! No state older than the history window. The transaction index and one entry a block are in memory; restarts take as long as
 //! executing the chain, as there are no state snapshots yet.
 
 mod admission;

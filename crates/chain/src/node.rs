@@ -12,7 +12,7 @@ use std::sync::mpsc::Sender;
 use alloy_primitives::{Address, B256, U256};
 use parking_lot::{Mutex, RwLock};
 use revm::bytecode::Bytecode;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use vouch_journal::{Position, Reader};
 
 use crate::Result;
@@ -70,6 +70,8 @@ pub(crate) struct Node {
     pub(crate) time: Mutex<TimeShift>,
     /// The newest visible block; sent again where a waiting transaction was dropped.
     pub(crate) head: watch::Sender<u64>,
+    /// Transactions as they come into the pool.
+    pub(crate) arrivals: broadcast::Sender<B256>,
     pub(crate) commands: Sender<Command>,
     /// Whether the builder has been told that there is work.
     pub(crate) told: AtomicBool,
@@ -124,6 +126,8 @@ impl Node {
             admission::check_account(&transaction, account, is_delegation, base_fee)?;
             pool.insert(transaction, account.nonce)?;
         }
+        // Fails where nobody listens.
+        drop(self.arrivals.send(hash));
         self.wake()?;
         Ok(hash)
     }

@@ -17,7 +17,7 @@ use super::params::Params;
 use super::raw::not_found;
 use super::{Outcome, Rpc, RpcError, json};
 use crate::block::{Body, SealedBlock, seal};
-use crate::execute::Executed;
+use crate::execute::{Executed, SignedTransaction};
 use crate::rules::Rules;
 
 type Found = Result<Option<Arc<SealedBlock>>, RpcError>;
@@ -80,9 +80,7 @@ impl Rpc {
         if let Some((block, index)) = self.node.transaction(hash)? {
             return json(transaction(&block, index));
         }
-        json(waiting.map(|waiting| {
-            Transaction::from_transaction((*waiting).clone(), TransactionInfo::default())
-        }))
+        json(waiting.map(|waiting| waiting_transaction(&waiting)))
     }
 
     pub(super) fn transaction_receipt(&self, mut params: Params) -> Outcome {
@@ -189,6 +187,11 @@ pub(super) fn block_json(block: &SealedBlock, full: bool) -> Block {
         transactions,
         withdrawals: consensus.body.withdrawals,
     }
+}
+
+/// One that is in no block yet.
+pub(super) fn waiting_transaction(waiting: &SignedTransaction) -> Transaction {
+    Transaction::from_transaction(waiting.clone(), TransactionInfo::default())
 }
 
 fn transaction(block: &SealedBlock, index: usize) -> Option<Transaction> {

@@ -59,6 +59,11 @@ impl RpcError {
         Self::new(METHOD_NOT_FOUND, message)
     }
 
+    /// As geth: news need a connection that lasts.
+    pub(crate) fn no_notifications() -> Self {
+        Self::new(METHOD_NOT_FOUND, "notifications not supported: use a WebSocket")
+    }
+
     pub(crate) fn reverted(message: String, output: &alloy_primitives::Bytes) -> Self {
         Self { code: REVERTED, message, data: Some(Value::String(output.to_string())) }
     }

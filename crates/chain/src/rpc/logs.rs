@@ -84,7 +84,12 @@ impl Rpc {
         }
     }
 
-    fn logs_between(&self, filter: &Filter, from: u64, to: u64) -> Result<Vec<Log>, RpcError> {
+    pub(super) fn logs_between(
+        &self,
+        filter: &Filter,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<Log>, RpcError> {
         let mut collected = Collected::default();
         for number in from..=to {
             let bloom = self.node.view.read().index.bloom(number);

@@ -8,6 +8,7 @@ mod dev;
 mod error;
 mod fees;
 mod http;
+mod jsonrpc;
 mod logs;
 mod overrides;
 mod params;
@@ -17,6 +18,7 @@ mod raw;
 mod send;
 mod simulate;
 mod state;
+mod subscriptions;
 mod trace;
 mod transfers;
 mod txpool;
@@ -41,6 +43,8 @@ pub(crate) use http::router;
 
 /// Calls that may run at once; more wait their turn.
 const CONCURRENT_CALLS: usize = 64;
+/// WebSockets that may be open at once.
+const MAX_SOCKETS: usize = 256;
 
 /// The dispatcher.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub(crate) struct Rpc {
     permits: Semaphore,
     /// Held by the one simulation that runs.
     simulating: Mutex<()>,
+    /// One for each WebSocket that may still be opened.
+    sockets: Arc<Semaphore>,
 }
 
 /// The block a request names.
@@ -70,6 +76,7 @@ impl Rpc {
             filters: Filters::default(),
             permits: Semaphore::new(CONCURRENT_CALLS),
             simulating: Mutex::default(),
+            sockets: Arc::new(Semaphore::new(MAX_SOCKETS)),
         }
     }
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alloy::consensus::Transaction as _;
-use alloy::consensus::transaction::TransactionInfo;
 use alloy::rpc::types::Transaction;
 use alloy::rpc::types::txpool::{
     TxpoolContent, TxpoolContentFrom, TxpoolInspect, TxpoolInspectSummary, TxpoolStatus,
 };
 use alloy_primitives::Address;
 
+use super::blocks::waiting_transaction;
 use super::params::Params;
 use super::{Outcome, Rpc, json};
 use crate::execute::SignedTransaction;
@@ -78,14 +78,10 @@ impl Rpc {
 }
 
 fn by_nonce(waiting: ByNonce) -> BTreeMap<String, Transaction> {
-    let transactions = waiting.into_iter().map(|(nonce, transaction)| {
-        let told = Transaction::from_transaction(
-            SignedTransaction::clone(&transaction),
-            TransactionInfo::default(),
-        );
-        (nonce.to_string(), told)
-    });
-    transactions.collect()
+    let transactions = waiting.into_iter();
+    transactions
+        .map(|(nonce, waiting)| (nonce.to_string(), waiting_transaction(&waiting)))
+        .collect()
 }
 
 fn summaries(waiting: ByNonce) -> BTreeMap<String, TxpoolInspectSummary> {

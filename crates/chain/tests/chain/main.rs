@@ -5,6 +5,7 @@ mod bad_input;
 mod durability;
 mod overrides;
 mod proof;
+mod subscriptions;
 mod support;
 mod time;
 mod transactions;

@@ -1,0 +1,195 @@
+//! `eth_subscribe`: news over a WebSocket.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::consensus::Sealed;
+use alloy::rpc::types::{Filter, Header, Log};
+use alloy_primitives::{B256, U64};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
+
+use super::blocks::waiting_transaction;
+use super::jsonrpc::answer;
+use super::params::Params;
+use super::{Outcome, Rpc, RpcError};
+
+/// Most subscriptions of one connection.
+const MAX_SUBSCRIPTIONS: usize = 128;
+/// A reader that takes longer for one message is dropped.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+enum News {
+    Heads,
+    Logs(Box<Filter>),
+    /// Hashes of transactions that have come into the pool, or the whole of them.
+    Pending {
+        full: bool,
+    },
+}
+
+/// Those of one connection, by id.
+#[derive(Debug, Default)]
+pub(super) struct Subscriptions {
+    active: BTreeMap<u64, News>,
+    last_id: u64,
+}
+
+impl Subscriptions {
+    pub(super) fn begin(&mut self, rpc: &Rpc, params: Option<&RawValue>) -> Outcome {
+        let mut params = Params::parse(params)?;
+        let kind: String = params.next("kind")?;
+        let news = match kind.as_str() {
+            "newHeads" => News::Heads,
+            "logs" => {
+                let filter: Filter = params.optional("filter")?.unwrap_or_default();
+                if filter.get_block_hash().is_some() {
+                    return Err(RpcError::params("a subscription is to logs of new blocks"));
+                }
+                News::Logs(Box::new(filter))
+            }
+            "newPendingTransactions" => {
+                News::Pending { full: params.optional("full transactions")?.unwrap_or_default() }
+            }
+            "syncing" => return Err(RpcError::params("there is nothing to sync with")),
+            _ => {
+                return Err(RpcError::params(
+                    "no such subscription: use newHeads, logs or newPendingTransactions",
+                ));
+            }
+        };
+        params.finish()?;
+        if let Some(reason) = rpc.node.stopped.get() {
+            return Err(RpcError::internal(format!("the chain has stopped: {reason}")));
+        }
+        if self.active.len() >= MAX_SUBSCRIPTIONS {
+            let message = format!("{MAX_SUBSCRIPTIONS} subscriptions exist: end some");
+            return Err(RpcError::limit(message));
+        }
+        self.last_id += 1;
+        self.active.insert(self.last_id, news);
+        super::json(U64::from(self.last_id))
+    }
+
+    pub(super) fn end(&mut self, params: Option<&RawValue>) -> Outcome {
+        let mut params = Params::parse(params)?;
+        let id: U64 = params.next("subscription")?;
+        params.finish()?;
+        match self.active.remove(&id.to()) {
+            Some(_) => Ok(Value::Bool(true)),
+            None => Err(RpcError::server("subscription not found")),
+        }
+    }
+
+    /// What is to be told of a new block.
+    fn of_block(&self, rpc: &Rpc, number: u64) -> Result<Vec<String>, RpcError> {
+        let is_of_blocks = |news: &News| !matches!(news, News::Pending { .. });
+        if !self.active.values().any(is_of_blocks) {
+            return Ok(Vec::new());
+        }
+        let Some(block) = rpc.node.block(number)? else { return Ok(Vec::new()) };
+        let mut told = Vec::new();
+        for (id, news) in &self.active {
+            match news {
+                News::Heads => {
+                    let sealed = Sealed::new_unchecked(block.header.clone(), block.hash);
+                    told.push(notification(*id, &Header::from_consensus(sealed, None, None)));
+                }
+                News::Logs(filter) => {
+                    let logs: Vec<Log> = rpc.logs_between(filter, number, number)?;
+                    told.extend(logs.iter().map(|log| notification(*id, log)));
+                }
+                News::Pending { .. } => {}
+            }
+        }
+        Ok(told)
+    }
+
+    /// What is to be told of a transaction that has come into the pool.
+    fn of_transaction(&self, rpc: &Rpc, hash: B256) -> Vec<String> {
+        let told = self.active.iter().filter_map(|(id, news)| match news {
+            News::Pending { full: false } => Some(notification(*id, &hash)),
+            // It may be mined already: then the block tells of it.
+            News::Pending { full: true } => {
+                let waiting = rpc.node.pool.lock().get(hash)?;
+                Some(notification(*id, &waiting_transaction(&waiting)))
+            }
+            News::Heads | News::Logs(_) => None,
+        });
+        told.collect()
+    }
+}
+
+fn notification(id: u64, result: &impl serde::Serialize) -> String {
+    let params = json!({ "subscription": U64::from(id), "result": result });
+    json!({ "jsonrpc": "2.0", "method": "eth_subscription", "params": params }).to_string()
+}
+
+/// Answers calls and tells news until the other side is gone, or does not keep up.
+pub(super) async fn serve_socket(mut socket: WebSocket, rpc: &Arc<Rpc>) {
+    let mut subscriptions = Subscriptions::default();
+    let mut head = rpc.node.head.subscribe();
+    let mut arrivals = rpc.node.arrivals.subscribe();
+    let mut told = *head.borrow_and_update();
+    loop {
+        tokio::select! {
+            message = socket.recv() => {
+                let body = match message {
+                    Some(Ok(Message::Text(text))) => text.into(),
+                    Some(Ok(Message::Binary(bytes))) => bytes,
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                };
+                let answer = answer(rpc, &body, Some(&mut subscriptions)).await;
+                if !answer.is_empty() && !send(&mut socket, answer).await {
+                    return;
+                }
+            }
+            changed = head.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let newest = *head.borrow_and_update();
+                while told < newest {
+                    told += 1;
+                    let Ok(news) = subscriptions.of_block(rpc, told) else { return };
+                    if !send_all(&mut socket, news).await {
+                        return;
+                    }
+                }
+            }
+            arrived = arrivals.recv() => {
+                let hash = match arrived {
+                    Ok(hash) => hash,
+                    // Some were missed. That they are not told is no harm: blocks tell of them.
+                    Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => return,
+                };
+                let news = subscriptions.of_transaction(rpc, hash);
+                if !send_all(&mut socket, news).await {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn send_all(socket: &mut WebSocket, messages: Vec<String>) -> bool {
+    for message in messages {
+        if !send(socket, message.into_bytes()).await {
+            return false;
+        }
+    }
+    true
+}
+
+/// False if the connection is to be given up.
+async fn send(socket: &mut WebSocket, message: Vec<u8>) -> bool {
+    let Ok(text) = Utf8Bytes::try_from(message) else { return false };
+    matches!(timeout(SEND_TIMEOUT, socket.send(Message::Text(text))).await, Ok(Ok(())))
+}
