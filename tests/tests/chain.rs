@@ -57,6 +57,8 @@ fn blocks_of_another_network_are_imported_served_and_exported() {
     assert_eq!(rpc(&url, "eth_blockNumber", &json!([])), json!("0x36"));
     let block = rpc(&url, "eth_getBlockByNumber", &json!(["0x3", false]));
     assert_eq!(block["uncles"].as_array().map(Vec::len), Some(1), "{block}");
+    let uncle = rpc(&url, "eth_getUncleByBlockNumberAndIndex", &json!(["0x3", "0x0"]));
+    assert_eq!(uncle["hash"], block["uncles"][0], "{uncle}");
     let hash = block["transactions"][2].clone();
     let receipt = rpc(&url, "eth_getTransactionReceipt", &json!([hash]));
     assert!(receipt["root"].is_string() && receipt["status"] == Value::Null, "{receipt}");

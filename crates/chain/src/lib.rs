@@ -39,8 +39,8 @@
 //! No peers and no consensus layer: the blocks that it makes have no withdrawals, and transactions
 //! with blobs (type 3) are executed where blocks are imported and not taken into the pool. Work
 //! (ethash) is not checked, and no block is made before the merge. No accounts: it signs nothing.
-//! No state older than the history window. The transaction index and one entry a block are in memory; restarts take as long as
-//! executing the chain, as there are no state snapshots yet.
+//! No state older than the history window. The transaction index and one entry a block are in
+//! memory; restarts take as long as executing the chain, as there are no state snapshots yet.
 
 mod admission;
 mod block;

@@ -72,6 +72,32 @@ impl Rpc {
         json(self.find_hash(hash)?.and_then(|block| transaction(&block, index.to())))
     }
 
+    pub(super) fn uncles_in_number(&self, mut params: Params) -> Outcome {
+        let tag: BlockNumberOrTag = params.next("block")?;
+        params.finish()?;
+        json(self.find_number(tag)?.map(|block| U64::from(block.body.ommers.len())))
+    }
+
+    pub(super) fn uncles_in_hash(&self, mut params: Params) -> Outcome {
+        let hash = params.hash("hash")?;
+        params.finish()?;
+        json(self.find_hash(hash)?.map(|block| U64::from(block.body.ommers.len())))
+    }
+
+    pub(super) fn uncle_in_number(&self, mut params: Params) -> Outcome {
+        let tag: BlockNumberOrTag = params.next("block")?;
+        let index: U64 = params.next("index")?;
+        params.finish()?;
+        json(self.find_number(tag)?.and_then(|block| uncle(&block, index.to())))
+    }
+
+    pub(super) fn uncle_in_hash(&self, mut params: Params) -> Outcome {
+        let hash = params.hash("hash")?;
+        let index: U64 = params.next("index")?;
+        params.finish()?;
+        json(self.find_hash(hash)?.and_then(|block| uncle(&block, index.to())))
+    }
+
     /// Mined, or waiting in the pool (then without a block).
     pub(super) fn transaction_by_hash(&self, mut params: Params) -> Outcome {
         let hash = params.hash("hash")?;
@@ -187,6 +213,11 @@ pub(super) fn block_json(block: &SealedBlock, full: bool) -> Block {
         transactions,
         withdrawals: consensus.body.withdrawals,
     }
+}
+
+/// Its header is all that is known of it.
+fn uncle(block: &SealedBlock, index: usize) -> Option<Block> {
+    Some(Block::uncle_from_header(block.body.ommers.get(index)?.clone()))
 }
 
 /// One that is in no block yet.

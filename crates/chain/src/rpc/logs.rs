@@ -6,6 +6,8 @@ use alloy::eips::BlockNumberOrTag;
 use alloy::rpc::types::{Filter, FilterBlockOption, Log};
 use alloy_primitives::{B256, U64};
 use parking_lot::Mutex;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::TryRecvError;
 
 use super::blocks::{logs_before, rpc_log};
 use super::params::Params;
@@ -24,6 +26,9 @@ const FILTER_IDLE_SECONDS: u64 = 300;
 enum Watched {
     Blocks,
     Logs(Box<Filter>),
+    /// Hashes of transactions that come into the pool; of those that are not fetched in time only
+    /// the newest.
+    Pending(broadcast::Receiver<B256>),
 }
 
 #[derive(Debug)]
@@ -114,6 +119,11 @@ impl Rpc {
         self.install(Watched::Blocks)
     }
 
+    pub(super) fn new_pending_filter(&self, params: Params) -> Outcome {
+        params.finish()?;
+        self.install(Watched::Pending(self.node.arrivals.subscribe()))
+    }
+
     fn install(&self, watched: Watched) -> Outcome {
         let next = *self.node.head.borrow() + 1;
         let now = self.node.clock.unix_seconds();
@@ -138,6 +148,9 @@ impl Rpc {
             let mut guard = self.filters.0.lock();
             let installed = guard.1.get_mut(&id.to()).ok_or_else(no_filter)?;
             installed.polled_at = self.node.clock.unix_seconds();
+            if let Watched::Pending(arrivals) = &mut installed.watched {
+                return json(arrived(arrivals));
+            }
             let from = std::mem::replace(&mut installed.next, head + 1);
             (from, installed.filter())
         };
@@ -170,7 +183,18 @@ impl Installed {
     fn filter(&self) -> Option<Filter> {
         match &self.watched {
             Watched::Logs(filter) => Some((**filter).clone()),
-            Watched::Blocks => None,
+            Watched::Blocks | Watched::Pending(_) => None,
+        }
+    }
+}
+
+fn arrived(arrivals: &mut broadcast::Receiver<B256>) -> Vec<B256> {
+    let mut hashes = Vec::new();
+    loop {
+        match arrivals.try_recv() {
+            Ok(hash) => hashes.push(hash),
+            Err(TryRecvError::Lagged(_)) => {}
+            Err(TryRecvError::Empty | TryRecvError::Closed) => return hashes,
         }
     }
 }

@@ -20,6 +20,7 @@ mod simulate;
 mod state;
 mod subscriptions;
 mod trace;
+mod tracing_limit;
 mod transfers;
 mod txpool;
 
@@ -133,10 +134,15 @@ impl Rpc {
             "eth_getTransactionByHash" => self.transaction_by_hash(params),
             "eth_getTransactionByBlockNumberAndIndex" => self.transaction_in_number(params),
             "eth_getTransactionByBlockHashAndIndex" => self.transaction_in_hash(params),
+            "eth_getUncleCountByBlockNumber" => self.uncles_in_number(params),
+            "eth_getUncleCountByBlockHash" => self.uncles_in_hash(params),
+            "eth_getUncleByBlockNumberAndIndex" => self.uncle_in_number(params),
+            "eth_getUncleByBlockHashAndIndex" => self.uncle_in_hash(params),
             "eth_getTransactionReceipt" => self.transaction_receipt(params),
             "eth_getLogs" => self.get_logs(params),
             "eth_newFilter" => self.new_filter(params),
             "eth_newBlockFilter" => self.new_block_filter(params),
+            "eth_newPendingTransactionFilter" => self.new_pending_filter(params),
             "eth_getFilterChanges" => self.filter_changes(params),
             "eth_getFilterLogs" => self.filter_logs(params),
             "eth_uninstallFilter" => self.uninstall_filter(params),

@@ -16,6 +16,7 @@ use revm_inspectors::tracing::{DebugInspector, TransactionContext};
 use super::call::failure;
 use super::overrides::Overrides;
 use super::params::Params;
+use super::tracing_limit::TracingLimit;
 use super::{Outcome, Rpc, RpcError, json};
 use crate::block::SealedBlock;
 use crate::execute::{Execution, block_env, config, evm, inspecting, tx_env};
@@ -65,11 +66,14 @@ impl Rpc {
         let tx = context.call_env(&request)?;
         let mut overlay = context.overlay()?;
         let mut inspector = inspector(&options.tracing_options)?;
+        let mut limit = TracingLimit::new(&options.tracing_options);
         let block = context.block_for(&tx);
-        let ran = inspecting(&mut overlay, context.config(), block.clone(), &mut inspector)
+        let watching = (&mut limit, &mut inspector);
+        let ran = inspecting(&mut overlay, context.config(), block.clone(), watching)
             .with_precompiles(context.precompiles())
             .inspect_tx(tx.clone());
         let result = ran.map_err(|e| failure(&e))?;
+        limit.check()?;
         json(outcome(&mut inspector, None, &tx, &block, &result, &mut overlay)?)
     }
 
@@ -89,17 +93,21 @@ impl Rpc {
         let mut overlay = Overlay::new(self.node.state_at(parent)?);
         // What the block itself does before its transactions.
         drop(Execution::begin(&mut overlay, header.clone(), rules)?);
-        let mut traces = Vec::new();
+        let (mut traces, mut limit) = (Vec::new(), TracingLimit::new(options));
         for (index, transaction) in block.transactions().iter().enumerate() {
             let tx = tx_env(transaction, transaction.signer());
             let mut inspector = inspector(options)?;
             let wanted = only.is_none_or(|only| only == index);
             let ran = match wanted {
-                true => inspecting(&mut overlay, config.clone(), env.clone(), &mut inspector)
-                    .inspect_tx(tx.clone()),
+                true => {
+                    let watching = (&mut limit, &mut inspector);
+                    inspecting(&mut overlay, config.clone(), env.clone(), watching)
+                        .inspect_tx(tx.clone())
+                }
                 false => evm(&mut overlay, config.clone(), env.clone()).transact(tx.clone()),
             };
             let result = ran.map_err(|e| RpcError::internal(e.to_string()))?;
+            limit.check()?;
             if wanted {
                 let place = TransactionContext {
                     block_hash: Some(block.hash),

@@ -8,4 +8,5 @@ mod proof;
 mod subscriptions;
 mod support;
 mod time;
+mod traces;
 mod transactions;

@@ -73,6 +73,7 @@ async fn filters_tell_what_is_new() {
     let log = fixture.deploy(&LOG).await;
     let logs = fixture.provider.new_filter(&Filter::new().address(log)).await.unwrap();
     let blocks = fixture.provider.new_block_filter().await.unwrap();
+    let sent = fixture.provider.new_pending_transactions_filter(false).await.unwrap();
     let request = TransactionRequest::default().with_to(log).with_input(words(5, 6));
     let receipt = fixture.send(request).await;
     let changes =
@@ -80,7 +81,11 @@ async fn filters_tell_what_is_new() {
     assert_eq!(changes.len(), 1);
     let changes = fixture.provider.get_filter_changes::<B256>(blocks).await.unwrap();
     assert_eq!(changes, [receipt.block_hash.unwrap()]);
-    assert!(fixture.provider.get_filter_changes::<B256>(blocks).await.unwrap().is_empty());
+    let changes = fixture.provider.get_filter_changes::<B256>(sent).await.unwrap();
+    assert_eq!(changes, [receipt.transaction_hash]);
+    for empty in [blocks, sent] {
+        assert!(fixture.provider.get_filter_changes::<B256>(empty).await.unwrap().is_empty());
+    }
     assert!(fixture.provider.uninstall_filter(logs).await.unwrap());
     assert!(!fixture.provider.uninstall_filter(logs).await.unwrap());
 }
