@@ -66,4 +66,5 @@ pub use chain::{Chain, Mining, Options, Progress, check};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result};
 pub use genesis::{Genesis, GenesisAccount, random_chain_id};
+pub use record::is_genesis_record;
 pub use rpc::BODY_LIMIT_BYTES;

@@ -44,6 +44,13 @@ pub(crate) fn encode_genesis(genesis: &Genesis) -> Result<Vec<u8>> {
     Ok(record)
 }
 
+/// Whether this is what a chain's journal begins with, of any version: for whoever looks after
+/// journals without opening a chain.
+#[must_use]
+pub fn is_genesis_record(record: &[u8]) -> bool {
+    matches!(record, [KIND_GENESIS, _, b'{', ..])
+}
+
 /// A block's record.
 pub(crate) fn encode_block(block: &SealedBlock) -> Vec<u8> {
     let stored = StoredBlock {

@@ -34,8 +34,7 @@ impl Kind {
         match first {
             None => Self::Empty,
             Some(record) if fsck::is_store(record) => Self::Store,
-            // Kind and version of a chain's genesis, which is JSON.
-            Some([0, 1, b'{', ..]) => Self::Chain,
+            Some(record) if vouch_chain::is_genesis_record(record) => Self::Chain,
             Some(record) if record.starts_with(br#"{"Format":"#) => Self::Purchases,
             Some(record) if is_outbox_record(record) => Self::Transactions,
             Some(_) => Self::Records,
