@@ -7,6 +7,7 @@ use alloy::eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, U256};
 use revm::context_interface::cfg::gas::calculate_initial_tx_gas;
 use revm::primitives::eip3860::MAX_INITCODE_SIZE;
+use revm::primitives::hardfork::SpecId;
 
 use crate::execute::{SignedTransaction, tx_gas_limit_cap};
 use crate::pool::PoolError;
@@ -29,6 +30,8 @@ pub(crate) enum Rejection {
         "transaction type not supported: this chain has no blobs (type 3); use types 0, 1, 2 or 4"
     )]
     Blob,
+    #[error("transaction type not supported: type 4 begins with Prague")]
+    Delegation,
     #[error("only replay-protected (EIP-155) transactions allowed over RPC")]
     Unprotected,
     #[error("invalid chain id for signer: have {have} want {want}")]
@@ -85,6 +88,9 @@ pub(crate) fn decode(
     }
     let transaction = TxEnvelope::decode_2718_exact(raw)
         .map_err(|error| Rejection::Malformed(error.to_string()))?;
+    if transaction.is_eip7702() && !rules.are(SpecId::PRAGUE) {
+        return Err(Rejection::Delegation);
+    }
     match transaction.chain_id() {
         None => return Err(Rejection::Unprotected),
         Some(have) if have != rules.chain_id => {

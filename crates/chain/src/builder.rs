@@ -142,6 +142,9 @@ impl Builder {
 
     fn build(&self, may_be_empty: bool) -> Result<Option<Built>> {
         let node = &self.node;
+        if !node.is_merged() {
+            return Ok(None);
+        }
         let head = node.head();
         let timestamp = node.next_timestamp(head.header.timestamp);
         let header = next_header(&node.genesis, &head.header, head.hash, timestamp);
@@ -167,6 +170,10 @@ impl Builder {
         let (mut included, mut postponed, mut dropped) = (Vec::new(), Vec::new(), false);
         loop {
             let Some(transaction) = pool.lock().take() else { break };
+            if !execution.has_room() {
+                postponed.push(transaction);
+                break;
+            }
             match execution.execute(&transaction)? {
                 Ok(()) => {
                     pool.lock().executed(&transaction);

@@ -68,7 +68,7 @@ pub enum Error {
         found: u64,
     },
     /// Blocks of a file cannot be taken in, or written to one.
-    #[error("the blocks cannot be exchanged: {0}")]
+    #[error("{0}")]
     Import(String),
     /// The genesis contradicts itself.
     #[error("the genesis is not usable: {0}")]

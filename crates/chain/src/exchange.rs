@@ -13,17 +13,18 @@ use crate::builder::{Command, Imported};
 use crate::rules::Rules;
 use crate::{Chain, Error, Progress, Result, sender};
 
-/// Longer blocks are refused; mainnet's may have 10 MiB (EIP-7934).
+/// Longer blocks are refused.
 const MAX_BLOCK_BYTES: usize = 64 << 20;
+/// From Osaka on: 10 MiB less what a consensus layer adds (EIP-7934).
+const OSAKA_BLOCK_BYTES: usize = 8 << 20;
 
 impl Chain {
     /// Executes blocks on top of the newest and takes them in, each durable before the next.
     /// Blocks that are there already are passed over. Returns how many were taken in.
     ///
     /// # Errors
-    /// [`Error::Import`] if something is no block or not signed, [`Error::Parent`] if one does not
-    /// follow the newest, [`Error::Execution`] and [`Error::Replay`] if it is not what its header
-    /// says. The blocks before it stay.
+    /// [`Error::Import`] if something is no block, not signed, does not follow the newest or is not
+    /// what its header says: the blocks before it stay. [`Error::Stopped`].
     pub fn import(
         &self,
         mut from: impl BufRead,
@@ -35,10 +36,15 @@ impl Chain {
             let block = Block::<TxEnvelope>::decode(&mut bytes.as_slice())
                 .map_err(|e| Error::Import(format!("something in them is no block: {e}")))?;
             let number = block.header.number;
+            let rules = Rules::of_header(self.node.genesis.config(), &block.header);
+            if rules.are(SpecId::OSAKA) && bytes.len() > OSAKA_BLOCK_BYTES {
+                let message = format!("block {number} has more than {OSAKA_BLOCK_BYTES} bytes");
+                return Err(Error::Import(message));
+            }
             if self.node.block(number)?.is_some_and(|known| known.header == block.header) {
                 continue;
             }
-            self.import_block(block)?;
+            self.import_block(block).map_err(refused)?;
             taken += 1;
             progress(Progress { block: number, of: number });
         }
@@ -78,6 +84,20 @@ impl Chain {
         to.flush().map_err(failed)?;
         Ok(written)
     }
+}
+
+/// In words for blocks that come from elsewhere.
+fn refused(error: Error) -> Error {
+    Error::Import(match error {
+        Error::Parent { number, .. } => {
+            format!("block {number} does not follow the newest block that is here")
+        }
+        Error::Replay { number, what, stored, computed } => {
+            format!("block {number} names {what} {stored}, and has {computed}")
+        }
+        Error::Execution { number, reason } => format!("block {number} is not valid: {reason}"),
+        other => return other,
+    })
 }
 
 /// Reads one RLP list with its prefix; false at the end.

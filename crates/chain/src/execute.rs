@@ -3,6 +3,7 @@
 
 use alloy::consensus::transaction::Recovered;
 use alloy::consensus::{Eip658Value, Header, Receipt, ReceiptEnvelope, Transaction, TxEnvelope};
+use alloy::eips::eip2718::Encodable2718;
 use alloy::eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy::eips::eip4788::BEACON_ROOTS_ADDRESS;
 use alloy::eips::eip6110::DEPOSIT_REQUEST_TYPE;
@@ -36,6 +37,9 @@ const GWEI: u128 = 1_000_000_000;
 /// A block takes no further transaction beyond this many bytes of transactions and logs, which
 /// keeps its record well below what the journal takes.
 const BLOCK_SIZE_LIMIT_BYTES: usize = 32 << 20;
+
+/// As above from Osaka on: 8 MiB of RLP, less what one more transaction and the header may have.
+const OSAKA_SIZE_LIMIT_BYTES: usize = (8 << 20) - (256 << 10);
 
 /// A transaction with its sender.
 pub(crate) type SignedTransaction = Recovered<TxEnvelope>;
@@ -175,7 +179,7 @@ impl Begun {
             logs: result.logs().to_vec(),
         };
         let log_bytes: usize = receipt.logs.iter().map(|log| log.data.data.len() + 160).sum();
-        self.size_bytes += transaction.input().len() + log_bytes + 512;
+        self.size_bytes += transaction.encode_2718_len() + log_bytes + 512;
         let tx_type = transaction.tx_type();
         self.receipts.push(ReceiptEnvelope::from_typed(tx_type, receipt.with_bloom()));
     }
@@ -226,6 +230,10 @@ impl<'a, R: StateRead> Execution<'a, R> {
         }
         let result = self.evm.system_call_commit(contract, data);
         let result = result.map_err(|e| failed(&self.header, &e))?;
+        if !result.is_success() {
+            let reason = format!("the system's call of {contract} fails");
+            return Err(failed(&self.header, &reason));
+        }
         Ok(result.into_output().unwrap_or_default())
     }
 
@@ -239,7 +247,6 @@ impl<'a, R: StateRead> Execution<'a, R> {
         let begun = &self.begun;
         if begun.gas_used + transaction.gas_limit() > self.header.gas_limit
             || begun.blob_gas_used + blob_gas > max_blob_gas
-            || begun.size_bytes > BLOCK_SIZE_LIMIT_BYTES
         {
             return Ok(Err(Refused::NoRoom));
         }
@@ -254,6 +261,16 @@ impl<'a, R: StateRead> Execution<'a, R> {
             Err(EVMError::Transaction(reason)) => Ok(Err(Refused::Invalid(reason))),
             Err(error) => Err(failed(&self.header, &error)),
         }
+    }
+
+    /// Whether a block that is made here may have more in it: its record must stay well below what
+    /// the journal takes, and from Osaka on its encoding is bounded (EIP-7934).
+    pub(crate) fn has_room(&self) -> bool {
+        let limit = match self.rules.are(SpecId::OSAKA) {
+            true => OSAKA_SIZE_LIMIT_BYTES,
+            false => BLOCK_SIZE_LIMIT_BYTES,
+        };
+        self.begun.size_bytes <= limit
     }
 
     /// Until Byzantium the last transaction's receipt has the state's root instead of a status.
@@ -291,14 +308,17 @@ impl<'a, R: StateRead> Execution<'a, R> {
     fn requests(&mut self) -> Result<Requests> {
         let logs = self.begun.receipts.iter().flat_map(ReceiptEnvelope::logs);
         let deposits = logs.filter(|log| Some(log.address) == self.rules.deposits);
-        let deposits = deposits.filter_map(|log| DepositEvent::decode_log_data(&log.data).ok());
-        let deposits: Vec<u8> = deposits
-            .flat_map(|deposit| {
+        let deposits =
+            deposits.filter(|log| log.topics().first() == Some(&DepositEvent::SIGNATURE_HASH));
+        let deposits: Result<Vec<Vec<u8>>> = deposits
+            .map(|log| {
+                let deposit = DepositEvent::decode_log_data(&log.data);
                 let DepositEvent { pubkey, withdrawal_credentials, amount, signature, index } =
-                    deposit;
-                [pubkey, withdrawal_credentials, amount, signature, index].concat()
+                    deposit.map_err(|e| failed(&self.header, &e))?;
+                Ok([pubkey, withdrawal_credentials, amount, signature, index].concat())
             })
             .collect();
+        let deposits = deposits?.concat();
         let mut requests = Requests::default();
         requests.push_request_with_type(DEPOSIT_REQUEST_TYPE, deposits);
         for (kind, contract) in [
@@ -324,7 +344,7 @@ impl<'a, R: StateRead> Execution<'a, R> {
         }
         for ommer in &body.ommers {
             // At most seven blocks old; what is older gets nothing.
-            let share = (ommer.number + 8).saturating_sub(number).min(8);
+            let share = ommer.number.saturating_add(8).saturating_sub(number).min(8);
             overlay.pay(ommer.beneficiary, U256::from(reward * u128::from(share) / 8))?;
         }
         let ommers = U256::from(body.ommers.len());

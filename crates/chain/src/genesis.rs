@@ -142,7 +142,6 @@ impl Genesis {
 
     pub(crate) fn header(&self, state_root: B256) -> Header {
         let genesis = &self.0;
-        // Block 0 is not found by anyone: whether it counts as merged is for its difficulty to say.
         let merged = rules::is_merged(self.config(), genesis.difficulty);
         let rules = Rules::of(self.config(), 0, genesis.timestamp, merged);
         let (london, cancun) = (rules.are(SpecId::LONDON), rules.are(SpecId::CANCUN));

@@ -102,6 +102,14 @@ impl Index {
         Some((*number, *at as usize))
     }
 
+    /// A block that is in memory.
+    pub(crate) fn recent(&self, number: u64) -> Option<Arc<SealedBlock>> {
+        match self.locate(number)? {
+            Located::Memory(block) => Some(block),
+            Located::Journal { .. } => None,
+        }
+    }
+
     pub(crate) fn locate(&self, number: u64) -> Option<Located> {
         if number == 0 {
             return Some(Located::Memory(self.genesis.clone()));

@@ -170,7 +170,6 @@ impl Node {
     pub(crate) fn scratch(&self, number: u64) -> Result<Scratch, StateError> {
         let tries = self.tries.read();
         let view = self.view.read();
-        view.state.check(number)?;
         Scratch::new(&tries, &view.state, number)
     }
 

@@ -67,6 +67,11 @@ impl Pool {
         self.by_hash.len()
     }
 
+    /// About what all that waits takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn get(&self, hash: B256) -> Option<Arc<SignedTransaction>> {
         self.by_hash.get(&hash).cloned()
     }

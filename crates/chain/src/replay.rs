@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use alloy::consensus::Header;
-use alloy_primitives::keccak256;
+use alloy::consensus::{Header, TxEnvelope};
+use alloy::genesis::ChainConfig;
+use alloy_primitives::{B256, keccak256};
 use revm::bytecode::Bytecode;
 use revm::primitives::hardfork::SpecId;
 use vouch_journal::{Journal, Position};
@@ -17,6 +18,9 @@ use crate::record;
 use crate::rules::{self, Rules};
 use crate::state::{Account, Changes, HISTORY_ENTRIES, History, Overlay, State, Tries};
 use crate::{Error, Genesis, Result};
+
+/// How far back a block may name blocks beside the chain.
+const OMMER_DEPTH: u64 = 6;
 
 /// The chain as it is after its newest block.
 pub(crate) struct Replayed {
@@ -130,10 +134,10 @@ pub(crate) fn execute(
     body: &Body,
     genesis: &Genesis,
 ) -> Result<(SealedBlock, Changes)> {
-    let rules = check_header(view, header, genesis)?;
+    let rules = check(view, header, body, genesis)?;
     let mut overlay = Overlay::new(view);
     let ran = run(&mut overlay, view, tries, header, body, rules);
-    let writes = overlay.writes(&view.state);
+    let writes = overlay.writes(&view.state, view.state.number());
     let sealed = ran.and_then(|(begun, executed)| {
         let mut all = Changes { accounts: writes.clone(), codes: Vec::new() };
         let state_root = tries.apply(header.number, &mut all);
@@ -170,7 +174,7 @@ fn run(
             reason: format!("{} is not valid: {refused:?}", transaction.hash()),
         })?;
         if !rules.are(SpecId::BYZANTIUM) {
-            let accounts = execution.overlay().writes(&view.state);
+            let accounts = execution.overlay().writes(&view.state, view.state.number());
             let root = tries.apply(number, &mut Changes { accounts, codes: Vec::new() });
             execution.set_post_state(root);
         }
@@ -178,30 +182,76 @@ fn run(
     execution.finish(body)
 }
 
-/// What a header must say by what precedes it. Work (ethash) is not looked at.
-fn check_header(view: &View, header: &Header, genesis: &Genesis) -> Result<Rules> {
+/// What a block must be by what precedes it, before it is executed. Work (ethash) is not looked at,
+/// and times may repeat, as they do in blocks that are made here.
+fn check(view: &View, header: &Header, body: &Body, genesis: &Genesis) -> Result<Rules> {
     let (number, parent) = (header.number, view.index.head());
     if parent.hash != header.parent_hash || parent.header.number + 1 != number {
         return Err(Error::Parent { number, hash: header.hash_slow() });
     }
-    let rules = Rules::of_header(genesis.config(), header);
-    let merged = rules::is_merged(genesis.config(), view.total_difficulty);
+    let config = genesis.config();
+    let rules = Rules::of_header(config, header);
+    let merged = rules::is_merged(config, view.total_difficulty);
     let parent = &parent.header;
     let base_fee = rules.are(SpecId::LONDON).then(|| next_base_fee(parent));
+    let first_fee = rules.are(SpecId::LONDON) && parent.base_fee_per_gas.is_none();
+    // A block with a base fee is half full at the same use of gas (EIP-1559).
+    let parent_limit = parent.gas_limit.saturating_mul(if first_fee { 2 } else { 1 });
+    let moved = header.gas_limit.abs_diff(parent_limit);
     let excess_blob_gas = next_excess_blob_gas(&rules, parent);
     let wrong = [
         ("difficulty", header.difficulty.is_zero() != merged),
+        ("nonce", merged && !header.nonce.is_zero()),
         ("timestamp", header.timestamp < parent.timestamp),
+        ("gas limit", moved >= (parent_limit / 1024).max(1) || header.gas_limit < 5_000),
+        ("extra data", header.extra_data.len() > 32),
         ("base fee", header.base_fee_per_gas != base_fee),
         ("excess blob gas", header.excess_blob_gas != excess_blob_gas),
+        ("beacon root", header.parent_beacon_block_root.is_some() != rules.are(SpecId::CANCUN)),
+        ("withdrawals", body.withdrawals.is_some() != rules.are(SpecId::SHANGHAI)),
+        ("ommers", !are_ommers(view, number, &body.ommers, merged)),
+        ("transactions", !are_transactions(config, number, body)),
     ];
     match wrong.into_iter().find_map(|(what, wrong)| wrong.then_some(what)) {
         Some(what) => Err(Error::Execution {
             number,
-            reason: format!("its {what} does not follow from the block before it"),
+            reason: format!("its {what} cannot follow the block before it"),
         }),
         None => Ok(rules),
     }
+}
+
+/// Whether these blocks may be named beside the chain: at most two, each once, of the last six
+/// heights, grown from the chain and not in it.
+fn are_ommers(view: &View, number: u64, ommers: &[Header], merged: bool) -> bool {
+    if merged || ommers.len() > 2 {
+        return ommers.is_empty();
+    }
+    let mut named: Vec<B256> = (1..=OMMER_DEPTH + 1)
+        .filter_map(|depth| view.index.recent(number.checked_sub(depth)?))
+        .flat_map(|block| block.body.ommers.iter().map(Header::hash_slow).collect::<Vec<_>>())
+        .collect();
+    ommers.iter().all(|ommer| {
+        let hash = ommer.hash_slow();
+        let new = !named.contains(&hash);
+        named.push(hash);
+        let depth = number.checked_sub(ommer.number);
+        let parent = ommer.number.checked_sub(1).and_then(|number| view.index.hash(number));
+        new && depth.is_some_and(|depth| (1..=OMMER_DEPTH).contains(&depth))
+            && view.index.hash(ommer.number) != Some(hash)
+            && parent == Some(ommer.parent_hash)
+    })
+}
+
+/// Whether these may be in a block at all: bound to a chain only when that has begun (EIP-155), and
+/// without blobs, which are not the execution layer's.
+fn are_transactions(config: &ChainConfig, number: u64, body: &Body) -> bool {
+    let bound = config.eip155_block.is_some_and(|at| at <= number);
+    body.transactions.iter().all(|transaction| match transaction.inner() {
+        TxEnvelope::Legacy(legacy) => bound || legacy.tx().chain_id.is_none(),
+        TxEnvelope::Eip4844(blobs) => blobs.tx().sidecar().is_none(),
+        _ => true,
+    })
 }
 
 /// Refuses a block that executing it makes another.
@@ -233,7 +283,6 @@ mod tests {
     use crate::block::next_header;
     use crate::genesis::FirstGenesis;
     use alloy::eips::eip7685::EMPTY_REQUESTS_HASH;
-    use alloy_primitives::B256;
     use tempfile::TempDir;
 
     /// Replays a journal with the genesis and one empty block, changed before it is sealed.
@@ -260,6 +309,25 @@ mod tests {
         journal.append(&record::encode_block(&block)).unwrap();
         journal.sync().unwrap();
         Ok(replay(&mut journal, &genesis, 10, 2, &mut |_| {})?.view.state.number())
+    }
+
+    /// As some networks begin that have never known work.
+    #[test]
+    fn a_first_block_with_difficulty_may_be_merged_already() {
+        let genesis = br#"{
+            "config": {
+                "chainId": 7, "homesteadBlock": 0, "eip150Block": 0, "eip155Block": 0,
+                "eip158Block": 0, "byzantiumBlock": 0, "constantinopleBlock": 0,
+                "petersburgBlock": 0, "istanbulBlock": 0, "berlinBlock": 0, "londonBlock": 0,
+                "terminalTotalDifficulty": 0, "shanghaiTime": 0, "cancunTime": 0
+            },
+            "difficulty": "0x1", "gasLimit": "0x1c9c380", "alloc": {}
+        }"#;
+        let genesis = Genesis::from_json(genesis).unwrap();
+        let (view, _) = begin(&genesis, 10).unwrap();
+        let first = view.index.head();
+        assert_eq!(first.header, genesis.header(first.header.state_root));
+        assert!(first.header.withdrawals_root.is_some() && first.header.blob_gas_used.is_some());
     }
 
     #[test]

@@ -10,6 +10,9 @@ use revm::primitives::hardfork::SpecId;
 
 use crate::{Error, Result};
 
+/// More blobs in a block than any network will have; it keeps sums of their gas small.
+const MAX_BLOBS: u64 = 1 << 20;
+
 /// The rules of one block.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
@@ -37,7 +40,12 @@ impl Rules {
 
     /// Those that a block was made by.
     pub(crate) fn of_header(config: &ChainConfig, header: &Header) -> Self {
-        Self::of(config, header.number, header.timestamp, header.difficulty.is_zero())
+        let merged = match header.number {
+            // Nobody has found it: whether it counts as merged is for its difficulty to say.
+            0 => is_merged(config, header.difficulty),
+            _ => header.difficulty.is_zero(),
+        };
+        Self::of(config, header.number, header.timestamp, merged)
     }
 
     pub(crate) fn are(&self, spec: SpecId) -> bool {
@@ -171,6 +179,15 @@ pub(crate) fn check(config: &ChainConfig) -> Result<()> {
     if config.dao_fork_support && config.dao_fork_block.is_some_and(|at| at > 0) {
         return refused("the DAO's change of state is not supported: leave daoForkSupport out");
     }
+    let odd = |blobs: &BlobParams| {
+        blobs.update_fraction == 0
+            || blobs.max_blob_count == 0
+            || blobs.max_blob_count < blobs.target_blob_count
+            || blobs.max_blob_count > MAX_BLOBS
+    };
+    if let Some((fork, _)) = config.blob_schedule.iter().find(|(_, blobs)| odd(blobs)) {
+        return refused(&format!("the blobSchedule of {fork:.32} contradicts itself"));
+    }
     if config.clique.is_some() && !is_merged(config, U256::ZERO) {
         return refused("blocks by authority (clique) are not supported");
     }
@@ -250,6 +267,14 @@ mod tests {
             ChainConfig { istanbul_block: Some(11), ..config.clone() },
             ChainConfig { cancun_time: Some(389), ..config.clone() },
             ChainConfig { terminal_total_difficulty: None, ..config.clone() },
+            {
+                let mut odd = config.clone();
+                odd.blob_schedule.insert(
+                    "bpo1".to_owned(),
+                    BlobParams { update_fraction: 0, ..BlobParams::bpo1() },
+                );
+                odd
+            },
             ChainConfig { amsterdam_time: Some(1_000), ..config.clone() },
             ChainConfig { dao_fork_support: true, dao_fork_block: Some(5), ..config.clone() },
         ];

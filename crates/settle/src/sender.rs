@@ -74,7 +74,7 @@ pub(crate) struct Sender {
 pub(crate) struct Turn<'a> {
     sender: &'a Sender,
     outbox: MutexGuard<'a, Outbox>,
-    /// Something was under way: what was read of the chain before may have changed.
+    /// Something was under way, here or from another gateway: what was read of the chain before may have changed.
     pub(crate) waited: bool,
     /// Among the processes that share the store.
     _shared: vouch_store::Turn,
@@ -121,8 +121,27 @@ impl Sender {
     pub(crate) async fn turn(&self) -> Result<Turn<'_>, Error> {
         let mut outbox = self.outbox.lock().await;
         let shared = self.store.turn().await?;
-        let waited = self.clear(&mut outbox).await?;
+        let mut waited = self.clear(&mut outbox).await?;
+        if shared.is_shared() {
+            waited |= self.wait_for_others().await?;
+        }
         Ok(Turn { sender: self, outbox, waited, _shared: shared })
+    }
+
+    /// Waits for what another gateway has sent and did not see through: it may be the very thing that
+    /// this one is about to send. True if there was anything. One that is stuck is waited for no
+    /// longer than one's own.
+    async fn wait_for_others(&self) -> Result<bool, Error> {
+        let (start, mut pause, mut waited) = (Instant::now(), LOOK, false);
+        while self.count(true).await? > self.count(false).await? {
+            waited = true;
+            if start.elapsed() >= self.sending.patience {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2).min(LONGEST_LOOK);
+        }
+        Ok(waited)
     }
 
     async fn send(

@@ -217,15 +217,21 @@ pub trait Store: Send + Sync + Debug {
 #[derive(Debug, Default)]
 pub struct Turn {
     /// Its end is noticed by whoever gave the turn.
-    _kept: Option<oneshot::Sender<()>>,
+    kept: Option<oneshot::Sender<()>>,
 }
 
 impl Turn {
+    /// Whether others may have had it before.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.kept.is_some()
+    }
+
     /// A turn, and what resolves when it has ended.
     #[cfg(feature = "postgres")]
     pub(crate) fn given() -> (Self, oneshot::Receiver<()>) {
         let (kept, ended) = oneshot::channel();
-        (Self { _kept: Some(kept) }, ended)
+        (Self { kept: Some(kept) }, ended)
     }
 }
 

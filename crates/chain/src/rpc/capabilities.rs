@@ -53,9 +53,10 @@ impl Rpc {
                 .extend(rules.deposits.map(|address| (SystemContract::DepositContract, address)));
         }
         let genesis = self.node.view.read().index.hash(0).unwrap_or_default();
-        let passed = rules::heights(config).into_iter().chain(rules::times(config));
-        let passed = passed.filter(|at| *at > self.node.genesis.timestamp() && *at <= time);
-        let fork_id = passed.fold(ForkHash::from(genesis), |hash, at| hash + at);
+        let begun = self.node.genesis.timestamp();
+        let heights = rules::heights(config).into_iter().filter(|at| *at > 0);
+        let times = rules::times(config).into_iter().filter(|at| *at > begun && *at <= time);
+        let fork_id = heights.chain(times).fold(ForkHash::from(genesis), |hash, at| hash + at);
         Some(EthForkConfig {
             activation_time: time,
             blob_schedule: rules.blobs?,

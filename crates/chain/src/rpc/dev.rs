@@ -8,6 +8,7 @@ use serde_json::{Value, json as value};
 
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError};
+use crate::admission::Rejection;
 use crate::builder::Command;
 
 /// Most blocks that one call mines.
@@ -112,6 +113,9 @@ impl Rpc {
     }
 
     fn mine_blocks(&self, blocks: u64) -> Result<U64, RpcError> {
+        if !self.node.is_merged() {
+            return Err(Rejection::NotMerged.into());
+        }
         if blocks > MAX_BLOCKS {
             return Err(RpcError::params(format!("too many blocks, want at most {MAX_BLOCKS}")));
         }

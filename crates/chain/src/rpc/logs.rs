@@ -89,12 +89,7 @@ impl Rpc {
         }
     }
 
-    pub(super) fn logs_between(
-        &self,
-        filter: &Filter,
-        from: u64,
-        to: u64,
-    ) -> Result<Vec<Log>, RpcError> {
+    fn logs_between(&self, filter: &Filter, from: u64, to: u64) -> Result<Vec<Log>, RpcError> {
         let mut collected = Collected::default();
         for number in from..=to {
             let bloom = self.node.view.read().index.bloom(number);

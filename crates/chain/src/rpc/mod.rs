@@ -28,7 +28,6 @@ use std::sync::Arc;
 
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Bytes, U64, keccak256};
-use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -44,6 +43,8 @@ pub(crate) use http::router;
 
 /// Calls that may run at once; more wait their turn.
 const CONCURRENT_CALLS: usize = 64;
+/// Of those, calls at once that take much memory.
+const HEAVY_CALLS: usize = 2;
 /// WebSockets that may be open at once.
 const MAX_SOCKETS: usize = 256;
 
@@ -53,8 +54,7 @@ pub(crate) struct Rpc {
     node: Arc<Node>,
     filters: Filters,
     permits: Semaphore,
-    /// Held by the one simulation that runs.
-    simulating: Mutex<()>,
+    heavy: Semaphore,
     /// One for each WebSocket that may still be opened.
     sockets: Arc<Semaphore>,
 }
@@ -76,7 +76,7 @@ impl Rpc {
             node,
             filters: Filters::default(),
             permits: Semaphore::new(CONCURRENT_CALLS),
-            simulating: Mutex::default(),
+            heavy: Semaphore::new(HEAVY_CALLS),
             sockets: Arc::new(Semaphore::new(MAX_SOCKETS)),
         }
     }
@@ -87,12 +87,19 @@ impl Rpc {
         if method == send::SYNC_METHOD {
             return self.send_raw_transaction_sync(params).await;
         }
+        // Before the other permit: who waits here must not keep light calls waiting.
+        let _heavy = match is_heavy(method) {
+            true => {
+                Some(self.heavy.acquire().await.map_err(|e| RpcError::internal(e.to_string()))?)
+            }
+            false => None,
+        };
         let method = method.to_owned();
         self.blocking(move |rpc| rpc.dispatch(&method, params)).await
     }
 
     /// Runs `work` where it may take its time, with a bounded number beside it.
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> Result<T, RpcError> + Send + 'static,
     ) -> Result<T, RpcError> {
@@ -187,6 +194,12 @@ impl Rpc {
         }
         Ok(Target { number, pending: id.is_some_and(|id| id.is_pending()) })
     }
+}
+
+/// Whether a method may take hundreds of megabytes: copies of tries, traces, all of the pool.
+fn is_heavy(method: &str) -> bool {
+    method.starts_with("debug_trace")
+        || matches!(method, "eth_simulateV1" | "txpool_content" | "txpool_inspect")
 }
 
 const CLIENT_VERSION: &str = concat!("vouch/v", env!("CARGO_PKG_VERSION"));

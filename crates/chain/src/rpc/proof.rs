@@ -26,10 +26,6 @@ impl Rpc {
         let proof = {
             let tries = self.node.tries.read();
             let view = self.node.view.read();
-            if tries.number() != view.state.number() {
-                // Only after a failed write: the tries were ahead when the chain stopped.
-                return Err(RpcError::server("the chain has stopped: proofs are not available"));
-            }
             tries.prove(&view.state, address, &numbers, target.number)?
         };
         let storage_proof = keys

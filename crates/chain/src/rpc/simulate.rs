@@ -60,6 +60,7 @@ struct Simulation<'a> {
     rpc: &'a Rpc,
     overlay: Overlay<StateAt>,
     tries: Scratch,
+    base: u64,
     parent: Header,
     validation: bool,
     trace_transfers: bool,
@@ -78,12 +79,11 @@ impl Rpc {
         let missing = || RpcError::server("header not found");
         let base = self.node.block(target.number)?.ok_or_else(missing)?;
         let made = in_order(&base.header, payload.block_state_calls)?;
-        // Each copies the tries.
-        let _one = self.simulating.lock();
         let mut simulation = Simulation {
             rpc: self,
             overlay: Overlay::new(self.node.state_at(target.number)?),
             tries: self.node.scratch(target.number)?,
+            base: target.number,
             parent: base.header.clone(),
             validation: payload.validation,
             trace_transfers: payload.trace_transfers,
@@ -170,7 +170,7 @@ impl Simulation<'_> {
         let body = Body::of(transactions, &rules);
         let execution = Execution::resume(&mut self.overlay, header, rules, begun);
         let (header, executed) = execution.finish(&body)?;
-        let accounts = self.overlay.writes(&self.rpc.node.view.read().state);
+        let accounts = self.overlay.writes(&self.rpc.node.view.read().state, self.base);
         let changes = Changes { accounts, codes: Vec::new() };
         let state_root = self.rpc.node.apply(&mut self.tries, &changes)?;
         let block = seal(header, body, executed, state_root);

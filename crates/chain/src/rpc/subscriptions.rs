@@ -5,23 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::consensus::Sealed;
-use alloy::rpc::types::{Filter, Header, Log};
+use alloy::rpc::types::{Filter, Header};
 use alloy_primitives::{B256, U64};
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::blocks::waiting_transaction;
+use super::blocks::{rpc_log, waiting_transaction};
 use super::jsonrpc::answer;
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError};
+use crate::block::SealedBlock;
 
 /// Most subscriptions of one connection.
 const MAX_SUBSCRIPTIONS: usize = 128;
 /// A reader that takes longer for one message is dropped.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection without subscriptions on which nothing is said for this long is closed.
+const IDLE: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 enum News {
@@ -86,28 +89,29 @@ impl Subscriptions {
         }
     }
 
-    /// What is to be told of a new block.
-    fn of_block(&self, rpc: &Rpc, number: u64) -> Result<Vec<String>, RpcError> {
+    /// Tells of a new block; false if the connection is to be given up.
+    async fn tell_block(&self, socket: &mut WebSocket, rpc: &Arc<Rpc>, number: u64) -> bool {
         let is_of_blocks = |news: &News| !matches!(news, News::Pending { .. });
         if !self.active.values().any(is_of_blocks) {
-            return Ok(Vec::new());
+            return true;
         }
-        let Some(block) = rpc.node.block(number)? else { return Ok(Vec::new()) };
-        let mut told = Vec::new();
+        let read = rpc.blocking(move |rpc| Ok(rpc.node.block(number)?)).await;
+        let Ok(Some(block)) = read else { return false };
         for (id, news) in &self.active {
-            match news {
+            let sent = match news {
                 News::Heads => {
                     let sealed = Sealed::new_unchecked(block.header.clone(), block.hash);
-                    told.push(notification(*id, &Header::from_consensus(sealed, None, None)));
+                    let head = Header::from_consensus(sealed, None, None);
+                    send(socket, notification(*id, &head)).await
                 }
-                News::Logs(filter) => {
-                    let logs: Vec<Log> = rpc.logs_between(filter, number, number)?;
-                    told.extend(logs.iter().map(|log| notification(*id, log)));
-                }
-                News::Pending { .. } => {}
+                News::Logs(filter) => tell_logs(socket, *id, filter, &block).await,
+                News::Pending { .. } => true,
+            };
+            if !sent {
+                return false;
             }
         }
-        Ok(told)
+        true
     }
 
     /// What is to be told of a transaction that has come into the pool.
@@ -123,6 +127,26 @@ impl Subscriptions {
         });
         told.collect()
     }
+}
+
+/// One message a log: however many a block has, one is in memory.
+async fn tell_logs(socket: &mut WebSocket, id: u64, filter: &Filter, block: &SealedBlock) -> bool {
+    if !filter.matches_bloom(block.header.logs_bloom) {
+        return true;
+    }
+    let mut number = 0;
+    for (index, receipt) in block.receipts.iter().enumerate() {
+        for log in receipt.logs() {
+            if filter.matches(log) {
+                let told = notification(id, &rpc_log(block, index, number, log.clone()));
+                if !send(socket, told).await {
+                    return false;
+                }
+            }
+            number += 1;
+        }
+    }
+    true
 }
 
 fn notification(id: u64, result: &impl serde::Serialize) -> String {
@@ -157,8 +181,7 @@ pub(super) async fn serve_socket(mut socket: WebSocket, rpc: &Arc<Rpc>) {
                 let newest = *head.borrow_and_update();
                 while told < newest {
                     told += 1;
-                    let Ok(news) = subscriptions.of_block(rpc, told) else { return };
-                    if !send_all(&mut socket, news).await {
+                    if !subscriptions.tell_block(&mut socket, rpc, told).await {
                         return;
                     }
                 }
@@ -170,26 +193,19 @@ pub(super) async fn serve_socket(mut socket: WebSocket, rpc: &Arc<Rpc>) {
                     Err(RecvError::Lagged(_)) => continue,
                     Err(RecvError::Closed) => return,
                 };
-                let news = subscriptions.of_transaction(rpc, hash);
-                if !send_all(&mut socket, news).await {
-                    return;
+                for news in subscriptions.of_transaction(rpc, hash) {
+                    if !send(&mut socket, news).await {
+                        return;
+                    }
                 }
             }
+            () = sleep(IDLE), if subscriptions.active.is_empty() => return,
         }
     }
-}
-
-async fn send_all(socket: &mut WebSocket, messages: Vec<String>) -> bool {
-    for message in messages {
-        if !send(socket, message.into_bytes()).await {
-            return false;
-        }
-    }
-    true
 }
 
 /// False if the connection is to be given up.
-async fn send(socket: &mut WebSocket, message: Vec<u8>) -> bool {
-    let Ok(text) = Utf8Bytes::try_from(message) else { return false };
+async fn send(socket: &mut WebSocket, message: impl TryInto<Utf8Bytes>) -> bool {
+    let Ok(text) = message.try_into() else { return false };
     matches!(timeout(SEND_TIMEOUT, socket.send(Message::Text(text))).await, Ok(Ok(())))
 }

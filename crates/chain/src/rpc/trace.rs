@@ -127,7 +127,15 @@ impl Rpc {
     }
 }
 
+/// ERC-7562's keeps all of the stack and the memory at every step, whatever the limit says.
+const UNBOUNDED: &str = "erc7562Tracer";
+
 fn inspector(options: &GethDebugTracingOptions) -> Result<DebugInspector, RpcError> {
+    let named = options.tracer.as_ref().is_some_and(|tracer| tracer.as_str() == UNBOUNDED);
+    // A mux names its tracers as keys.
+    if named || options.tracer_config.0.get(UNBOUNDED).is_some() {
+        return Err(RpcError::params(format!("the tracer cannot be used: {UNBOUNDED}")));
+    }
     let inspector = DebugInspector::new(options.clone());
     inspector.map_err(|error| RpcError::params(format!("the tracer cannot be used: {error}")))
 }

@@ -12,8 +12,11 @@ use alloy_primitives::Address;
 
 use super::blocks::waiting_transaction;
 use super::params::Params;
-use super::{Outcome, Rpc, json};
+use super::{Outcome, Rpc, RpcError, json};
 use crate::execute::SignedTransaction;
+
+/// The most that is told at once.
+const MAX_BYTES: usize = 32 << 20;
 
 type ByNonce = BTreeMap<u64, Arc<SignedTransaction>>;
 
@@ -29,6 +32,7 @@ impl Rpc {
     }
 
     pub(super) fn pool_content(&self) -> Outcome {
+        self.check_size()?;
         let mut content = TxpoolContent::<Transaction>::default();
         for (sender, ready, gapped) in self.waiting(|_| true) {
             for (into, from) in [(&mut content.pending, ready), (&mut content.queued, gapped)] {
@@ -52,6 +56,7 @@ impl Rpc {
 
     /// As [`Self::pool_content`], in words.
     pub(super) fn pool_inspect(&self) -> Outcome {
+        self.check_size()?;
         let mut inspect = TxpoolInspect::default();
         for (sender, ready, gapped) in self.waiting(|_| true) {
             for (into, from) in [(&mut inspect.pending, ready), (&mut inspect.queued, gapped)] {
@@ -61,6 +66,15 @@ impl Rpc {
             }
         }
         json(inspect)
+    }
+
+    fn check_size(&self) -> Result<(), RpcError> {
+        let bytes = self.node.pool.lock().bytes();
+        if bytes <= MAX_BYTES {
+            return Ok(());
+        }
+        let message = format!("{bytes} bytes wait: ask for one sender's by txpool_contentFrom");
+        Err(RpcError::limit(message))
     }
 
     /// By sender: what follows the state's nonce without a gap, and the rest.

@@ -51,6 +51,8 @@ pub(crate) enum StateError {
     Future { number: u64, latest: u64 },
     #[error("the code with hash {0} is missing")]
     MissingCode(B256),
+    #[error("the chain has stopped: roots and proofs are not available")]
+    Ahead,
 }
 
 impl revm::database_interface::DBErrorMarker for StateError {}
@@ -139,6 +141,18 @@ impl State {
         let mut keys: Vec<U256> =
             self.slots.get(&address).map(|s| s.keys().copied().collect()).unwrap_or_default();
         keys.sort_unstable();
+        keys
+    }
+
+    /// As [`Self::keys`], after block `number`, which must be within the window; some that were
+    /// empty then may be among them.
+    pub(crate) fn keys_at(&self, address: Address, number: u64) -> Vec<U256> {
+        let mut keys = self.keys(address);
+        if number < self.number {
+            keys.extend(self.history.slots_changed_after(address, number));
+            keys.sort_unstable();
+            keys.dedup();
+        }
         keys
     }
 

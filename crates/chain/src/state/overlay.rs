@@ -126,7 +126,7 @@ impl<R: StateRead> Overlay<R> {
     /// What the writes come to. `state` must be the base itself; storage roots are left as they
     /// were, for [`Tries`](super::Tries) to fill in.
     pub(crate) fn into_changes(self, state: &State) -> Changes {
-        let mut accounts = self.writes(state);
+        let mut accounts = self.writes(state, state.number());
         accounts.retain_mut(|change| {
             change.slots.retain(|(key, value)| state.slot(change.address, *key) != *value);
             change.account != state.account(change.address) || !change.slots.is_empty()
@@ -134,14 +134,15 @@ impl<R: StateRead> Overlay<R> {
         Changes { accounts, codes: self.codes.into_iter().collect() }
     }
 
-    /// As [`Self::into_changes`], with what was written and is as before.
-    pub(crate) fn writes(&self, state: &State) -> Vec<AccountChange> {
+    /// As [`Self::into_changes`], with what was written and is as before. The base is the state at
+    /// block `base`, which may be older than `state`'s newest.
+    pub(crate) fn writes(&self, state: &State, base: u64) -> Vec<AccountChange> {
         let changes = self.written.iter().map(|(address, written)| {
             let storage_root = state.account(*address).unwrap_or_default().storage_root;
             AccountChange {
                 address: *address,
                 account: written.account.map(|account| Account { storage_root, ..account }),
-                slots: written_slots(state, *address, written),
+                slots: written_slots(state, *address, written, base),
             }
         });
         changes.collect()
@@ -174,9 +175,14 @@ impl<R: StateRead> Overlay<R> {
     }
 }
 
-fn written_slots(state: &State, address: Address, written: &Written) -> Vec<(U256, U256)> {
+fn written_slots(
+    state: &State,
+    address: Address,
+    written: &Written,
+    base: u64,
+) -> Vec<(U256, U256)> {
     let mut slots: BTreeMap<U256, U256> = match written.wiped {
-        true => state.keys(address).into_iter().map(|key| (key, U256::ZERO)).collect(),
+        true => state.keys_at(address, base).into_iter().map(|key| (key, U256::ZERO)).collect(),
         false => BTreeMap::new(),
     };
     slots.extend(&written.slots);

@@ -28,11 +28,6 @@ pub(crate) struct AccountProof {
 }
 
 impl Tries {
-    /// The block these tries belong to.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-
     /// Moves on to block `number`, fills in the storage roots and returns the state root.
     pub(crate) fn apply(&mut self, number: u64, changes: &mut Changes) -> B256 {
         self.number = number;
@@ -70,6 +65,15 @@ impl Tries {
         root
     }
 
+    /// Refuses a block that is not kept; or all, where a write has failed: the tries were ahead
+    /// when the chain stopped.
+    fn check(&self, state: &State, number: u64) -> Result<(), StateError> {
+        if self.number != state.number() {
+            return Err(StateError::Ahead);
+        }
+        state.check(number)
+    }
+
     /// Proofs at block `number`, which may be older: then copies of the two tries are taken back.
     pub(crate) fn prove(
         &self,
@@ -78,6 +82,7 @@ impl Tries {
         keys: &[U256],
         number: u64,
     ) -> Result<AccountProof, StateError> {
+        self.check(state, number)?;
         let account = state.account_at(address, number)?.unwrap_or_default();
         let accounts = self.accounts_at(state, number)?;
         let storage = self.storage_at(state, address, number)?;
@@ -136,6 +141,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// At block `base`, which must be within the window.
     pub(crate) fn new(tries: &Tries, state: &State, base: u64) -> Result<Self, StateError> {
+        tries.check(state, base)?;
         let accounts = tries.accounts_at(state, base)?.into_owned();
         Ok(Self { base, accounts, storage: AddressMap::default() })
     }
@@ -147,6 +153,7 @@ impl Scratch {
         state: &State,
         changes: &Changes,
     ) -> Result<B256, StateError> {
+        tries.check(state, self.base)?;
         for change in &changes.accounts {
             let address = change.address;
             let mut account = change.account;

@@ -36,9 +36,13 @@ async fn each_tracer_tells_what_a_transaction_did() {
         json!([format!("{:#x}", receipt.block_number.unwrap()), { "tracer": "callTracer" }]);
     let traces = fixture.rpc("debug_traceBlockByNumber", block).await["result"].clone();
     assert_eq!(traces, json!([{ "txHash": receipt.transaction_hash, "result": call }]));
-    let unknown = json!([receipt.transaction_hash, { "tracer": "noSuchTracer" }]);
-    let answer = fixture.rpc("debug_traceTransaction", unknown).await;
-    assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    let mux = json!({ "tracer": "muxTracer", "tracerConfig": { "erc7562Tracer": {} } });
+    for refused in [json!({ "tracer": "noSuchTracer" }), json!({ "tracer": "erc7562Tracer" }), mux]
+    {
+        let params = json!([receipt.transaction_hash, refused]);
+        let answer = fixture.rpc("debug_traceTransaction", params).await;
+        assert_eq!(answer["error"]["code"], -32602, "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use alloy::consensus::{Block, SignableTransaction, TxEnvelope};
+use alloy::consensus::{Block, Header, SignableTransaction, TxEnvelope};
 use alloy::primitives::{Signature, U256};
+use alloy::providers::Provider;
 use alloy_rlp::Decodable;
 use serde_json::Value;
 use vouch_chain::{Chain, Genesis, ManualClock, Mining, Options};
@@ -56,14 +57,27 @@ fn a_block_that_is_refused_leaves_nothing_behind() {
     while !rest.is_empty() {
         let whole = rest;
         let block = Block::<TxEnvelope>::decode(&mut rest).unwrap();
-        let changes: [(&str, Change); 5] = [
-            ("has another state root", |block| block.header.state_root.0[0] ^= 1),
-            ("has another gas used", |block| block.header.gas_used += 1),
-            ("has another transactions root", |block| drop(block.body.transactions.pop())),
+        let changes: [(&str, Change); 9] = [
+            ("names state root", |block| block.header.state_root.0[0] ^= 1),
+            ("names gas used", |block| block.header.gas_used += 1),
+            ("names transactions root", |block| drop(block.body.transactions.pop())),
             ("is not signed", |block| {
                 let TxEnvelope::Legacy(signed) = block.body.transactions[0].clone() else { return };
                 let nobody = Signature::new(U256::ZERO, U256::ZERO, false);
                 block.body.transactions[0] = signed.strip_signature().into_signed(nobody).into();
+            }),
+            ("its gas limit cannot follow", |block| block.header.gas_limit *= 2),
+            ("its ommers cannot follow", |block| {
+                let number = block.header.number.saturating_sub(1);
+                block.body.ommers.push(Header { number, ..Header::default() });
+            }),
+            ("its ommers cannot follow", |block| {
+                let named = block.body.ommers.first().cloned();
+                block.body.ommers.extend(named);
+            }),
+            ("its withdrawals cannot follow", |block| {
+                let withdrawals = &mut block.body.withdrawals;
+                *withdrawals = withdrawals.is_none().then(Default::default);
             }),
             ("does not follow", |block| block.header.parent_hash.0[0] ^= 1),
         ];
@@ -76,12 +90,29 @@ fn a_block_that_is_refused_leaves_nothing_behind() {
             let error = chain.import(alloy_rlp::encode(&wrong).as_slice(), |_| {}).unwrap_err();
             let error = error.to_string();
             // A transaction less also uses less gas.
-            let said = [said, "has another gas used", "has another receipts root"];
+            let said = [said, "names gas used", "names receipts root"];
             assert!(said.iter().any(|said| error.contains(said)), "{error}");
         }
         let bytes = &whole[..whole.len() - rest.len()];
         assert_eq!(chain.import(bytes, |_| {}).unwrap(), 1, "block {}", block.header.number);
     }
+}
+
+/// A block that is found by nobody would be no block there, and the next start would refuse it.
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_merge_no_block_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = open(dir.path());
+    let provider = chain.provider();
+    let mined = provider.raw_request::<_, Value>("evm_mine".into(), ()).await.unwrap_err();
+    assert!(mined.to_string().contains("until the merge"), "{mined}");
+    assert_eq!(provider.get_block_number().await.unwrap(), 0);
+    chain.close().unwrap();
+    let chain = open(dir.path());
+    chain.import(fs::read(directory().join("chain.rlp")).unwrap().as_slice(), |_| {}).unwrap();
+    let _mined: Value = chain.provider().raw_request("evm_mine".into(), ()).await.unwrap();
+    chain.close().unwrap();
+    assert_eq!(open(dir.path()).provider().get_block_number().await.unwrap(), 55);
 }
 
 /// Prints what passed, what did not, and what is listed; an exception that passes is to be struck

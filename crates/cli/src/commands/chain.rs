@@ -1,7 +1,7 @@
 //! `vouch chain`: the embedded chain alone.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufReader, BufWriter},
     net::SocketAddr,
     path::Path,
@@ -59,8 +59,8 @@ async fn listen_at(chain: &Chain, listen: SocketAddr, output: Output) -> anyhow:
 }
 
 fn genesis(file: &Path) -> anyhow::Result<Genesis> {
-    let json = std::fs::read(file)
-        .with_context(|| format!("--genesis {} cannot be read", file.display()))?;
+    let json =
+        fs::read(file).with_context(|| format!("--genesis {} cannot be read", file.display()))?;
     Genesis::from_json(&json).with_context(|| format!("--genesis {}", file.display()))
 }
 
@@ -84,8 +84,14 @@ fn export(
     output: Output,
 ) -> anyhow::Result<()> {
     let why = || format!("{} cannot be written", file.display());
-    let blocks = BufWriter::new(File::create(file).with_context(why)?);
-    let written = chain.export(from..=to.unwrap_or(u64::MAX), blocks).with_context(why)?;
+    // What is there stays until all is written.
+    let mut part = file.as_os_str().to_owned();
+    part.push(".part");
+    let blocks = File::create(&part).with_context(why)?;
+    let numbers = from..=to.unwrap_or(u64::MAX);
+    let written = chain.export(numbers, BufWriter::new(&blocks)).with_context(why)?;
+    blocks.sync_all().with_context(why)?;
+    fs::rename(&part, file).with_context(why)?;
     output.answer(&json!({ "exported": written }), || {
         format!("exported {written} blocks to {}", file.display())
     })
