@@ -15,12 +15,13 @@ use alloy_sol_types::{SolEvent, sol};
 use revm::Context;
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
+use revm::context_interface::ContextTr;
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::context_interface::either::Either;
-use revm::context_interface::{Cfg, ContextTr};
 use revm::handler::{
     ExecuteCommitEvm, MainBuilder, MainnetContext, MainnetEvm, SystemCallCommitEvm,
 };
+use revm::primitives::eip7825;
 use revm::primitives::hardfork::SpecId;
 
 use crate::block::Body;
@@ -68,7 +69,7 @@ pub(crate) fn config(rules: &Rules) -> CfgEnv {
 
 /// The most gas that a transaction may ask for to be taken in.
 pub(crate) fn tx_gas_limit_cap(rules: &Rules) -> u64 {
-    config(rules).tx_gas_limit_cap().min(TX_GAS_LIMIT_CAP)
+    if rules.are(SpecId::OSAKA) { eip7825::TX_GAS_LIMIT_CAP } else { TX_GAS_LIMIT_CAP }
 }
 
 /// What transactions see of their block.

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
+use alloy::consensus::Header;
 use alloy_primitives::{Address, B256, U256};
 use parking_lot::{Mutex, RwLock};
 use revm::bytecode::Bytecode;
@@ -113,9 +114,11 @@ impl Node {
         if !self.is_merged() {
             return Err(Rejection::NotMerged);
         }
-        let next = self.next_header();
-        let rules = Rules::of_header(self.genesis.config(), &next);
-        let transaction = admission::decode(raw, &rules, next.gas_limit)?;
+        let head = self.head();
+        let Header { number, timestamp, gas_limit, .. } = head.header;
+        let time = self.next_timestamp(timestamp);
+        let rules = Rules::of(self.genesis.config(), number + 1, time, true);
+        let transaction = admission::decode(raw, &rules, gas_limit)?;
         let hash = *transaction.hash();
         {
             let mut pool = self.pool.lock();
@@ -140,7 +143,7 @@ impl Node {
     }
 
     /// What a block begun now would have as its header, without its transactions.
-    pub(crate) fn next_header(&self) -> alloy::consensus::Header {
+    pub(crate) fn next_header(&self) -> Header {
         let head = self.head();
         let timestamp = self.next_timestamp(head.header.timestamp);
         next_header(&self.genesis, &head.header, head.hash, timestamp)

@@ -137,22 +137,22 @@ pub(crate) fn execute(
     let rules = check(view, header, body, genesis)?;
     let mut overlay = Overlay::new(view);
     let ran = run(&mut overlay, view, tries, header, body, rules);
-    let writes = overlay.writes(&view.state, view.state.number());
+    let mut changes = overlay.into_writes(&view.state);
+    if rules.are(SpecId::BYZANTIUM) {
+        changes.retain_changed(&view.state);
+    }
     let sealed = ran.and_then(|(begun, executed)| {
-        let mut all = Changes { accounts: writes.clone(), codes: Vec::new() };
-        let state_root = tries.apply(header.number, &mut all);
+        let state_root = tries.apply(header.number, &mut changes);
         let again = seal(begun, body.clone(), executed, state_root);
         compare(header, &again).map(|()| again)
     });
     match sealed {
         Ok(again) => {
-            let mut changes = overlay.into_changes(&view.state);
-            tries.fill_in(&mut changes);
+            changes.retain_changed(&view.state);
             Ok((again, changes))
         }
         Err(error) => {
-            let accounts = writes.into_iter().map(|change| change.undone(&view.state)).collect();
-            tries.apply(view.state.number(), &mut Changes { accounts, codes: Vec::new() });
+            tries.apply(view.state.number(), &mut changes.undone(&view.state));
             Err(error)
         }
     }

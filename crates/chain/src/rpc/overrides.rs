@@ -39,15 +39,15 @@ impl Overrides {
         let mut precompiles = Moved::none(spec);
         let mut moved = Vec::new();
         for (from, to) in &self.moves {
-            if !precompiles.has(*from) {
+            let Some(precompile) = precompiles.get(*from).cloned() else {
                 return Err(RpcError::server(format!("account {from} is not a precompile")));
-            }
+            };
             if self.patches.iter().any(|(address, _)| address == to) {
                 return Err(RpcError::server(format!("account {to} is already overridden")));
             }
-            moved.extend(precompiles.remove(*from).map(|precompile| (*to, precompile)));
+            moved.push((*to, precompile));
         }
-        self.patches.iter().for_each(|(address, _)| drop(precompiles.remove(*address)));
+        self.patches.iter().for_each(|(address, _)| precompiles.remove(*address));
         moved.into_iter().for_each(|(to, precompile)| precompiles.insert(to, precompile));
         Ok(precompiles)
     }

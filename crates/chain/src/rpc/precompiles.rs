@@ -11,36 +11,37 @@ use revm::primitives::hardfork::SpecId;
 /// Precompiles by where they are now.
 #[derive(Debug, Clone)]
 pub(super) struct Moved {
-    by_address: AddressMap<Precompile>,
     /// Where they are by the rules: these are warm from the beginning, and where one was moved is
     /// not, as in geth.
-    warm: AddressSet,
+    standard: &'static Precompiles,
+    /// What is different: another there, or none.
+    changes: AddressMap<Option<Precompile>>,
 }
 
 impl Moved {
     /// All of these rules, in their places.
     pub(super) fn none(spec: SpecId) -> Self {
-        let all = Precompiles::new(PrecompileSpecId::from_spec_id(spec));
-        let by_address: AddressMap<Precompile> = all
-            .addresses()
-            .filter_map(|address| Some((*address, all.get(address)?.clone())))
-            .collect();
-        let warm = by_address.keys().copied().collect();
-        Self { by_address, warm }
+        let standard = Precompiles::new(PrecompileSpecId::from_spec_id(spec));
+        Self { standard, changes: AddressMap::default() }
     }
 
-    pub(super) fn has(&self, address: Address) -> bool {
-        self.by_address.contains_key(&address)
+    pub(super) fn get(&self, address: Address) -> Option<&Precompile> {
+        match self.changes.get(&address) {
+            Some(changed) => changed.as_ref(),
+            None => self.standard.get(&address),
+        }
     }
 
-    /// Takes one out of its place.
-    pub(super) fn remove(&mut self, address: Address) -> Option<Precompile> {
-        self.by_address.remove(&address)
+    /// Takes one out of its place, if there is any.
+    pub(super) fn remove(&mut self, address: Address) {
+        if self.get(address).is_some() {
+            self.changes.insert(address, None);
+        }
     }
 
     /// Puts one in a place.
     pub(super) fn insert(&mut self, address: Address, precompile: Precompile) {
-        self.by_address.insert(address, precompile);
+        self.changes.insert(address, Some(precompile));
     }
 }
 
@@ -57,7 +58,7 @@ impl<C: ContextTr> PrecompileProvider<C> for Moved {
         context: &mut C,
         inputs: &CallInputs,
     ) -> Result<Option<InterpreterResult>, String> {
-        let Some(precompile) = self.by_address.get(&inputs.bytecode_address) else {
+        let Some(precompile) = self.get(inputs.bytecode_address) else {
             return Ok(None);
         };
         let input = inputs.input.as_bytes(context);
@@ -74,10 +75,10 @@ impl<C: ContextTr> PrecompileProvider<C> for Moved {
     }
 
     fn warm_addresses(&self) -> &AddressSet {
-        &self.warm
+        self.standard.addresses_set()
     }
 
     fn contains(&self, address: &Address) -> bool {
-        self.by_address.contains_key(address)
+        self.get(*address).is_some()
     }
 }

@@ -4,9 +4,7 @@
 
 use alloy::consensus::constants::EMPTY_OMMER_ROOT_HASH;
 use alloy::consensus::transaction::Recovered;
-use alloy::consensus::{
-    Header, SignableTransaction, TxEip1559, TxEip4844, TxEip7702, TxEnvelope, TxLegacy,
-};
+use alloy::consensus::{Header, SignableTransaction, TxEnvelope};
 use alloy::eips::BlockId;
 use alloy::rpc::types::simulate::{MAX_SIMULATE_BLOCKS, SimBlock, SimulatePayload};
 use alloy::rpc::types::{BlockOverrides, Log, TransactionRequest};
@@ -210,7 +208,7 @@ impl Simulation<'_> {
     /// The call as a transaction that nobody has signed, with what it leaves out filled in.
     fn transaction(
         &self,
-        call: TransactionRequest,
+        mut call: TransactionRequest,
         header: &Header,
         rules: &Rules,
         gas_used: u64,
@@ -228,72 +226,30 @@ impl Simulation<'_> {
                 "both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified",
             ));
         }
-        let chain_id = call.chain_id.unwrap_or(rules.chain_id);
-        let gas_limit = gas.min(self.gas_left);
         let nonce = call.nonce.unwrap_or(account.nonce);
         if nonce == u64::MAX && self.validation {
             return Err(RpcError::internal(format!("nonce has max value: address {from}")));
         }
-        let (value, input) = (call.value.unwrap_or_default(), call.input.into_input());
-        let input = input.unwrap_or_default();
-        let access_list = call.access_list.unwrap_or_default();
-        let max_fee_per_gas = call.max_fee_per_gas.unwrap_or_default();
-        let max_priority_fee_per_gas = call.max_priority_fee_per_gas.unwrap_or_default();
-        let to = call.to.unwrap_or(TxKind::Create);
-        let callee = to.to().copied().unwrap_or_default();
-        let nobody = Signature::new(U256::ZERO, U256::ZERO, false);
-        let envelope: TxEnvelope = if let Some(gas_price) = call.gas_price {
-            let chain_id = Some(chain_id);
-            TxLegacy { chain_id, nonce, gas_price, gas_limit, to, value, input }
-                .into_signed(nobody)
-                .into()
-        } else if let Some(authorization_list) = call.authorization_list {
-            TxEip7702 {
-                chain_id,
-                nonce,
-                gas_limit,
-                max_fee_per_gas,
-                max_priority_fee_per_gas,
-                to: callee,
-                value,
-                access_list,
-                authorization_list,
-                input,
-            }
-            .into_signed(nobody)
-            .into()
-        } else if let Some(blob_versioned_hashes) = call.blob_versioned_hashes {
-            TxEip4844 {
-                chain_id,
-                nonce,
-                gas_limit,
-                max_fee_per_gas,
-                max_priority_fee_per_gas,
-                to: callee,
-                value,
-                access_list,
-                blob_versioned_hashes,
-                max_fee_per_blob_gas: call.max_fee_per_blob_gas.unwrap_or_default(),
-                input,
-            }
-            .into_signed(nobody)
-            .into()
+        call.nonce = Some(nonce);
+        call.gas = Some(gas.min(self.gas_left));
+        call.chain_id.get_or_insert(rules.chain_id);
+        call.to.get_or_insert(TxKind::Create);
+        if call.gas_price.is_some() {
+            // As geth: a price of gas makes it a legacy one, whatever else it names.
+            call.access_list = None;
+            call.authorization_list = None;
+            call.blob_versioned_hashes = None;
         } else {
-            TxEip1559 {
-                chain_id,
-                nonce,
-                gas_limit,
-                max_fee_per_gas,
-                max_priority_fee_per_gas,
-                to,
-                value,
-                access_list,
-                input,
-            }
-            .into_signed(nobody)
-            .into()
-        };
-        Ok(Recovered::new_unchecked(envelope, from))
+            call.max_fee_per_gas.get_or_insert_default();
+            call.max_priority_fee_per_gas.get_or_insert_default();
+            call.access_list.get_or_insert_default();
+        }
+        if call.blob_versioned_hashes.is_some() {
+            call.max_fee_per_blob_gas.get_or_insert_default();
+        }
+        let built = call.build_consensus_tx().map_err(|e| RpcError::params(e.error))?;
+        let nobody = Signature::new(U256::ZERO, U256::ZERO, false);
+        Ok(Recovered::new_unchecked(built.into_signed(nobody).into(), from))
     }
 }
 

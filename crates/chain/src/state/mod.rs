@@ -77,20 +77,31 @@ pub(crate) struct AccountChange {
     pub(crate) slots: Vec<(U256, U256)>,
 }
 
-impl AccountChange {
-    /// What takes it back: what `state` has.
-    pub(crate) fn undone(&self, state: &State) -> Self {
-        let address = self.address;
-        let slots = self.slots.iter().map(|(key, _)| (*key, state.slot(address, *key)));
-        Self { address, account: state.account(address), slots: slots.collect() }
-    }
-}
-
 /// All that one block changed, by address; nothing that stayed as it was.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Changes {
     pub(crate) accounts: Vec<AccountChange>,
     pub(crate) codes: Vec<(B256, Bytecode)>,
+}
+
+impl Changes {
+    /// Drops what `state` has already. Storage roots must be those of `state`, or filled in.
+    pub(crate) fn retain_changed(&mut self, state: &State) {
+        self.accounts.retain_mut(|change| {
+            change.slots.retain(|(key, value)| state.slot(change.address, *key) != *value);
+            change.account != state.account(change.address) || !change.slots.is_empty()
+        });
+    }
+
+    /// What takes them back: what `state` has.
+    pub(crate) fn undone(&self, state: &State) -> Self {
+        let undone = |change: &AccountChange| {
+            let address = change.address;
+            let slots = change.slots.iter().map(|(key, _)| (*key, state.slot(address, *key)));
+            AccountChange { address, account: state.account(address), slots: slots.collect() }
+        };
+        Self { accounts: self.accounts.iter().map(undone).collect(), codes: Vec::new() }
+    }
 }
 
 /// The newest state and the window of older values.

@@ -126,16 +126,19 @@ impl<R: StateRead> Overlay<R> {
     /// What the writes come to. `state` must be the base itself; storage roots are left as they
     /// were, for [`Tries`](super::Tries) to fill in.
     pub(crate) fn into_changes(self, state: &State) -> Changes {
-        let mut accounts = self.writes(state, state.number());
-        accounts.retain_mut(|change| {
-            change.slots.retain(|(key, value)| state.slot(change.address, *key) != *value);
-            change.account != state.account(change.address) || !change.slots.is_empty()
-        });
+        let mut changes = self.into_writes(state);
+        changes.retain_changed(state);
+        changes
+    }
+
+    /// As [`Self::into_changes`], with what was written and is as before.
+    pub(crate) fn into_writes(self, state: &State) -> Changes {
+        let accounts = self.writes(state, state.number());
         Changes { accounts, codes: self.codes.into_iter().collect() }
     }
 
-    /// As [`Self::into_changes`], with what was written and is as before. The base is the state at
-    /// block `base`, which may be older than `state`'s newest.
+    /// The accounts of [`Self::into_writes`] so far. The base is the state at block `base`, which may
+    /// be older than `state`'s newest.
     pub(crate) fn writes(&self, state: &State, base: u64) -> Vec<AccountChange> {
         let changes = self.written.iter().map(|(address, written)| {
             let storage_root = state.account(*address).unwrap_or_default().storage_root;

@@ -43,16 +43,6 @@ impl Tries {
         self.accounts.root()
     }
 
-    /// Fills in the storage roots of accounts that were applied before.
-    pub(crate) fn fill_in(&mut self, changes: &mut Changes) {
-        for change in &mut changes.accounts {
-            if let Some(account) = &mut change.account {
-                account.storage_root =
-                    self.storage.get_mut(&change.address).map_or(EMPTY_ROOT_HASH, Trie::root);
-            }
-        }
-    }
-
     fn apply_storage(&mut self, address: Address, slots: &[(U256, U256)]) -> B256 {
         let trie = self.storage.entry(address).or_default();
         for (key, value) in slots {

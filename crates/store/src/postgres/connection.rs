@@ -15,9 +15,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::error::{Error, Result};
 
 /// What holds in every session. A session that stops in the midst of a transaction would keep all
-/// gateways waiting: the server ends it, and that of a machine that is gone. Everything is found by its key: a plan that was made while a
-/// table was empty must not read the whole of it when it is full. (What is switched off counts as
-/// costly, and costly statements would be compiled anew each time: so that is off, too.)
+/// gateways waiting: the server ends it, and that of a machine that is gone. Everything is found by
+/// its key: a plan that was made while a table was empty must not read the whole of it when it is
+/// full. (What is switched off counts as costly, and costly statements would be compiled anew each
+/// time: so that is off, too.)
 const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '30s'; \
                        SET idle_in_transaction_session_timeout = '10s'; \
                        SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 5; \
