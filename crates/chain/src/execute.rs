@@ -97,8 +97,7 @@ pub(crate) fn evm<R: StateRead>(
     config: CfgEnv,
     block: BlockEnv,
 ) -> Evm<'_, R> {
-    let context: MainnetContext<&mut Overlay<R>> = Context::new(overlay, config.spec);
-    context.with_cfg(config).with_block(block).build_mainnet()
+    inspecting(overlay, config, block, ())
 }
 
 /// As [`evm`], watched.

@@ -11,6 +11,7 @@ use alloy::rpc::types::{Block, Header, Log, Transaction, TransactionReceipt};
 use alloy_primitives::{B256, U64, U256};
 use alloy_rlp::Encodable;
 use revm::primitives::hardfork::SpecId;
+use serde::Serialize;
 use serde_json::Value;
 
 use super::params::Params;
@@ -46,56 +47,50 @@ impl Rpc {
         json(receipts?)
     }
 
-    pub(super) fn transactions_in_number(&self, mut params: Params) -> Outcome {
+    /// What `told` says of the block with a number.
+    pub(super) fn of_number<T: Serialize>(
+        &self,
+        mut params: Params,
+        told: impl FnOnce(&SealedBlock) -> T,
+    ) -> Outcome {
         let tag: BlockNumberOrTag = params.next("block")?;
         params.finish()?;
-        json(self.find_number(tag)?.map(|block| U64::from(block.transactions().len())))
+        json(self.find_number(tag)?.map(|block| told(&block)))
     }
 
-    pub(super) fn transactions_in_hash(&self, mut params: Params) -> Outcome {
+    /// What `told` says of the block with a hash.
+    pub(super) fn of_hash<T: Serialize>(
+        &self,
+        mut params: Params,
+        told: impl FnOnce(&SealedBlock) -> T,
+    ) -> Outcome {
         let hash = params.hash("hash")?;
         params.finish()?;
-        json(self.find_hash(hash)?.map(|block| U64::from(block.transactions().len())))
+        json(self.find_hash(hash)?.map(|block| told(&block)))
     }
 
-    pub(super) fn transaction_in_number(&self, mut params: Params) -> Outcome {
-        let tag: BlockNumberOrTag = params.next("block")?;
-        let index: U64 = params.next("index")?;
-        params.finish()?;
-        json(self.find_number(tag)?.and_then(|block| transaction(&block, index.to())))
-    }
-
-    pub(super) fn transaction_in_hash(&self, mut params: Params) -> Outcome {
-        let hash = params.hash("hash")?;
-        let index: U64 = params.next("index")?;
-        params.finish()?;
-        json(self.find_hash(hash)?.and_then(|block| transaction(&block, index.to())))
-    }
-
-    pub(super) fn uncles_in_number(&self, mut params: Params) -> Outcome {
-        let tag: BlockNumberOrTag = params.next("block")?;
-        params.finish()?;
-        json(self.find_number(tag)?.map(|block| U64::from(block.body.ommers.len())))
-    }
-
-    pub(super) fn uncles_in_hash(&self, mut params: Params) -> Outcome {
-        let hash = params.hash("hash")?;
-        params.finish()?;
-        json(self.find_hash(hash)?.map(|block| U64::from(block.body.ommers.len())))
-    }
-
-    pub(super) fn uncle_in_number(&self, mut params: Params) -> Outcome {
+    /// As [`Self::of_number`], of one place in the block.
+    pub(super) fn in_number<T: Serialize>(
+        &self,
+        mut params: Params,
+        told: impl FnOnce(&SealedBlock, usize) -> Option<T>,
+    ) -> Outcome {
         let tag: BlockNumberOrTag = params.next("block")?;
         let index: U64 = params.next("index")?;
         params.finish()?;
-        json(self.find_number(tag)?.and_then(|block| uncle(&block, index.to())))
+        json(self.find_number(tag)?.and_then(|block| told(&block, index.to())))
     }
 
-    pub(super) fn uncle_in_hash(&self, mut params: Params) -> Outcome {
+    /// As [`Self::of_hash`], of one place in the block.
+    pub(super) fn in_hash<T: Serialize>(
+        &self,
+        mut params: Params,
+        told: impl FnOnce(&SealedBlock, usize) -> Option<T>,
+    ) -> Outcome {
         let hash = params.hash("hash")?;
         let index: U64 = params.next("index")?;
         params.finish()?;
-        json(self.find_hash(hash)?.and_then(|block| uncle(&block, index.to())))
+        json(self.find_hash(hash)?.and_then(|block| told(&block, index.to())))
     }
 
     /// Mined, or waiting in the pool (then without a block).
@@ -215,8 +210,16 @@ pub(super) fn block_json(block: &SealedBlock, full: bool) -> Block {
     }
 }
 
+pub(super) fn transaction_count(block: &SealedBlock) -> U64 {
+    U64::from(block.transactions().len())
+}
+
+pub(super) fn uncle_count(block: &SealedBlock) -> U64 {
+    U64::from(block.body.ommers.len())
+}
+
 /// Its header is all that is known of it.
-fn uncle(block: &SealedBlock, index: usize) -> Option<Block> {
+pub(super) fn uncle(block: &SealedBlock, index: usize) -> Option<Block> {
     Some(Block::uncle_from_header(block.body.ommers.get(index)?.clone()))
 }
 
@@ -225,7 +228,7 @@ pub(super) fn waiting_transaction(waiting: &SignedTransaction) -> Transaction {
     Transaction::from_transaction(waiting.clone(), TransactionInfo::default())
 }
 
-fn transaction(block: &SealedBlock, index: usize) -> Option<Transaction> {
+pub(super) fn transaction(block: &SealedBlock, index: usize) -> Option<Transaction> {
     let transaction = block.transactions().get(index)?;
     let info = TransactionInfo {
         hash: Some(*transaction.hash()),

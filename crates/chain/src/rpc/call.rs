@@ -2,6 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use alloy::eips::BlockId;
+use alloy::rpc::types::{BlockOverrides, TransactionRequest};
+use alloy_primitives::{B256, Bytes, TxKind, U64, U256};
+use alloy_sol_types::{Panic, Revert, SolError};
+use revm::ExecuteEvm;
+use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
+use revm::context::{BlockEnv, CfgEnv, TxEnv};
+use revm::context_interface::either::Either;
+
 use super::error::quote;
 use super::overrides::Overrides;
 use super::params::Params;
@@ -12,14 +21,6 @@ use crate::node::StateAt;
 use crate::rules::Rules;
 use crate::sender::recover_authorization;
 use crate::state::{Overlay, StateError};
-use alloy::eips::BlockId;
-use alloy::rpc::types::{BlockOverrides, TransactionRequest};
-use alloy_primitives::{B256, Bytes, TxKind, U64, U256};
-use alloy_sol_types::{Panic, Revert, SolError};
-use revm::ExecuteEvm;
-use revm::context::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
-use revm::context::{BlockEnv, CfgEnv, TxEnv};
-use revm::context_interface::either::Either;
 
 /// Gas of a call that names none, and the most it may name, as geth has it.
 pub(super) const CALL_GAS_CAP: u64 = 50_000_000;

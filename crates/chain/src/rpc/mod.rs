@@ -34,6 +34,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use crate::node::Node;
+use blocks::{transaction, transaction_count, uncle, uncle_count};
 use logs::Filters;
 use params::Params;
 
@@ -136,15 +137,15 @@ impl Rpc {
             "eth_getBlockByNumber" => self.block_by_number(params),
             "eth_getBlockByHash" => self.block_by_hash(params),
             "eth_getBlockReceipts" => self.block_receipts(params),
-            "eth_getBlockTransactionCountByNumber" => self.transactions_in_number(params),
-            "eth_getBlockTransactionCountByHash" => self.transactions_in_hash(params),
+            "eth_getBlockTransactionCountByNumber" => self.of_number(params, transaction_count),
+            "eth_getBlockTransactionCountByHash" => self.of_hash(params, transaction_count),
             "eth_getTransactionByHash" => self.transaction_by_hash(params),
-            "eth_getTransactionByBlockNumberAndIndex" => self.transaction_in_number(params),
-            "eth_getTransactionByBlockHashAndIndex" => self.transaction_in_hash(params),
-            "eth_getUncleCountByBlockNumber" => self.uncles_in_number(params),
-            "eth_getUncleCountByBlockHash" => self.uncles_in_hash(params),
-            "eth_getUncleByBlockNumberAndIndex" => self.uncle_in_number(params),
-            "eth_getUncleByBlockHashAndIndex" => self.uncle_in_hash(params),
+            "eth_getTransactionByBlockNumberAndIndex" => self.in_number(params, transaction),
+            "eth_getTransactionByBlockHashAndIndex" => self.in_hash(params, transaction),
+            "eth_getUncleCountByBlockNumber" => self.of_number(params, uncle_count),
+            "eth_getUncleCountByBlockHash" => self.of_hash(params, uncle_count),
+            "eth_getUncleByBlockNumberAndIndex" => self.in_number(params, uncle),
+            "eth_getUncleByBlockHashAndIndex" => self.in_hash(params, uncle),
             "eth_getTransactionReceipt" => self.transaction_receipt(params),
             "eth_getLogs" => self.get_logs(params),
             "eth_newFilter" => self.new_filter(params),
