@@ -88,6 +88,17 @@ pub(crate) fn decode(
     }
     let transaction = TxEnvelope::decode_2718_exact(raw)
         .map_err(|error| Rejection::Malformed(error.to_string()))?;
+    check(&transaction, rules, block_gas_limit)?;
+    let sender = sender::recover(&transaction).ok_or(Rejection::Signature)?;
+    Ok(Recovered::new_unchecked(transaction, sender))
+}
+
+/// Checks all that needs neither state nor the sender.
+pub(crate) fn check(
+    transaction: &TxEnvelope,
+    rules: &Rules,
+    block_gas_limit: u64,
+) -> Result<(), Rejection> {
     if transaction.is_eip7702() && !rules.are(SpecId::PRAGUE) {
         return Err(Rejection::Delegation);
     }
@@ -98,10 +109,8 @@ pub(crate) fn decode(
         }
         Some(_) => {}
     }
-    check_limits(&transaction, block_gas_limit, tx_gas_limit_cap(rules))?;
-    check_intrinsic_gas(&transaction, rules)?;
-    let sender = sender::recover(&transaction).ok_or(Rejection::Signature)?;
-    Ok(Recovered::new_unchecked(transaction, sender))
+    check_limits(transaction, block_gas_limit, tx_gas_limit_cap(rules))?;
+    check_intrinsic_gas(transaction, rules)
 }
 
 fn check_limits(transaction: &TxEnvelope, block_gas_limit: u64, cap: u64) -> Result<(), Rejection> {
@@ -153,15 +162,15 @@ fn check_intrinsic_gas(transaction: &TxEnvelope, rules: &Rules) -> Result<(), Re
 
 /// Checks what depends on the sender's account and on the next block's base fee. Other waiting
 /// transactions of the sender are not counted: one that cannot be paid then is dropped when its
-/// turn comes.
+/// turn comes. `may_have_code`: as delegations do.
 pub(crate) fn check_account(
     transaction: &SignedTransaction,
     account: Account,
-    is_delegation: bool,
+    may_have_code: bool,
     base_fee: u64,
 ) -> Result<(), Rejection> {
     let (sender, nonce) = (transaction.signer(), transaction.nonce());
-    if account.code_hash != Account::default().code_hash && !is_delegation {
+    if account.code_hash != Account::default().code_hash && !may_have_code {
         return Err(Rejection::SenderHasCode { sender, code_hash: account.code_hash });
     }
     if nonce < account.nonce {

@@ -13,6 +13,7 @@ use alloy::eips::eip4895::Withdrawals;
 use alloy_primitives::{Address, B256, Bloom, keccak256};
 use revm::primitives::hardfork::SpecId;
 
+use crate::edit::NextBlock;
 use crate::execute::{Executed, SignedTransaction};
 use crate::genesis::Genesis;
 use crate::rules::Rules;
@@ -88,6 +89,7 @@ pub(crate) fn next_header(
     parent: &Header,
     parent_hash: B256,
     timestamp: u64,
+    next: &NextBlock,
 ) -> Header {
     let number = parent.number + 1;
     let rules = Rules::of(genesis.config(), number, timestamp, true);
@@ -95,10 +97,10 @@ pub(crate) fn next_header(
         parent_hash,
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
         number,
-        gas_limit: parent.gas_limit,
+        gas_limit: next.gas_limit.unwrap_or(parent.gas_limit),
         timestamp,
         mix_hash: keccak256(parent_hash),
-        base_fee_per_gas: Some(next_base_fee(parent)),
+        base_fee_per_gas: Some(next.base_fee(parent)),
         excess_blob_gas: next_excess_blob_gas(&rules, parent),
         parent_beacon_block_root: rules.are(SpecId::CANCUN).then_some(B256::ZERO),
         ..Header::default()

@@ -2,20 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::time::{Duration, Instant};
 
 use alloy::consensus::Header;
+use alloy::rpc::types::state::StateOverride;
 use parking_lot::RwLockWriteGuard;
 use revm::context::result::InvalidTransaction;
-use vouch_journal::Journal;
+use vouch_journal::{Journal, Position};
 
-use crate::block::{Body, SealedBlock, next_header, seal};
+use crate::block::{Body, SealedBlock, seal};
 use crate::chain::Mining;
+use crate::edit::{self, Edit};
 use crate::execute::{Executed, Execution, Refused, SignedTransaction};
-use crate::node::Node;
+use crate::node::{Chosen, Node, TimeShift};
 use crate::record;
-use crate::replay::execute;
+use crate::replay::{begin, execute};
 use crate::rules::Rules;
+use crate::snapshots::{Snapshots, Step};
 use crate::state::{Changes, Overlay, StateRead, Tries};
 use crate::{Error, Result};
 
@@ -28,6 +32,14 @@ pub(crate) enum Command {
     Mine(SyncSender<u64>),
     /// Take in a block that was made elsewhere.
     Import(Box<Imported>),
+    /// Change something by hand.
+    Edit(Box<Edit>, SyncSender<Result<()>>),
+    /// Keep the state to go back to; answer with its id.
+    Snapshot(SyncSender<u64>),
+    /// Go back to a kept state; false if it is not kept.
+    GoBack(u64, SyncSender<bool>),
+    /// Go back to the first block.
+    Reset(SyncSender<()>),
     /// Finish.
     Close,
 }
@@ -45,7 +57,12 @@ pub(crate) struct Builder {
     pub(crate) node: Arc<Node>,
     pub(crate) journal: Journal,
     pub(crate) commands: Receiver<Command>,
-    pub(crate) mining: Mining,
+    /// How many the journal has.
+    pub(crate) records: u64,
+    pub(crate) history_blocks: usize,
+    pub(crate) snapshots: Snapshots,
+    /// When the next block is due, and after how long the one after it.
+    pub(crate) due: Option<(Instant, Duration)>,
 }
 
 /// A block that is executed but not yet stored.
@@ -71,36 +88,39 @@ impl Builder {
         // Set when what waits cannot go into the next block; new work or time may change that.
         let mut stalled = false;
         loop {
-            match self.next_command(stalled) {
-                Some(Command::Work) => {
-                    self.node.told.store(false, Ordering::Release);
-                    stalled = false;
-                }
-                Some(Command::Mine(answer)) => {
-                    let number = self.mine(true)?.unwrap_or_default();
-                    stalled = false;
-                    if answer.send(number).is_err() {
-                        tracing::debug!(number, "nobody waits for the block any more");
-                    }
-                }
-                Some(Command::Import(imported)) => {
+            let Some(command) = self.next_command(stalled) else {
+                stalled = self.mine(self.due.is_some())?.is_none();
+                continue;
+            };
+            stalled = false;
+            match command {
+                Command::Work => self.node.told.store(false, Ordering::Release),
+                Command::Mine(answer) => tell(&answer, self.mine(true)?.unwrap_or_default()),
+                Command::Import(imported) => {
                     let Imported { header, body, answer } = *imported;
-                    let outcome = self.import(&header, &body)?;
-                    if answer.send(outcome).is_err() {
-                        tracing::debug!("nobody waits for the imported block any more");
-                    }
+                    tell(&answer, self.import(&header, &body)?);
                 }
-                Some(Command::Close) => return Ok(()),
-                None => stalled = self.mine(false)?.is_none(),
+                Command::Edit(edit, answer) => tell(&answer, self.edit(*edit)?),
+                Command::Snapshot(answer) => {
+                    let (next, offset) = (self.node.view.read().next, self.node.time.lock().offset);
+                    tell(&answer, self.snapshots.take(self.records, next, offset));
+                }
+                Command::GoBack(id, answer) => tell(&answer, self.go_back(id)?),
+                Command::Reset(answer) => tell(&answer, self.reset()?),
+                Command::Close => return Ok(()),
             }
         }
     }
 
     /// The next command, or `None` if a block should be made. What arrives while a block is synced
     /// goes into the next one: instant mining batches under load.
-    fn next_command(&self, stalled: bool) -> Option<Command> {
-        let instant = matches!(self.mining, Mining::Instant);
-        if instant && !stalled && self.node.pool.lock().has_ready() {
+    fn next_command(&mut self, stalled: bool) -> Option<Command> {
+        let mining = *self.node.mining.lock();
+        if let Mining::Interval(every) = mining {
+            return self.next_command_within(every);
+        }
+        self.due = None;
+        if mining == Mining::Instant && !stalled && self.node.pool.lock().has_ready() {
             return match self.commands.try_recv() {
                 Ok(command) => Some(command),
                 Err(TryRecvError::Empty) => None,
@@ -108,6 +128,26 @@ impl Builder {
             };
         }
         Some(self.commands.recv().unwrap_or(Command::Close))
+    }
+
+    /// As [`Self::next_command`], where a block is due at each interval, empty or not.
+    fn next_command_within(&mut self, every: Duration) -> Option<Command> {
+        let now = Instant::now();
+        let (due, _) = *self.due.filter(|(_, of)| *of == every).get_or_insert((now + every, every));
+        if due <= now {
+            // A block that took longer than the interval is not made up for.
+            self.due = Some(((due + every).max(now), every));
+            return None;
+        }
+        self.due = Some((due, every));
+        match self.commands.recv_timeout(due - now) {
+            Ok(command) => Some(command),
+            Err(RecvTimeoutError::Timeout) => {
+                self.due = Some((due + every, every));
+                None
+            }
+            Err(RecvTimeoutError::Disconnected) => Some(Command::Close),
+        }
     }
 
     /// Makes a block; `None` if it would be empty and may not be.
@@ -119,10 +159,17 @@ impl Builder {
         let mut tries = node.tries.write();
         let state_root = tries.apply(number, &mut built.changes);
         let block = seal(built.header, built.body, built.executed, state_root);
-        let position = self.journal.append(&record::encode_block(&block))?;
-        self.journal.sync()?;
+        let position = self.store(&record::encode_block(&block))?;
         self.publish(Arc::new(block), built.changes, position, tries);
         Ok(Some(number))
+    }
+
+    /// Durable when it returns.
+    fn store(&mut self, record: &[u8]) -> Result<Position> {
+        let position = self.journal.append(record)?;
+        self.journal.sync()?;
+        self.records += 1;
+        Ok(position)
     }
 
     /// Takes in a block if it follows from the newest; else says why not, and nothing has changed.
@@ -134,10 +181,103 @@ impl Builder {
             Ok(executed) => executed,
             Err(error) => return Ok(Err(error)),
         };
-        let position = self.journal.append(&record::encode_block(&block))?;
-        self.journal.sync()?;
+        let position = self.store(&record::encode_block(&block))?;
         self.publish(Arc::new(block), changes, position, tries);
+        // What waits did not see these go by.
+        let (mut pool, view) = (node.pool.lock(), node.view.read());
+        for sender in body.transactions.iter().map(SignedTransaction::signer) {
+            pool.set_nonce(sender, view.state.account(sender).unwrap_or_default().nonce);
+        }
         Ok(Ok(()))
+    }
+
+    /// Changes something between two blocks; or says why not, and nothing has changed.
+    fn edit(&mut self, edit: Edit) -> Result<Result<()>> {
+        match edit {
+            Edit::Accounts(accounts) => self.edit_accounts(accounts),
+            Edit::Next(next) => {
+                let merged = self.node.view.read().next.with(next);
+                self.store(&record::encode_edit(&Edit::Next(merged))?)?;
+                self.node.view.write().next = merged;
+                Ok(Ok(()))
+            }
+            Edit::Rewind(_) => Ok(Err(Error::Edit("it is no change by hand".to_owned()))),
+        }
+    }
+
+    fn edit_accounts(&mut self, accounts: StateOverride) -> Result<Result<()>> {
+        let node = self.node.clone();
+        let mut tries = node.tries.write();
+        let changes = edit::changes(accounts.clone(), &node.view.read());
+        let mut changes = match changes {
+            Ok(changes) => changes,
+            Err(error) => return Ok(Err(Error::Edit(error.to_string()))),
+        };
+        self.store(&record::encode_edit(&Edit::Accounts(accounts))?)?;
+        let mut pool = node.pool.lock();
+        let mut view = node.view.write();
+        let number = view.state.number();
+        self.snapshots.note(&changes, &view.state, false);
+        tries.apply(number, &mut changes);
+        for change in &changes.accounts {
+            pool.set_nonce(change.address, change.account.unwrap_or_default().nonce);
+        }
+        view.state.apply(number, changes);
+        Ok(Ok(()))
+    }
+
+    /// False if that snapshot is not kept.
+    fn go_back(&mut self, id: u64) -> Result<bool> {
+        let node = self.node.clone();
+        let Some((snapshot, steps)) = self.snapshots.go_back(id) else { return Ok(false) };
+        let blocks = steps.iter().filter(|step| step.is_block).count() as u64;
+        let head = node.view.read().state.number();
+        // What each block goes back to.
+        let mut before = Vec::new();
+        for number in (head - blocks..head).rev() {
+            let missing = || Error::Stopped(format!("block {number} is missing"));
+            before.push(node.block(number)?.ok_or_else(missing)?);
+        }
+        self.store(&record::encode_edit(&Edit::Rewind(snapshot.records))?)?;
+        let (mut tries, mut pool) = (node.tries.write(), node.pool.lock());
+        let mut view = node.view.write();
+        let mut before = before.into_iter();
+        for Step { mut undone, is_block } in steps {
+            match before.as_slice().first().filter(|_| is_block) {
+                Some(block) => {
+                    tries.apply(block.header.number, &mut undone);
+                    view.pop(block.clone(), undone);
+                    before.next();
+                }
+                None => {
+                    let number = view.state.number();
+                    tries.apply(number, &mut undone);
+                    view.state.undo(number, undone);
+                }
+            }
+        }
+        view.next = snapshot.next;
+        pool.clear();
+        node.time.lock().offset = snapshot.time_offset;
+        drop((view, pool, tries));
+        node.went_back(head - blocks);
+        Ok(true)
+    }
+
+    fn reset(&mut self) -> Result<()> {
+        let node = self.node.clone();
+        let (first, first_tries) = begin(&node.genesis, self.history_blocks)?;
+        self.store(&record::encode_edit(&Edit::Rewind(1))?)?;
+        self.snapshots.clear();
+        let (mut tries, mut pool) = (node.tries.write(), node.pool.lock());
+        *node.view.write() = first;
+        *tries = first_tries;
+        pool.clear();
+        drop((pool, tries));
+        *node.time.lock() = TimeShift::default();
+        *node.chosen.lock() = Chosen::default();
+        node.went_back(0);
+        Ok(())
     }
 
     fn build(&self, may_be_empty: bool) -> Result<Option<Built>> {
@@ -145,9 +285,7 @@ impl Builder {
         if !node.is_merged() {
             return Ok(None);
         }
-        let head = node.head();
-        let timestamp = node.next_timestamp(head.header.timestamp);
-        let header = next_header(&node.genesis, &head.header, head.hash, timestamp);
+        let header = node.next_header();
         let rules = Rules::of_header(node.genesis.config(), &header);
         let view = node.view.read();
         let mut overlay = Overlay::new(&*view);
@@ -209,20 +347,23 @@ impl Builder {
     }
 
     fn publish(
-        &self,
+        &mut self,
         block: Arc<SealedBlock>,
         changes: Changes,
-        position: vouch_journal::Position,
+        position: Position,
         tries: RwLockWriteGuard<'_, Tries>,
     ) {
-        let node = &self.node;
+        let node = self.node.clone();
         let number = block.header.number;
         tracing::debug!(number, transactions = block.transactions().len(), "block");
         self.settle_time(block.header.timestamp);
         let mut pool = node.pool.lock();
-        node.view.write().push(block.clone(), changes, position);
+        let mut view = node.view.write();
+        self.snapshots.note(&changes, &view.state, true);
+        view.push(block.clone(), changes, position);
         pool.mined(block.transactions());
-        drop((pool, tries));
+        drop((view, pool, tries));
+        node.chosen.lock().prev_randao = None;
         node.head.send_replace(number);
     }
 
@@ -233,6 +374,12 @@ impl Builder {
             let offset = i128::from(timestamp) - i128::from(self.node.clock.unix_seconds());
             time.offset = i64::try_from(offset).unwrap_or_default();
         }
+    }
+}
+
+fn tell<T>(answer: &SyncSender<T>, with: T) {
+    if answer.send(with).is_err() {
+        tracing::debug!("nobody waits for the builder's answer any more");
     }
 }
 

@@ -5,19 +5,25 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use alloy::network::Ethereum;
 use alloy::providers::{DynProvider, Provider, RootProvider};
+use alloy::signers::local::PrivateKeySigner;
+use alloy_primitives::{Address, U256};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, watch};
 use vouch_journal::{Journal, Recovery};
 
+use crate::accounts::Accounts;
 use crate::builder::{self, Builder, Command};
 use crate::clock::Clock;
 use crate::node::{Node, TimeShift};
 use crate::pool::Pool;
 use crate::replay::replay;
 use crate::rpc::{self, Rpc};
+use crate::snapshots::Snapshots;
+use crate::status::{Monitor, Status};
 use crate::{Error, Genesis, Result, transport};
 
 /// Default of [`Options::history_blocks`].
@@ -35,14 +41,16 @@ pub enum Mining {
     Instant,
     /// Only by `evm_mine`.
     Manual,
+    /// One at each interval, empty or not. Not zero.
+    Interval(Duration),
 }
 
-/// How far a start has come; told after each block.
+/// How far a start or an import has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// The block just executed.
-    pub block: u64,
-    /// The newest block.
+    /// What is done so far: blocks, and changes by hand between them.
+    pub done: u64,
+    /// How many there are.
     pub of: u64,
 }
 
@@ -58,9 +66,11 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// For how many blocks back old state answers; fewer where blocks change very much.
     pub history_blocks: usize,
-    /// Whether `evm_*` methods exist. They move time for everyone, so a chain that strangers reach
-    /// should not have them.
+    /// Whether `evm_*`, `anvil_*` and `hardhat_*` methods exist. They change time and state for
+    /// everyone, so a chain that strangers reach, or that money depends on, should not have them.
     pub development_methods: bool,
+    /// Accounts that the chain signs for whoever asks (`eth_sendTransaction`): test money only.
+    pub accounts: Vec<PrivateKeySigner>,
     /// How the journal lays out its files.
     pub journal: vouch_journal::Options,
     /// Called while a stored chain is executed again.
@@ -77,6 +87,7 @@ impl Options {
             clock: Arc::new(clock),
             history_blocks: HISTORY_BLOCKS,
             development_methods: true,
+            accounts: Vec::new(),
             journal: vouch_journal::Options::default(),
             progress: Box::new(|_| {}),
         }
@@ -103,12 +114,12 @@ pub fn check(
     records: u64,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<u64> {
-    let blocks = records.saturating_sub(1);
-    if records > 0 {
-        // The journal has its own genesis.
-        replay(journal, &Genesis::development(1, 0), 1, records, progress)?;
+    if records == 0 {
+        return Ok(0);
     }
-    Ok(blocks)
+    // The journal has its own genesis.
+    let replayed = replay(journal, &Genesis::development(1, 0), 1, records, progress)?;
+    Ok(replayed.view.state.number())
 }
 
 /// A running chain. Dropping it stops it as [`Chain::close`] does, without telling errors.
@@ -154,13 +165,17 @@ impl Chain {
         let node = Arc::new(Node {
             genesis,
             development_methods: options.development_methods,
+            accounts: Accounts::new(options.accounts),
+            mining: Mutex::new(options.mining),
+            chosen: Mutex::default(),
+            rewinds: Mutex::default(),
             clock: options.clock,
             tries: RwLock::new(replayed.tries),
             pool: Mutex::new(Pool::default()),
             view: RwLock::new(replayed.view),
             time: Mutex::new(TimeShift {
                 offset: i64::try_from(ahead).unwrap_or_default(),
-                next: None,
+                ..TimeShift::default()
             }),
             head: watch::Sender::new(head.number),
             arrivals: broadcast::Sender::new(ARRIVALS),
@@ -169,8 +184,16 @@ impl Chain {
             stopped: OnceLock::new(),
             reader: journal.reader(),
         });
-        let builder =
-            Builder { node: node.clone(), journal, commands: received, mining: options.mining };
+        let builder = Builder {
+            node: node.clone(),
+            journal,
+            commands: received,
+            // The genesis is one, which a new directory did not have yet.
+            records: recovery.records.max(1),
+            history_blocks: options.history_blocks,
+            snapshots: Snapshots::default(),
+            due: None,
+        };
         let builder = Some(builder::spawn(builder)?);
         let rpc = Arc::new(Rpc::new(node.clone()));
         Ok(Self { node, rpc, recovery, builder })
@@ -201,6 +224,23 @@ impl Chain {
     /// JSON-RPC by `POST /`, open to every web page (CORS), as development chains are.
     pub fn router(&self) -> axum::Router {
         rpc::router(self.rpc.clone())
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> Status {
+        self.monitor().status()
+    }
+
+    /// Tells how it is doing for as long as anyone asks.
+    pub fn monitor(&self) -> Monitor {
+        Monitor::new(self.node.clone())
+    }
+
+    /// What accounts own now, in wei.
+    pub fn balances(&self, addresses: impl IntoIterator<Item = Address>) -> Vec<U256> {
+        let view = self.node.view.read();
+        let balance = |address| view.state.account(address).unwrap_or_default().balance;
+        addresses.into_iter().map(balance).collect()
     }
 
     /// The newest visible block's number, and a wake-up at each new one.

@@ -70,6 +70,9 @@ pub enum Error {
     /// Blocks of a file cannot be taken in, or written to one.
     #[error("{0}")]
     Import(String),
+    /// A change by hand cannot be carried out.
+    #[error("the change cannot be made: {0}")]
+    Edit(String),
     /// The genesis contradicts itself.
     #[error("the genesis is not usable: {0}")]
     Genesis(String),

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, ErrorKind, Read, Write};
 use std::ops::RangeInclusive;
-use std::sync::mpsc::sync_channel;
 
 use alloy::consensus::{Block, TxEnvelope};
 use alloy_rlp::{Decodable, Encodable};
@@ -46,7 +45,7 @@ impl Chain {
             }
             self.import_block(block).map_err(refused)?;
             taken += 1;
-            progress(Progress { block: number, of: number });
+            progress(Progress { done: number, of: number });
         }
         Ok(taken)
     }
@@ -59,11 +58,7 @@ impl Chain {
             Error::Import(format!("transaction {hash} in block {} is not signed", header.number))
         })?;
         let body = Body { transactions, ommers: body.ommers, withdrawals: body.withdrawals };
-        let (answer, answered) = sync_channel(1);
-        let imported = Box::new(Imported { header, body, answer });
-        let stopped = || Error::Stopped("it takes no blocks any more".to_owned());
-        self.node.commands.send(Command::Import(imported)).map_err(|_| stopped())?;
-        answered.recv().map_err(|_| stopped())?
+        self.node.ask(|answer| Command::Import(Box::new(Imported { header, body, answer })))?
     }
 
     /// Writes blocks; those beyond the newest are left out. Returns how many it wrote.

@@ -24,6 +24,7 @@ use revm::handler::{
 use revm::primitives::eip7825;
 use revm::primitives::hardfork::SpecId;
 
+use crate::accounts::is_unsigned;
 use crate::block::Body;
 use crate::rules::Rules;
 use crate::sender::recover_authorization;
@@ -64,6 +65,13 @@ sol! {
 pub(crate) fn config(rules: &Rules) -> CfgEnv {
     let mut config = CfgEnv::new_with_spec(rules.spec).with_chain_id(rules.chain_id);
     config.max_blobs_per_tx = rules.blobs.map(|blobs| blobs.max_blobs_per_tx);
+    config
+}
+
+/// As [`config`], for one of a block's transactions.
+pub(crate) fn config_for(rules: &Rules, transaction: &SignedTransaction) -> CfgEnv {
+    let mut config = config(rules);
+    config.disable_eip3607 = is_unsigned(transaction);
     config
 }
 
@@ -250,6 +258,7 @@ impl<'a, R: StateRead> Execution<'a, R> {
         {
             return Ok(Err(Refused::NoRoom));
         }
+        self.evm.ctx.cfg.disable_eip3607 = is_unsigned(transaction);
         match self.evm.transact_commit(tx_env(transaction, transaction.signer())) {
             Ok(result) => {
                 self.begun.add(transaction, &result);

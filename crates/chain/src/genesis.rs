@@ -104,6 +104,32 @@ impl Genesis {
         self
     }
 
+    /// With another chain id, 1 to 2^52 - 1; for building in one expression.
+    #[must_use]
+    pub fn with_chain_id(mut self, chain_id: u64) -> Self {
+        self.0.config.chain_id = chain_id;
+        self
+    }
+
+    /// With another gas limit of a block, at least 5,000.
+    #[must_use]
+    pub fn with_gas_limit(mut self, gas_limit: u64) -> Self {
+        self.0.gas_limit = gas_limit;
+        self
+    }
+
+    /// With another timestamp of block 0, in seconds since the Unix epoch.
+    #[must_use]
+    pub fn with_timestamp(mut self, timestamp: u64) -> Self {
+        self.0.timestamp = timestamp;
+        self
+    }
+
+    /// Whether it begins with this account.
+    pub fn has_account(&self, address: Address) -> bool {
+        self.0.alloc.contains_key(&address)
+    }
+
     /// EIP-155 chain id, 1 to 2^52 - 1.
     pub fn chain_id(&self) -> u64 {
         self.0.config.chain_id

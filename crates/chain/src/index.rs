@@ -78,6 +78,22 @@ impl Index {
         }
     }
 
+    /// Takes the newest block away; `before` is the one before it.
+    pub(crate) fn pop(&mut self, before: Arc<SealedBlock>) {
+        let Some(entry) = self.entries.pop() else { return };
+        self.by_hash.remove(&entry.hash);
+        if let Some(block) = self.recent.pop_back() {
+            self.recent_transactions -= block.transactions().len();
+            for transaction in block.transactions() {
+                self.transactions.remove(transaction.hash());
+            }
+        }
+        if self.recent.is_empty() && before.header.number > 0 {
+            self.recent_transactions = before.transactions().len();
+            self.recent.push_back(before);
+        }
+    }
+
     pub(crate) fn number(&self, hash: B256) -> Option<u64> {
         self.by_hash.get(&hash).copied()
     }
@@ -94,6 +110,11 @@ impl Index {
             0 => Some(Bloom::ZERO),
             _ => self.entry(number).map(|entry| entry.bloom),
         }
+    }
+
+    /// How many there are in all blocks.
+    pub(crate) fn transactions(&self) -> u64 {
+        self.transactions.len() as u64
     }
 
     /// Block number and place in it.

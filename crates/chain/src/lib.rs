@@ -31,22 +31,26 @@
 //!   fee and hash are the real ones. Blocks of other networks can be imported: one that is not what
 //!   its header says is refused, and leaves nothing behind.
 //! - Opening executes every block again and compares every root; a difference is refused.
-//! - There are no reorganisations: `latest`, `safe` and `finalized` are the same block.
+//! - There are no reorganisations: `latest`, `safe` and `finalized` are the same block. Only who
+//!   develops takes blocks back (`evm_revert`), where [`Options::development_methods`] are on.
 //! - Timestamps never go back, and may repeat: blocks can be mined faster than one a second, and
 //!   contracts that count on the clock must not see it run ahead.
 //!
 //! # What it does not do
 //! No peers and no consensus layer: the blocks that it makes have no withdrawals, and transactions
 //! with blobs (type 3) are executed where blocks are imported and not taken into the pool. Work
-//! (ethash) is not checked, and no block is made before the merge. No accounts: it signs nothing.
+//! (ethash) is not checked, and no block is made before the merge. It signs for
+//! [`Options::accounts`] alone.
 //! No state older than the history window. The transaction index and one entry a block are in
 //! memory; restarts take as long as executing the chain, as there are no state snapshots yet.
 
+mod accounts;
 mod admission;
 mod block;
 mod builder;
 mod chain;
 mod clock;
+mod edit;
 mod error;
 mod exchange;
 mod execute;
@@ -59,7 +63,9 @@ mod replay;
 mod rpc;
 mod rules;
 mod sender;
+mod snapshots;
 mod state;
+mod status;
 mod transport;
 
 pub use chain::{Chain, Mining, Options, Progress, check};
@@ -68,3 +74,4 @@ pub use error::{Error, Result};
 pub use genesis::{Genesis, GenesisAccount, random_chain_id};
 pub use record::is_genesis_record;
 pub use rpc::BODY_LIMIT_BYTES;
+pub use status::{Monitor, Status};

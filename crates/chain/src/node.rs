@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 
 use alloy::consensus::Header;
 use alloy_primitives::{Address, B256, U256};
@@ -16,17 +16,21 @@ use revm::bytecode::Bytecode;
 use tokio::sync::{broadcast, watch};
 use vouch_journal::{Position, Reader};
 
-use crate::Result;
+use crate::accounts::{Accounts, is_unsigned};
 use crate::admission::{self, Rejection};
-use crate::block::{SealedBlock, next_base_fee, next_header};
+use crate::block::{SealedBlock, next_header};
 use crate::builder::Command;
+use crate::chain::Mining;
 use crate::clock::Clock;
+use crate::edit::{NextBlock, Rewinds};
+use crate::execute::SignedTransaction;
 use crate::genesis::Genesis;
 use crate::index::{Index, Located};
 use crate::pool::Pool;
 use crate::record;
 use crate::rules::{self, Rules};
 use crate::state::{Account, Changes, Scratch, State, StateError, StateRead, Tries};
+use crate::{Error, Result};
 
 /// How far back `BLOCKHASH` sees.
 const BLOCK_HASH_WINDOW: u64 = 256;
@@ -38,6 +42,10 @@ pub(crate) struct View {
     pub(crate) index: Index,
     /// Of the newest block and all before it; it grows until the merge.
     pub(crate) total_difficulty: U256,
+    /// What the next block's header is to have.
+    pub(crate) next: NextBlock,
+    /// Of all blocks that came in, also of those taken back.
+    pub(crate) gas_used: u64,
 }
 
 impl View {
@@ -45,7 +53,22 @@ impl View {
     pub(crate) fn push(&mut self, block: Arc<SealedBlock>, changes: Changes, position: Position) {
         self.state.apply(block.header.number, changes);
         self.total_difficulty = self.total_difficulty.saturating_add(block.header.difficulty);
+        self.gas_used = self.gas_used.saturating_add(block.header.gas_used);
         self.index.push(block, position);
+        self.next = NextBlock::default();
+    }
+
+    /// Takes the newest block back; `before` is the one before it.
+    pub(crate) fn pop(&mut self, before: Arc<SealedBlock>, undone: Changes) {
+        let difficulty = self.index.head().header.difficulty;
+        self.total_difficulty = self.total_difficulty.saturating_sub(difficulty);
+        self.state.undo(before.header.number, undone);
+        self.index.pop(before);
+    }
+
+    /// Of the block after the newest, in wei.
+    pub(crate) fn next_base_fee(&self) -> u64 {
+        self.next.base_fee(&self.index.head().header)
     }
 }
 
@@ -57,6 +80,16 @@ pub(crate) struct TimeShift {
     pub(crate) offset: i64,
     /// The next block's timestamp, where it was demanded.
     pub(crate) next: Option<u64>,
+    /// Seconds between a block and the next, whatever the clock says.
+    pub(crate) interval: Option<u64>,
+}
+
+/// What blocks made here have as their header says it, where a person chose it. Not stored.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Chosen {
+    pub(crate) beneficiary: Address,
+    /// Of the next block alone.
+    pub(crate) prev_randao: Option<B256>,
 }
 
 /// The running chain; see the module.
@@ -64,6 +97,11 @@ pub(crate) struct TimeShift {
 pub(crate) struct Node {
     pub(crate) genesis: Genesis,
     pub(crate) development_methods: bool,
+    pub(crate) accounts: Accounts,
+    /// When blocks are made; the builder is to be [told](Self::wake) of a change.
+    pub(crate) mining: Mutex<Mining>,
+    pub(crate) chosen: Mutex<Chosen>,
+    pub(crate) rewinds: Mutex<Rewinds>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tries: RwLock<Tries>,
     pub(crate) pool: Mutex<Pool>,
@@ -114,19 +152,24 @@ impl Node {
         if !self.is_merged() {
             return Err(Rejection::NotMerged);
         }
-        let head = self.head();
-        let Header { number, timestamp, gas_limit, .. } = head.header;
-        let time = self.next_timestamp(timestamp);
-        let rules = Rules::of(self.genesis.config(), number + 1, time, true);
-        let transaction = admission::decode(raw, &rules, gas_limit)?;
+        let transaction = admission::decode(raw, &self.next_rules(), self.next_gas_limit())?;
+        self.admit(transaction)
+    }
+
+    /// As [`Self::submit`], for one whose sender is known.
+    pub(crate) fn submit_sent(&self, transaction: SignedTransaction) -> Result<B256, Rejection> {
+        admission::check(&transaction, &self.next_rules(), self.next_gas_limit())?;
+        self.admit(transaction)
+    }
+
+    fn admit(&self, transaction: SignedTransaction) -> Result<B256, Rejection> {
         let hash = *transaction.hash();
         {
             let mut pool = self.pool.lock();
             let view = self.view.read();
             let account = view.state.account(transaction.signer()).unwrap_or_default();
-            let base_fee = next_base_fee(&view.index.head().header);
-            let is_delegation = is_delegation(&view.state, &account);
-            admission::check_account(&transaction, account, is_delegation, base_fee)?;
+            let may_send = is_delegation(&view.state, &account) || is_unsigned(&transaction);
+            admission::check_account(&transaction, account, may_send, view.next_base_fee())?;
             pool.insert(transaction, account.nonce)?;
         }
         // Fails where nobody listens.
@@ -135,7 +178,20 @@ impl Node {
         Ok(hash)
     }
 
-    fn wake(&self) -> Result<(), Rejection> {
+    /// The rules of a block begun now.
+    fn next_rules(&self) -> Rules {
+        let head = self.head();
+        let time = self.next_timestamp(head.header.timestamp);
+        Rules::of(self.genesis.config(), head.header.number + 1, time, true)
+    }
+
+    fn next_gas_limit(&self) -> u64 {
+        let view = self.view.read();
+        view.next.gas_limit.unwrap_or(view.index.head().header.gas_limit)
+    }
+
+    /// Tells the builder to look for work.
+    pub(crate) fn wake(&self) -> Result<(), Rejection> {
         if !self.told.swap(true, Ordering::AcqRel) && self.commands.send(Command::Work).is_err() {
             return Err(Rejection::Stopped("its builder has ended".to_owned()));
         }
@@ -144,9 +200,22 @@ impl Node {
 
     /// What a block begun now would have as its header, without its transactions.
     pub(crate) fn next_header(&self) -> Header {
-        let head = self.head();
+        let (head, next) = {
+            let view = self.view.read();
+            (view.index.head().clone(), view.next)
+        };
         let timestamp = self.next_timestamp(head.header.timestamp);
-        next_header(&self.genesis, &head.header, head.hash, timestamp)
+        let header = next_header(&self.genesis, &head.header, head.hash, timestamp, &next);
+        let Chosen { beneficiary, prev_randao } = *self.chosen.lock();
+        Header { beneficiary, mix_hash: prev_randao.unwrap_or(header.mix_hash), ..header }
+    }
+
+    /// What the builder answers to a command; the reason where it has stopped.
+    pub(crate) fn ask<T>(&self, command: impl FnOnce(SyncSender<T>) -> Command) -> Result<T> {
+        let gone = || Error::Stopped("it takes no commands any more".to_owned());
+        let (answer, answered) = sync_channel(1);
+        self.commands.send(command(answer)).map_err(|_| gone())?;
+        answered.recv().map_err(|_| gone())
     }
 
     /// Whether blocks can be made: before the merge they are found by work.
@@ -157,10 +226,9 @@ impl Node {
     /// The timestamp of a block begun now on top of one at `parent`.
     pub(crate) fn next_timestamp(&self, parent: u64) -> u64 {
         let time = self.time.lock();
-        let now = time
-            .next
-            .unwrap_or_else(|| self.clock.unix_seconds().saturating_add_signed(time.offset));
-        now.max(parent)
+        let by_clock = || self.clock.unix_seconds().saturating_add_signed(time.offset);
+        let by_interval = time.interval.map(|seconds| parent.saturating_add(seconds));
+        time.next.or(by_interval).unwrap_or_else(by_clock).max(parent)
     }
 
     /// State as it is after block `number`, which goes on answering while newer blocks appear.
@@ -184,6 +252,12 @@ impl Node {
     ) -> Result<B256, StateError> {
         let tries = self.tries.read();
         scratch.apply(&tries, &self.view.read().state, changes)
+    }
+
+    /// Tells who follows the chain that its newest block is now this one.
+    pub(crate) fn went_back(&self, head: u64) {
+        self.rewinds.lock().add(head);
+        self.head.send_replace(head);
     }
 
     /// From now on nothing is mined or admitted; who waits is told why. The first reason stays.

@@ -195,6 +195,26 @@ impl Pool {
         lower.iter().for_each(|transaction| self.remove(transaction));
     }
 
+    /// Forgets all; what comes later is still later.
+    pub(crate) fn clear(&mut self) {
+        *self = Self { arrivals: self.arrivals, ..Self::default() };
+    }
+
+    /// Forgets those that are meant, by hash and sender; gives which. Those in the block being made
+    /// stay.
+    pub(crate) fn forget(&mut self, is_meant: impl Fn(B256, Address) -> bool) -> Vec<B256> {
+        let waits = |transaction: &SignedTransaction| {
+            let sender = self.senders.get(&transaction.signer());
+            sender.is_some_and(|sender| transaction.nonce() >= sender.next)
+        };
+        let meant = self.by_hash.values().filter(|transaction| {
+            is_meant(*transaction.hash(), transaction.signer()) && waits(transaction)
+        });
+        let meant: Vec<_> = meant.cloned().collect();
+        meant.iter().for_each(|transaction| self.remove(transaction));
+        meant.iter().map(|transaction| *transaction.hash()).collect()
+    }
+
     /// The block with these transactions is visible.
     pub(crate) fn mined(&mut self, transactions: &[SignedTransaction]) {
         transactions.iter().for_each(|transaction| self.remove(transaction));

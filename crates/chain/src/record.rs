@@ -1,9 +1,10 @@
-//! What the journal holds: one record a genesis, one a block.
+//! What the journal holds: a genesis, then blocks, and what is changed by hand between them.
 //!
 //! ```text
 //! record = kind (u8) || version (u8) || body
 //! kind 0, genesis: body = JSON, as geth's genesis.json
 //! kind 1, block:   body = rlp([ block, [sender, ...], [[status, gas, [log, ...]], ...] ])
+//! kind 2, edit:    body = JSON; see `edit`
 //! ```
 //! `block` is Ethereum's own encoding. Senders are stored because recovering them costs more than
 //! executing; receipts so that old ones are read, not computed. Blooms are left out. The first
@@ -15,12 +16,21 @@ use alloy_primitives::{Address, Log};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 
 use crate::block::{Body, SealedBlock};
+use crate::edit::Edit;
 use crate::genesis::FirstGenesis;
 use crate::{Error, Genesis, Result};
 
 const KIND_GENESIS: u8 = 0;
 const KIND_BLOCK: u8 = 1;
+const KIND_EDIT: u8 = 2;
 const VERSION: u8 = 2;
+
+/// A record after the first.
+#[derive(Debug)]
+pub(crate) enum Stored {
+    Block(Box<SealedBlock>),
+    Edit(Edit),
+}
 
 #[derive(RlpEncodable, RlpDecodable)]
 struct StoredBlock {
@@ -70,6 +80,30 @@ pub(crate) fn encode_block(block: &SealedBlock) -> Vec<u8> {
     record.extend([KIND_BLOCK, VERSION]);
     stored.encode(&mut record);
     record
+}
+
+/// The record of a change by hand.
+pub(crate) fn encode_edit(edit: &Edit) -> Result<Vec<u8>> {
+    let mut record = vec![KIND_EDIT, VERSION];
+    serde_json::to_writer(&mut record, edit).map_err(|e| Error::Edit(e.to_string()))?;
+    Ok(record)
+}
+
+/// Reads the record at place `index`, which is not the first.
+pub(crate) fn decode(record: &[u8], index: u64) -> Result<Stored> {
+    Ok(match decode_edit(record, index)? {
+        Some(edit) => Stored::Edit(edit),
+        None => Stored::Block(Box::new(decode_block(record, index)?)),
+    })
+}
+
+/// As [`decode`], for edits alone.
+pub(crate) fn decode_edit(record: &[u8], index: u64) -> Result<Option<Edit>> {
+    if record.first() != Some(&KIND_EDIT) {
+        return Ok(None);
+    }
+    let (_, body) = body(record, KIND_EDIT, index)?;
+    serde_json::from_slice(body).map(Some).map_err(|e| malformed(index, &e))
 }
 
 /// Reads the record at place `index`, which must be a genesis.
@@ -134,6 +168,7 @@ fn malformed(record: u64, reason: &dyn std::fmt::Display) -> Error {
 mod tests {
     use super::*;
     use crate::block;
+    use crate::edit::NextBlock;
     use crate::execute::Executed;
     use alloy::consensus::{Header, SignableTransaction, TxEip1559, TxLegacy};
     use alloy::eips::eip4895::Withdrawal;
@@ -170,7 +205,13 @@ mod tests {
             transactions.push(Recovered::new_unchecked(tx, Address::with_last_byte(index as u8)));
         }
         let genesis = Genesis::development(9, 5);
-        let header = block::next_header(&genesis, &Header::default(), B256::repeat_byte(4), 77);
+        let header = block::next_header(
+            &genesis,
+            &Header::default(),
+            B256::repeat_byte(4),
+            77,
+            &NextBlock::default(),
+        );
         let ommers = vec![Header { number: 3, ..Header::default() }];
         let withdrawals = Some(vec![Withdrawal::default()].into());
         let body = Body { transactions, ommers, withdrawals };
@@ -197,6 +238,22 @@ mod tests {
             let mut record = vec![KIND_BLOCK, VERSION];
             record.extend(bytes);
             prop_assert!(decode_block(&record, 1).is_err());
+        }
+    }
+
+    #[test]
+    fn edits_are_read_as_they_were() {
+        let accounts = r#"{"accounts":{"0x0000000000000000000000000000000000000001":
+            {"balance":"0x5","nonce":"0x2","code":"0x5f","stateDiff":
+            {"0x0000000000000000000000000000000000000000000000000000000000000001":
+            "0x0000000000000000000000000000000000000000000000000000000000000007"}}}}"#;
+        let next = r#"{"next":{"baseFee":7,"gasLimit":null}}"#;
+        for edit in [accounts, next, r#"{"rewind":3}"#] {
+            let edit: Edit = serde_json::from_str(edit).unwrap();
+            let record = encode_edit(&edit).unwrap();
+            assert!(matches!(decode(&record, 5).unwrap(), Stored::Edit(found) if found == edit));
+            assert!(decode(&record[..record.len() - 1], 5).is_err());
+            assert!(decode_block(&record, 5).is_err());
         }
     }
 

@@ -9,12 +9,13 @@ use revm::bytecode::Bytecode;
 use revm::primitives::hardfork::SpecId;
 use vouch_journal::{Journal, Position};
 
-use crate::block::{Body, SealedBlock, next_base_fee, next_excess_blob_gas, seal};
+use crate::block::{Body, SealedBlock, next_excess_blob_gas, seal};
 use crate::chain::Progress;
+use crate::edit::{self, Edit, NextBlock, Undone};
 use crate::execute::{Executed, Execution};
 use crate::index::Index;
 use crate::node::View;
-use crate::record;
+use crate::record::{self, Stored};
 use crate::rules::{self, Rules};
 use crate::state::{Account, Changes, HISTORY_ENTRIES, History, Overlay, State, Tries};
 use crate::{Error, Genesis, Result};
@@ -37,6 +38,7 @@ pub(crate) fn replay(
     total_records: u64,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Replayed> {
+    let undone = undone(journal)?;
     let mut records = journal.iter();
     let genesis = match records.next().transpose()? {
         Some((_, record)) => record::decode_genesis(&record, 0)?,
@@ -48,23 +50,58 @@ pub(crate) fn replay(
         }
     };
     let (mut view, mut tries) = begin(&genesis, history_blocks)?;
-    for (number, record) in (1..).zip(records) {
+    for (index, record) in (1..).zip(records) {
         let (position, record) = record?;
-        let block = record::decode_block(&record, number)?;
-        import(&mut view, &mut tries, block, position, &genesis)?;
-        progress(Progress { block: number, of: total_records.saturating_sub(1) });
+        progress(Progress { done: index, of: total_records.saturating_sub(1) });
+        if undone.contains(index) {
+            continue;
+        }
+        match record::decode(&record, index)? {
+            Stored::Block(block) => import(&mut view, &mut tries, *block, position, &genesis)?,
+            Stored::Edit(edit) => again(&mut view, &mut tries, edit, index)?,
+        }
     }
     Ok(Replayed { genesis, view, tries })
 }
 
+/// Which records were taken back by later ones.
+fn undone(journal: &Journal) -> Result<Undone> {
+    let mut undone = Undone::default();
+    for (index, record) in (0..).zip(journal.iter()) {
+        let (_, record) = record?;
+        if let Some(Edit::Rewind(to)) = record::decode_edit(&record, index)? {
+            undone.add(index, to)?;
+        }
+    }
+    Ok(undone)
+}
+
+/// Carries out a stored change by hand.
+fn again(view: &mut View, tries: &mut Tries, edit: Edit, index: u64) -> Result<()> {
+    match edit {
+        Edit::Accounts(accounts) => {
+            let mut changes = edit::changes(accounts, view)
+                .map_err(|e| Error::Record { record: index, reason: e.to_string() })?;
+            let number = view.state.number();
+            tries.apply(number, &mut changes);
+            view.state.apply(number, changes);
+        }
+        Edit::Next(next) => view.next = next,
+        // What it took back was passed over, and it with it.
+        Edit::Rewind(_) => {}
+    }
+    Ok(())
+}
+
 /// State and index with block 0 alone.
-fn begin(genesis: &Genesis, history_blocks: usize) -> Result<(View, Tries)> {
+pub(crate) fn begin(genesis: &Genesis, history_blocks: usize) -> Result<(View, Tries)> {
     let mut state = State::new(History::new(history_blocks, HISTORY_ENTRIES));
     let mut tries = Tries::default();
     let view = |state, state_root| {
         let block = seal_genesis(genesis, state_root);
         let total_difficulty = block.header.difficulty;
-        View { state, index: Index::new(block), total_difficulty }
+        let (index, next) = (Index::new(block), NextBlock::default());
+        View { state, index, total_difficulty, next, gas_used: 0 }
     };
     let empty = view(state, Default::default());
     let mut overlay = Overlay::new(&empty);
@@ -193,17 +230,21 @@ fn check(view: &View, header: &Header, body: &Body, genesis: &Genesis) -> Result
     let rules = Rules::of_header(config, header);
     let merged = rules::is_merged(config, view.total_difficulty);
     let parent = &parent.header;
-    let base_fee = rules.are(SpecId::LONDON).then(|| next_base_fee(parent));
+    let base_fee = rules.are(SpecId::LONDON).then(|| view.next.base_fee(parent));
     let first_fee = rules.are(SpecId::LONDON) && parent.base_fee_per_gas.is_none();
     // A block with a base fee is half full at the same use of gas (EIP-1559).
     let parent_limit = parent.gas_limit.saturating_mul(if first_fee { 2 } else { 1 });
     let moved = header.gas_limit.abs_diff(parent_limit);
+    let wrong_gas_limit = match view.next.gas_limit {
+        Some(chosen) => header.gas_limit != chosen,
+        None => moved >= (parent_limit / 1024).max(1) || header.gas_limit < 5_000,
+    };
     let excess_blob_gas = next_excess_blob_gas(&rules, parent);
     let wrong = [
         ("difficulty", header.difficulty.is_zero() != merged),
         ("nonce", merged && !header.nonce.is_zero()),
         ("timestamp", header.timestamp < parent.timestamp),
-        ("gas limit", moved >= (parent_limit / 1024).max(1) || header.gas_limit < 5_000),
+        ("gas limit", wrong_gas_limit),
         ("extra data", header.extra_data.len() > 32),
         ("base fee", header.base_fee_per_gas != base_fee),
         ("excess blob gas", header.excess_blob_gas != excess_blob_gas),
@@ -297,7 +338,8 @@ mod tests {
         let begun = replay(&mut journal, &genesis, 10, 0, &mut |_| {})?;
         let parent = begun.view.index.head();
         let mut state_root = parent.header.state_root;
-        let mut header = next_header(&genesis, &parent.header, parent.hash, 1_000);
+        let mut header =
+            next_header(&genesis, &parent.header, parent.hash, 1_000, &NextBlock::default());
         change(&mut header, &mut state_root);
         let rules = Rules::of_header(genesis.config(), &header);
         let executed = Executed {

@@ -1,6 +1,7 @@
 //! The command line: names, defaults and help.
 
 pub(crate) mod agent;
+pub(crate) mod chain;
 pub(crate) mod data;
 pub(crate) mod faults;
 pub(crate) mod govern;
@@ -35,10 +36,11 @@ pub(crate) enum Command {
     /// Run a provider on one machine: chain, model, gateway and log in one process
     #[command(after_help = "Example: vouch up --model my-model.gguf")]
     Up(Up),
-    /// Run the embedded EVM chain alone
-    #[command(after_help = "Example: vouch chain --listen 127.0.0.1:8545
+    /// Run the embedded EVM chain alone, with accounts that own test ether
+    #[command(after_help = "Example: vouch chain --port 8545
+For tools that want anvil's: vouch chain --in-memory --chain-id 31337 --mnemonic \"test test test test test test test test test test test junk\"
 Another network's blocks: vouch chain --genesis genesis.json import chain.rlp")]
-    Chain(Chain),
+    Chain(chain::Chain),
     /// Run the gateway against any EVM chain
     #[command(
         after_help = "Example: vouch serve --chain https://one.example --chain https://two.example
@@ -153,41 +155,6 @@ pub(crate) struct Up {
     pub(crate) chain_listen: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) sale: Sale,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Chain {
-    /// Where JSON-RPC listens [default: 127.0.0.1:8545]
-    #[arg(long, env = "VOUCH_CHAIN_LISTEN", value_name = "ADDRESS")]
-    pub(crate) listen: Option<SocketAddr>,
-    /// What a new chain begins with and which rules hold when: geth's genesis.json
-    #[arg(long, value_name = "FILE", global = true)]
-    pub(crate) genesis: Option<PathBuf>,
-    #[command(subcommand)]
-    pub(crate) blocks: Option<Blocks>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Blocks {
-    /// Execute blocks that were made elsewhere, and keep them
-    #[command(after_help = "Example: vouch chain --genesis genesis.json import chain.rlp
-Each must follow the one before it and be what its header says; those that are there already are passed over.")]
-    Import {
-        /// RLP blocks, one after the other, as geth exports them
-        file: PathBuf,
-    },
-    /// Write blocks to a file, as geth imports them
-    #[command(after_help = "Example: vouch chain export chain.rlp --from 1 --to 1000")]
-    Export {
-        /// Where they are written; what is there is replaced
-        file: PathBuf,
-        /// The first block
-        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-        from: u64,
-        /// The last block [default: the newest]
-        #[arg(long, value_name = "NUMBER")]
-        to: Option<u64>,
-    },
 }
 
 #[derive(Debug, Args)]

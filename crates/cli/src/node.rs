@@ -1,35 +1,76 @@
 //! The embedded chain: its genesis holds the contracts, and money for the provider's key.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use alloy::signers::local::PrivateKeySigner;
 use alloy_primitives::{Address, U256};
 use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use vouch_chain::{Chain, Genesis, GenesisAccount, Options, SystemClock, random_chain_id};
+use vouch_chain::{Chain, Genesis, GenesisAccount, Mining, Options, SystemClock, random_chain_id};
 use vouch_contracts::genesis_code;
 
+use crate::arguments::chain::NewChain;
 use crate::time::unix_seconds;
 
-/// A thousand test ether: fees for as long as anyone tests.
-const OPERATOR_WEI: u128 = 1_000_000_000_000_000_000_000;
+/// In wei.
+const ETHER: u128 = 1_000_000_000_000_000_000;
+/// Fees for as long as anyone tests.
+const OPERATOR_ETHER: u64 = 1_000;
+
+/// What a chain is for.
+pub(crate) enum Usage {
+    /// Money depends on it: nobody changes it by hand.
+    Provider,
+    /// To try things out.
+    Development {
+        mining: Mining,
+        /// Accounts that it signs for; each owns some ether if the chain is new.
+        signers: Vec<PrivateKeySigner>,
+        /// What it begins with if it is new.
+        new: NewChain,
+    },
+}
 
 /// Opens the chain in `data_dir/chain`; a new one has the contracts, and `operator` has ether and
 /// may mint the test dollar.
-pub(crate) fn open(data_dir: &Path, operator: Address) -> anyhow::Result<Chain> {
+pub(crate) fn open(data_dir: &Path, operator: Address, usage: Usage) -> anyhow::Result<Chain> {
     let contracts = genesis_code(operator)?;
-    let mut genesis = Genesis::development(random_chain_id()?, unix_seconds())
-        .with_account(operator, GenesisAccount::funded(U256::from(OPERATOR_WEI)));
+    let mut genesis = Genesis::development(random_chain_id()?, unix_seconds());
     for contract in contracts {
         let account =
             GenesisAccount { storage: contract.storage, ..GenesisAccount::contract(contract.code) };
         genesis = genesis.with_account(contract.address, account);
     }
-    start(data_dir, genesis)
+    if let Usage::Development { signers, new, .. } = &usage {
+        let balance = U256::from(new.balance) * U256::from(ETHER);
+        genesis = new.chain_id.into_iter().fold(genesis, Genesis::with_chain_id);
+        genesis = new.gas_limit.into_iter().fold(genesis, Genesis::with_gas_limit);
+        genesis = new.timestamp.into_iter().fold(genesis, Genesis::with_timestamp);
+        for signer in signers {
+            genesis = genesis.with_account(signer.address(), GenesisAccount::funded(balance));
+        }
+    }
+    // One of the accounts may be the operator: it has the larger sum.
+    if !genesis.has_account(operator) {
+        let wei = U256::from(OPERATOR_ETHER) * U256::from(ETHER);
+        genesis = genesis.with_account(operator, GenesisAccount::funded(wei));
+    }
+    let mut options = Options::new(genesis, SystemClock);
+    match usage {
+        Usage::Provider => options.development_methods = false,
+        Usage::Development { mining, signers, new } => {
+            options.expected_chain_id = new.chain_id;
+            (options.mining, options.accounts) = (mining, signers);
+        }
+    }
+    start(data_dir, options)
 }
 
 /// Opens the chain in `data_dir/chain` that begins with this genesis, or begins one.
-pub(crate) fn open_of(data_dir: &Path, genesis: Genesis) -> anyhow::Result<Chain> {
-    let chain = start(data_dir, genesis.clone())?;
+pub(crate) fn open_of(data_dir: &Path, genesis: Genesis, mining: Mining) -> anyhow::Result<Chain> {
+    let mut options = Options::new(genesis.clone(), SystemClock);
+    options.mining = mining;
+    let chain = start(data_dir, options)?;
     ensure!(
         *chain.genesis() == genesis,
         "the chain in {} began with another genesis: leave --genesis out to go on with it, or choose \
@@ -39,17 +80,26 @@ pub(crate) fn open_of(data_dir: &Path, genesis: Genesis) -> anyhow::Result<Chain
     Ok(chain)
 }
 
-fn start(data_dir: &Path, genesis: Genesis) -> anyhow::Result<Chain> {
-    let mut options = Options::new(genesis, SystemClock);
+/// Whether there is a chain, or the beginning of one.
+pub(crate) fn is_begun(data_dir: &Path) -> bool {
+    let files = std::fs::read_dir(directory(data_dir));
+    files.is_ok_and(|mut files| files.next().is_some())
+}
+
+fn directory(data_dir: &Path) -> PathBuf {
+    data_dir.join("chain")
+}
+
+fn start(data_dir: &Path, mut options: Options) -> anyhow::Result<Chain> {
     let bar = block_bar();
     options.progress = Box::new(move |progress| {
         bar.set_length(progress.of);
-        bar.set_position(progress.block);
-        if progress.block == progress.of {
+        bar.set_position(progress.done);
+        if progress.done == progress.of {
             bar.finish_and_clear();
         }
     });
-    let directory = data_dir.join("chain");
+    let directory = directory(data_dir);
     Chain::open(&directory, options)
         .with_context(|| format!("the chain in {} cannot be opened", directory.display()))
 }

@@ -181,7 +181,7 @@ impl Context {
     }
 
     /// The least gas (within 1.5%, as geth) with which the transaction succeeds.
-    fn estimate(&self, request: &TransactionRequest) -> Result<u64, RpcError> {
+    pub(super) fn estimate(&self, request: &TransactionRequest) -> Result<u64, RpcError> {
         let mut high = self.gas_allowance(request)?;
         let result = self.run(self.tx_env(request, high)?).map_err(|e| failure(&e))?;
         let (used, refunded) = match result {

@@ -9,10 +9,11 @@ use serde_json::Value;
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError, json};
 use crate::block::{SealedBlock, next_base_fee, next_header};
+use crate::edit::NextBlock;
 use crate::rules::Rules;
 
 /// The tip suggested, in wei: the builder takes transactions as they arrive, so any will do.
-const PRIORITY_FEE_WEI: u64 = 1_000_000;
+pub(super) const PRIORITY_FEE_WEI: u64 = 1_000_000;
 const MAX_BLOCKS: u64 = 1024;
 const MAX_PERCENTILES: usize = 100;
 
@@ -23,17 +24,17 @@ pub(super) fn priority_fee() -> Outcome {
 impl Rpc {
     /// Of the next block.
     pub(super) fn base_fee(&self) -> Outcome {
-        json(U64::from(next_base_fee(&self.node.head().header)))
+        json(U64::from(self.node.view.read().next_base_fee()))
     }
 
     pub(super) fn gas_price(&self) -> Outcome {
-        let base_fee = next_base_fee(&self.node.head().header);
+        let base_fee = self.node.view.read().next_base_fee();
         json(U64::from(base_fee.saturating_add(PRIORITY_FEE_WEI)))
     }
 
     /// Of the next block.
     pub(super) fn blob_base_fee(&self) -> Outcome {
-        json(U128::from(self.next_blob_fee(&self.node.head().header)))
+        json(U128::from(self.blob_fee(&self.node.next_header())))
     }
 
     /// What a unit of blob gas costs in a block, in wei; 0 before there were blobs.
@@ -44,7 +45,9 @@ impl Rpc {
     }
 
     fn next_blob_fee(&self, parent: &Header) -> u128 {
-        self.blob_fee(&next_header(&self.node.genesis, parent, B256::ZERO, parent.timestamp))
+        let next = NextBlock::default();
+        let time = parent.timestamp;
+        self.blob_fee(&next_header(&self.node.genesis, parent, B256::ZERO, time, &next))
     }
 
     fn blob_gas_used_ratio(&self, header: &Header) -> f64 {

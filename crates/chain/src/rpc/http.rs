@@ -1,4 +1,4 @@
-//! JSON-RPC over `POST /`, and over a WebSocket at the same address.
+//! JSON-RPC over `POST /`, and over a WebSocket at the same address; `GET /metrics`.
 
 use std::sync::Arc;
 
@@ -8,12 +8,13 @@ use axum::extract::{DefaultBodyLimit, State, WebSocketUpgrade};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use tower_http::cors::{Any, CorsLayer};
 
 use super::Rpc;
 use super::jsonrpc::answer;
 use super::subscriptions::serve_socket;
+use crate::status::Monitor;
 
 /// Largest request body.
 pub const BODY_LIMIT_BYTES: usize = 8 << 20;
@@ -27,6 +28,7 @@ pub(crate) fn router(rpc: Arc<Rpc>) -> Router {
         .allow_headers([CONTENT_TYPE]);
     Router::new()
         .route("/", post(serve).get(upgrade))
+        .route("/metrics", get(metrics))
         .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
         .layer(cors)
         .with_state(rpc)
@@ -37,6 +39,11 @@ type JsonBody = ([(HeaderName, &'static str); 1], Vec<u8>);
 async fn serve(State(rpc): State<Arc<Rpc>>, body: Bytes) -> impl IntoResponse {
     let answer: JsonBody = ([(CONTENT_TYPE, "application/json")], answer(&rpc, &body, None).await);
     answer
+}
+
+async fn metrics(State(rpc): State<Arc<Rpc>>) -> impl IntoResponse {
+    let page = Monitor::new(rpc.node.clone()).status().metrics();
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], page)
 }
 
 async fn upgrade(State(rpc): State<Arc<Rpc>>, socket: WebSocketUpgrade) -> Response {

@@ -36,6 +36,8 @@ struct Installed {
     watched: Watched,
     /// The first block not yet told.
     next: u64,
+    /// How often the chain had gone back when that was told.
+    rewinds: u64,
     polled_at: u64,
 }
 
@@ -131,7 +133,8 @@ impl Rpc {
             return Err(RpcError::limit(format!("{MAX_FILTERS} filters exist: uninstall some")));
         }
         *last_id += 1;
-        filters.insert(*last_id, Installed { watched, next, polled_at: now });
+        let rewinds = self.node.rewinds.lock().total();
+        filters.insert(*last_id, Installed { watched, next, rewinds, polled_at: now });
         json(U64::from(*last_id))
     }
 
@@ -146,6 +149,11 @@ impl Rpc {
             if let Watched::Pending(arrivals) = &mut installed.watched {
                 return json(arrived(arrivals));
             }
+            let rewinds = self.node.rewinds.lock();
+            if let Some(lowest) = rewinds.lowest_since(installed.rewinds) {
+                installed.next = installed.next.min(lowest + 1);
+            }
+            installed.rewinds = rewinds.total();
             let from = std::mem::replace(&mut installed.next, head + 1);
             (from, installed.filter())
         };

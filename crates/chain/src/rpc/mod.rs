@@ -1,6 +1,7 @@
 //! JSON-RPC: one dispatcher, reached over HTTP and in process.
 
 mod access_list;
+mod accounts;
 mod blocks;
 mod call;
 mod capabilities;
@@ -121,7 +122,12 @@ impl Rpc {
             "web3_clientVersion" => none(params, || json(CLIENT_VERSION)),
             "web3_sha3" => sha3(params),
             "eth_syncing" => none(params, || json(false)),
-            "eth_accounts" => none(params, || json([(); 0])),
+            "eth_accounts" => none(params, || json(self.node.accounts.addresses())),
+            "eth_sendTransaction" => self.send_transaction(params),
+            "eth_signTransaction" => self.sign_transaction(params),
+            "eth_sign" => self.sign_message(params),
+            "personal_sign" => self.personal_sign(params),
+            "eth_signTypedData" | "eth_signTypedData_v4" => self.sign_typed_data(params),
             "eth_blockNumber" => none(params, || json(U64::from(*self.node.head.borrow()))),
             "eth_getBalance" => self.balance(params),
             "eth_getCode" => self.code(params),
@@ -200,6 +206,8 @@ impl Rpc {
 /// Whether a method may take hundreds of megabytes: copies of tries, traces, all of the pool.
 fn is_heavy(method: &str) -> bool {
     method.starts_with("debug_trace")
+        || method.ends_with("_dumpState")
+        || method.ends_with("_loadState")
         || matches!(method, "eth_simulateV1" | "txpool_content" | "txpool_inspect")
 }
 

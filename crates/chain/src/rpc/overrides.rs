@@ -1,8 +1,7 @@
 //! State that a call is to find instead of the chain's: geth's third parameter of `eth_call`.
 
 use alloy::rpc::types::state::{AccountOverride, StateOverride};
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use revm::bytecode::Bytecode;
+use alloy_primitives::Address;
 use revm::primitives::hardfork::SpecId;
 
 use super::RpcError;
@@ -26,8 +25,11 @@ impl Overrides {
         let to = |account: &AccountOverride| account.move_precompile_to;
         let moves = accounts.iter().filter_map(|(from, account)| Some((*from, to(account)?)));
         let moves = moves.collect();
-        let patches =
-            accounts.into_iter().map(|(address, account)| Ok((address, patch(address, account)?)));
+        let patches = accounts.into_iter().map(|(address, account)| {
+            let patch = Patch::try_from(account);
+            let why = |error| RpcError::params(format!("account {address} cannot be so: {error}"));
+            Ok((address, patch.map_err(why)?))
+        });
         Ok(Self { patches: patches.collect::<Result<_, RpcError>>()?, moves })
     }
 
@@ -56,30 +58,4 @@ impl Overrides {
     pub(super) fn apply<R: StateRead>(&self, overlay: &mut Overlay<R>) -> Result<(), StateError> {
         self.patches.iter().try_for_each(|(address, patch)| overlay.patch(*address, patch))
     }
-}
-
-fn patch(address: Address, account: AccountOverride) -> Result<Patch, RpcError> {
-    if account.state.is_some() && account.state_diff.is_some() {
-        let message = format!("account {address} has both 'state' and 'stateDiff'");
-        return Err(RpcError::params(message));
-    }
-    let code = account.code.map(|code| checked_code(address, code)).transpose()?;
-    let word =
-        |(key, value): (B256, B256)| (U256::from_be_bytes(key.0), U256::from_be_bytes(value.0));
-    Ok(Patch {
-        balance: account.balance,
-        nonce: account.nonce,
-        code,
-        replaces_storage: account.state.is_some(),
-        slots: account.state.or(account.state_diff).into_iter().flatten().map(word).collect(),
-    })
-}
-
-/// With its hash, as accounts name it.
-fn checked_code(address: Address, code: Bytes) -> Result<(B256, Bytecode), RpcError> {
-    let hash = keccak256(&code);
-    let code = Bytecode::new_raw_checked(code).map_err(|error| {
-        RpcError::params(format!("the code given for account {address} is no code: {error}"))
-    })?;
-    Ok((hash, code))
 }

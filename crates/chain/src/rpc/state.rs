@@ -16,7 +16,13 @@ const MAX_SLOTS: usize = 1024;
 /// Up to 32 bytes in hexadecimal, as clients name a slot.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct StorageKey(U256);
+pub(super) struct StorageKey(U256);
+
+impl StorageKey {
+    pub(super) fn word(&self) -> B256 {
+        self.0.into()
+    }
+}
 
 impl TryFrom<String> for StorageKey {
     type Error = String;

@@ -159,7 +159,7 @@ pub(super) async fn serve_socket(mut socket: WebSocket, rpc: &Arc<Rpc>) {
     let mut subscriptions = Subscriptions::default();
     let mut head = rpc.node.head.subscribe();
     let mut arrivals = rpc.node.arrivals.subscribe();
-    let mut told = *head.borrow_and_update();
+    let (mut told, mut rewinds) = (*head.borrow_and_update(), rpc.node.rewinds.lock().total());
     loop {
         tokio::select! {
             message = socket.recv() => {
@@ -179,6 +179,11 @@ pub(super) async fn serve_socket(mut socket: WebSocket, rpc: &Arc<Rpc>) {
                     return;
                 }
                 let newest = *head.borrow_and_update();
+                {
+                    let all = rpc.node.rewinds.lock();
+                    told = all.lowest_since(rewinds).map_or(told, |lowest| told.min(lowest));
+                    rewinds = all.total();
+                }
                 while told < newest {
                     told += 1;
                     if !subscriptions.tell_block(&mut socket, rpc, told).await {

@@ -19,7 +19,7 @@ use super::params::Params;
 use super::tracing_limit::TracingLimit;
 use super::{Outcome, Rpc, RpcError, json};
 use crate::block::SealedBlock;
-use crate::execute::{Execution, block_env, config, evm, inspecting, tx_env};
+use crate::execute::{Execution, block_env, config_for, evm, inspecting, tx_env};
 use crate::node::StateAt;
 use crate::rules::Rules;
 use crate::state::Overlay;
@@ -89,22 +89,22 @@ impl Rpc {
             return Err(RpcError::server("genesis is not traceable"));
         };
         let rules = Rules::of_header(self.node.genesis.config(), header);
-        let (config, env) = (config(&rules), block_env(header, &rules));
+        let env = block_env(header, &rules);
         let mut overlay = Overlay::new(self.node.state_at(parent)?);
         // What the block itself does before its transactions.
         drop(Execution::begin(&mut overlay, header.clone(), rules)?);
         let (mut traces, mut limit) = (Vec::new(), TracingLimit::new(options));
         for (index, transaction) in block.transactions().iter().enumerate() {
             let tx = tx_env(transaction, transaction.signer());
+            let config = config_for(&rules, transaction);
             let mut inspector = inspector(options)?;
             let wanted = only.is_none_or(|only| only == index);
             let ran = match wanted {
                 true => {
                     let watching = (&mut limit, &mut inspector);
-                    inspecting(&mut overlay, config.clone(), env.clone(), watching)
-                        .inspect_tx(tx.clone())
+                    inspecting(&mut overlay, config, env.clone(), watching).inspect_tx(tx.clone())
                 }
-                false => evm(&mut overlay, config.clone(), env.clone()).transact(tx.clone()),
+                false => evm(&mut overlay, config, env.clone()).transact(tx.clone()),
             };
             let result = ran.map_err(|e| RpcError::internal(e.to_string()))?;
             limit.check()?;

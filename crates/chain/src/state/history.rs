@@ -115,6 +115,41 @@ impl History {
         }
     }
 
+    /// Adds to the newest block what was changed after it without a block of its own: the values
+    /// before it, for what it did not change itself.
+    pub(crate) fn amend(
+        &mut self,
+        accounts: Vec<(Address, Option<Account>)>,
+        slots: Vec<(SlotKey, U256)>,
+    ) {
+        // Without one the newest state is the oldest that is known.
+        let Some(newest) = self.blocks.back_mut() else { return };
+        for (address, before) in accounts {
+            if amend(&mut self.accounts, address, newest.number, before) {
+                newest.accounts.push(address);
+                self.entries += 1;
+            }
+        }
+        for (key, before) in slots {
+            if amend(&mut self.slots, key, newest.number, before) {
+                newest.slots.push(key);
+                self.entries += 1;
+            }
+        }
+    }
+
+    /// Takes the newest block away again.
+    pub(crate) fn forget_newest(&mut self) {
+        let Some(block) = self.blocks.pop_back() else { return };
+        self.entries -= block.accounts.len() + block.slots.len();
+        for address in &block.accounts {
+            forget(&mut self.accounts, address, VecDeque::pop_back);
+        }
+        for key in &block.slots {
+            forget(&mut self.slots, key, VecDeque::pop_back);
+        }
+    }
+
     fn forget_oldest(&mut self) {
         let Some(block) = self.blocks.pop_front() else {
             self.entries = 0;
@@ -122,10 +157,10 @@ impl History {
         };
         self.entries -= block.accounts.len() + block.slots.len();
         for address in &block.accounts {
-            forget(&mut self.accounts, address);
+            forget(&mut self.accounts, address, VecDeque::pop_front);
         }
         for key in &block.slots {
-            forget(&mut self.slots, key);
+            forget(&mut self.slots, key, VecDeque::pop_front);
         }
     }
 }
@@ -135,9 +170,28 @@ fn value_at<V: Copy>(versions: &Versions<V>, number: u64) -> Option<V> {
     versions.get(first_after).map(|(_, before)| *before)
 }
 
-fn forget<K: Eq + Hash, V>(versions: &mut HashMap<K, Versions<V>>, key: &K) {
+/// False if block `number` has the key's value before it already.
+fn amend<K: Eq + Hash, V>(
+    versions: &mut HashMap<K, Versions<V>>,
+    key: K,
+    number: u64,
+    before: V,
+) -> bool {
+    let of_key = versions.entry(key).or_default();
+    let is_new = of_key.back().is_none_or(|(changed, _)| *changed < number);
+    if is_new {
+        of_key.push_back((number, before));
+    }
+    is_new
+}
+
+fn forget<K: Eq + Hash, V>(
+    versions: &mut HashMap<K, Versions<V>>,
+    key: &K,
+    pop: fn(&mut Versions<V>) -> Option<(u64, V)>,
+) {
     if let Some(of_key) = versions.get_mut(key) {
-        of_key.pop_front();
+        pop(of_key);
         if of_key.is_empty() {
             versions.remove(key);
         }
@@ -165,6 +219,23 @@ mod tests {
         assert_eq!(history.slots_changed_after(owner, 4), vec![key]);
         assert!(history.slots_changed_after(owner, 5).is_empty());
         assert_eq!(history.entries, 3);
+    }
+
+    #[test]
+    fn what_is_changed_after_a_block_is_not_seen_before_it() {
+        let mut history = History::new(3, 100);
+        let (owner, key, other) = (Address::repeat_byte(1), U256::from(7), U256::from(8));
+        history.amend(Vec::new(), vec![((owner, key), U256::ZERO)]);
+        assert_eq!(history.entries, 0, "there is nothing before it");
+        history.record(1, Vec::new(), vec![((owner, key), U256::from(5))]);
+        let now = vec![((owner, key), U256::from(6)), ((owner, other), U256::from(9))];
+        history.amend(Vec::new(), now);
+        assert_eq!(history.slot(owner, key, 0), Some(U256::from(5)));
+        assert_eq!(history.slot(owner, other, 0), Some(U256::from(9)));
+        assert_eq!(history.slot(owner, key, 1), None, "it is as it is now");
+        history.forget_newest();
+        assert_eq!((history.entries, history.oldest(0)), (0, 0));
+        assert!(history.slots.is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod history;
 mod overlay;
+mod patch;
 #[cfg(test)]
 mod tests;
 mod trie;
@@ -19,7 +20,8 @@ use alloy_trie::EMPTY_ROOT_HASH;
 use revm::bytecode::Bytecode;
 
 pub(crate) use history::{HISTORY_ENTRIES, History};
-pub(crate) use overlay::{Overlay, Patch};
+pub(crate) use overlay::Overlay;
+pub(crate) use patch::{Patch, PatchError};
 pub(crate) use tries::{Scratch, Tries};
 
 /// An account as the state trie's leaf has it.
@@ -207,11 +209,22 @@ impl State {
         &self.history
     }
 
-    /// Moves on to block `number` (0 for the genesis, which has no history).
+    /// Moves on to block `number`; or, if that is the newest, changes what is after it (as the
+    /// genesis does, and who changes state by hand).
     pub(crate) fn apply(&mut self, number: u64, changes: Changes) {
-        if number > 0 {
-            self.remember(number, &changes);
+        self.remember(number, &changes);
+        self.set(number, changes);
+    }
+
+    /// Goes back to what was after block `number`, the newest or the one before it.
+    pub(crate) fn undo(&mut self, number: u64, undone: Changes) {
+        if number < self.number {
+            self.history.forget_newest();
         }
+        self.set(number, undone);
+    }
+
+    fn set(&mut self, number: u64, changes: Changes) {
         self.number = number;
         self.codes.extend(changes.codes);
         for change in changes.accounts {
@@ -244,6 +257,14 @@ impl State {
                 slots.push(((change.address, *key), self.slot(change.address, *key)));
             }
         }
-        self.history.record(number, accounts, slots);
+        match number == self.number {
+            true => self.history.amend(accounts, slots),
+            false => self.history.record(number, accounts, slots),
+        }
+    }
+
+    /// All accounts, in no order.
+    pub(crate) fn accounts(&self) -> impl ExactSizeIterator<Item = (Address, Account)> + '_ {
+        self.accounts.iter().map(|(address, account)| (*address, *account))
     }
 }

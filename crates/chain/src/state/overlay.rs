@@ -8,7 +8,7 @@ use revm::bytecode::Bytecode;
 use revm::state::{Account as EvmAccount, AccountInfo};
 use revm::{Database, DatabaseCommit, DatabaseRef};
 
-use super::{Account, AccountChange, Changes, State, StateError, StateRead};
+use super::{Account, AccountChange, Changes, Patch, State, StateError, StateRead};
 
 #[derive(Debug, Default)]
 struct Written {
@@ -25,18 +25,6 @@ impl Written {
         self.wiped = true;
         self.slots.values_mut().for_each(|value| *value = U256::ZERO);
     }
-}
-
-/// Parts of an account that a call is to find changed.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Patch {
-    pub(crate) balance: Option<U256>,
-    pub(crate) nonce: Option<u64>,
-    /// With its hash.
-    pub(crate) code: Option<(B256, Bytecode)>,
-    /// Whether `slots` is all that is stored.
-    pub(crate) replaces_storage: bool,
-    pub(crate) slots: BTreeMap<U256, U256>,
 }
 
 /// State plus writes. Each transaction is committed on its own, so `original_value` is always that
@@ -79,7 +67,7 @@ impl<R: StateRead> Overlay<R> {
         self.written.insert(address, Written { account: Some(account), wiped: false, slots });
     }
 
-    /// Changes parts of an account, for calls that ask what would be if.
+    /// Changes parts of an account outside of any transaction.
     pub(crate) fn patch(&mut self, address: Address, patch: &Patch) -> Result<(), StateError> {
         if *patch == Patch::default() {
             return Ok(());

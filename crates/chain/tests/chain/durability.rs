@@ -54,7 +54,7 @@ async fn a_restart_goes_on_with_the_same_chain() {
     let last = told.clone();
     let fixture = Fixture::start_in(dir, signer, |options| {
         options.genesis = Genesis::development(99, GENESIS_TIME); // the stored one counts
-        options.progress = Box::new(move |progress| last.store(progress.block, Ordering::Relaxed));
+        options.progress = Box::new(move |progress| last.store(progress.done, Ordering::Relaxed));
     })
     .await;
     assert_eq!(told.load(Ordering::Relaxed), head.header.number);

@@ -24,7 +24,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     config.fill_sale(&mut arguments.sale);
     let keys = Keys::open(data_dir)?;
-    let chain = node::open(data_dir, keys.wallet.address())?;
+    let chain = node::open(data_dir, keys.wallet.address(), node::Usage::Provider)?;
     let listen = arguments.chain_listen.or(config.chain.listen).unwrap_or(chain::DEFAULT_LISTEN);
     let (listener, address) = serve::bind(listen, "--chain-listen").await?;
     let rpc = format!("http://{address}");

@@ -1,0 +1,98 @@
+//! `vouch chain`. Where anvil has an option that means the same, it has the same name here.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+pub(crate) struct Chain {
+    /// Where JSON-RPC listens, over HTTP and WebSocket [default: 127.0.0.1:8545]
+    #[arg(long, env = "VOUCH_CHAIN_LISTEN", value_name = "ADDRESS", conflicts_with_all = ["host", "port"])]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The address alone to listen on
+    #[arg(long, value_name = "IP")]
+    pub(crate) host: Option<IpAddr>,
+    /// The port alone to listen on
+    #[arg(long, short, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// Make a block every so many seconds [default: as soon as a transaction waits]
+    #[arg(long, short, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) block_time: Option<Duration>,
+    /// Make blocks by evm_mine alone
+    #[arg(long, visible_alias = "no-mine", conflicts_with = "block_time")]
+    pub(crate) no_mining: bool,
+    /// Say nothing but that it listens
+    #[arg(long, visible_alias = "quiet")]
+    pub(crate) silent: bool,
+    /// Keep nothing: the chain ends with the process
+    #[arg(long)]
+    pub(crate) in_memory: bool,
+    #[command(flatten)]
+    pub(crate) new: NewChain,
+    #[command(subcommand)]
+    pub(crate) blocks: Option<Blocks>,
+}
+
+/// What a new chain begins with; one that is there goes on as it began.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "A new chain")]
+pub(crate) struct NewChain {
+    /// What it begins with and which rules hold when: geth's genesis.json
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) genesis: Option<PathBuf>,
+    /// Its id [default: a random one]
+    #[arg(long, value_name = "ID", conflicts_with = "genesis")]
+    pub(crate) chain_id: Option<u64>,
+    /// How many accounts own test ether
+    #[arg(long, short, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    pub(crate) accounts: u32,
+    /// How much each of them owns, in ether
+    #[arg(long, value_name = "ETHER", default_value_t = 10_000)]
+    pub(crate) balance: u64,
+    /// What their keys come from (BIP-39) [default: random words, kept in DATA_DIR/accounts.json]
+    #[arg(long, short, value_name = "WORDS")]
+    pub(crate) mnemonic: Option<String>,
+    /// Gas of a block [default: 1000000000]
+    #[arg(long, value_name = "GAS", conflicts_with = "genesis")]
+    pub(crate) gas_limit: Option<u64>,
+    /// Time of its first block, in seconds since 1970 [default: now]
+    #[arg(long, value_name = "SECONDS", conflicts_with = "genesis")]
+    pub(crate) timestamp: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Blocks {
+    /// Execute blocks that were made elsewhere, and keep them
+    #[command(after_help = "Example: vouch chain --genesis genesis.json import chain.rlp
+Each must follow the one before it and be what its header says; those that are there already are passed over.")]
+    Import {
+        /// RLP blocks, one after the other, as geth exports them
+        file: PathBuf,
+    },
+    /// Write blocks to a file, as geth imports them
+    #[command(after_help = "Example: vouch chain export chain.rlp --from 1 --to 1000")]
+    Export {
+        /// Where they are written; what is there is replaced
+        file: PathBuf,
+        /// The first block
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+        from: u64,
+        /// The last block [default: the newest]
+        #[arg(long, value_name = "NUMBER")]
+        to: Option<u64>,
+    },
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "want a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(time) if time >= Duration::from_millis(1) && time <= Duration::from_secs(1 << 32) => {
+            Ok(time)
+        }
+        _ => Err("want between 0.001 and 4294967296 seconds".to_owned()),
+    }
+}
