@@ -10,6 +10,7 @@ mod fees;
 mod http;
 mod jsonrpc;
 mod logs;
+mod otterscan;
 mod overrides;
 mod params;
 mod precompiles;
@@ -173,6 +174,9 @@ impl Rpc {
             "debug_traceBlockByNumber" => self.trace_block_by_number(params),
             "debug_traceBlockByHash" => self.trace_block_by_hash(params),
             "debug_traceCall" => self.trace_call(params),
+            _ if method.starts_with("ots_") || method.starts_with("erigon_") => {
+                self.otterscan(method, params)
+            }
             _ if self.node.development_methods => self.development(method, params),
             _ => Err(RpcError::method(method)),
         }
@@ -200,6 +204,7 @@ impl Rpc {
 /// Whether a method may take hundreds of megabytes: copies of tries, traces, all of the pool.
 fn is_heavy(method: &str) -> bool {
     method.starts_with("debug_trace")
+        || otterscan::is_heavy(method)
         || matches!(method, "eth_simulateV1" | "txpool_content" | "txpool_inspect")
 }
 

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod durability;
+mod otterscan;
 mod overrides;
 mod proof;
 mod subscriptions;
