@@ -11,6 +11,7 @@ mod fees;
 mod http;
 mod jsonrpc;
 mod logs;
+mod otterscan;
 mod overrides;
 mod params;
 mod precompiles;
@@ -179,6 +180,9 @@ impl Rpc {
             "debug_traceBlockByNumber" => self.trace_block_by_number(params),
             "debug_traceBlockByHash" => self.trace_block_by_hash(params),
             "debug_traceCall" => self.trace_call(params),
+            _ if method.starts_with("ots_") || method.starts_with("erigon_") => {
+                self.otterscan(method, params)
+            }
             _ if self.node.development_methods => self.development(method, params),
             _ => Err(RpcError::method(method)),
         }
@@ -208,6 +212,7 @@ fn is_heavy(method: &str) -> bool {
     method.starts_with("debug_trace")
         || method.ends_with("_dumpState")
         || method.ends_with("_loadState")
+        || otterscan::is_heavy(method)
         || matches!(method, "eth_simulateV1" | "txpool_content" | "txpool_inspect")
 }
 

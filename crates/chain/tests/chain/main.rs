@@ -4,6 +4,7 @@
 mod bad_input;
 mod development;
 mod durability;
+mod otterscan;
 mod overrides;
 mod proof;
 mod subscriptions;
