@@ -86,7 +86,7 @@ fn random_words() -> anyhow::Result<String> {
 fn signers(stored: &Stored) -> anyhow::Result<Vec<PrivateKeySigner>> {
     let words = || MnemonicBuilder::<English>::default().phrase(&stored.mnemonic);
     let signer = |index| {
-        let built = words().index(index).and_then(MnemonicBuilder::build);
+        let built = words().index(index).and_then(|words| words.build());
         built.map_err(|error| {
             anyhow!("--mnemonic has no keys: {error}; want 12 to 24 English words of BIP-39")
         })

@@ -114,7 +114,7 @@ fn store(
 
 fn chain(journal: &mut Journal, records: u64, place: &Place<'_>, checked: &mut Checked) {
     let bar = ProgressBar::new(records);
-    let executed = vouch_chain::check(journal, records, &mut |at| bar.set_position(at.block));
+    let executed = vouch_chain::check(journal, records, &mut |at| bar.set_position(at.done));
     bar.finish_and_clear();
     match executed {
         Ok(blocks) => {
