@@ -69,3 +69,49 @@ fn blocks_of_another_network_are_imported_served_and_exported() {
     assert_eq!(rpc(&url, "eth_blockNumber", &json!([])), json!("0x37"));
     assert!(running.stop(), "it ends cleanly");
 }
+
+/// What a person who knows anvil tries first.
+#[test]
+fn a_chain_for_development_has_accounts_that_stay() {
+    let data = tempfile::tempdir().expect("a directory");
+    let chain = |more: &[&str]| {
+        let listen = ["chain", "--host", "127.0.0.1", "--port", "0", "--json"];
+        vouch(data.path(), &[&listen, more].concat())
+    };
+    let running = Running::spawn(chain(&["--accounts", "2", "--balance", "5"]));
+    let url = running.field("chain");
+    let (id, accounts) = (running.ready["chainId"].clone(), running.ready["accounts"].clone());
+    assert_eq!(rpc(&url, "eth_accounts", &json!([])), accounts);
+    let sent = json!([{ "from": accounts[0], "to": accounts[1], "value": "0x1" }]);
+    let hash = rpc(&url, "eth_sendTransaction", &sent);
+    // It may not be mined yet; a block by hand makes sure.
+    assert_eq!(rpc(&url, "evm_mine", &json!([])), "0x0");
+    assert_eq!(rpc(&url, "eth_getTransactionReceipt", &json!([hash]))["status"], "0x1");
+    assert_eq!(rpc(&url, "anvil_setBalance", &json!([accounts[0], "0x7"])), Value::Null);
+    assert!(running.stop(), "it ends cleanly");
+
+    // Options of a new chain do not matter to one that is there, but for what contradicts it.
+    let running = Running::spawn(chain(&["--accounts", "9", "--no-mining"]));
+    let url = running.field("chain");
+    assert_eq!((&running.ready["chainId"], &running.ready["accounts"]), (&id, &accounts));
+    let balance = |address: &Value| rpc(&url, "eth_getBalance", &json!([address, "latest"]));
+    assert_eq!(balance(&accounts[0]), "0x7");
+    assert_eq!(balance(&accounts[1]), json!(format!("{:#x}", 5 * 10_u128.pow(18) + 1)));
+    assert_eq!(rpc(&url, "anvil_getAutomine", &json!([])), json!(false));
+    assert!(running.stop(), "it ends cleanly");
+    for (more, why) in [
+        (["--chain-id", "5"], "the directory holds chain"),
+        (["--mnemonic", "test test"], "began with other accounts"),
+        (["--block-time", "0"], "want between"),
+    ] {
+        let refused = chain(&more).output().expect("it runs");
+        assert!(!refused.status.success() && text(&refused).contains(why), "{}", text(&refused));
+    }
+
+    let words = "test test test test test test test test test test test junk";
+    let running =
+        Running::spawn(chain(&["--in-memory", "--chain-id", "31337", "--mnemonic", words]));
+    assert_eq!(running.ready["accounts"][0], "0xf39fd6e51aad88f6f4ce6ab8827279cfffb92266");
+    assert_eq!(running.ready["chainId"], 31337);
+    assert!(running.stop(), "it ends cleanly");
+}

@@ -60,6 +60,8 @@ impl NextBlock {
 /// [`PatchError`] of one of them.
 pub(crate) fn changes(accounts: StateOverride, view: &View) -> Result<Changes, PatchError> {
     let mut overlay = Overlay::new(view);
+    let mut accounts: Vec<_> = accounts.into_iter().collect();
+    accounts.sort_unstable_by_key(|(address, _)| *address);
     for (address, account) in accounts {
         let patch = Patch::try_from(account)?;
         // The newest state can always be read.

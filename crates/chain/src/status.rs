@@ -1,6 +1,5 @@
 //! How a chain is doing, for people and for Prometheus.
 
-use std::fmt::Write;
 use std::fs;
 use std::sync::Arc;
 
@@ -82,18 +81,14 @@ impl Status {
                 self.oldest_state,
             ),
         ] {
-            // A string takes all that is written to it.
-            let _ = write!(
-                page,
+            page += &format!(
                 "# HELP vouch_{name} {help}\n# TYPE vouch_{name} {kind}\nvouch_{name} {value}\n"
             );
         }
         if let Some(bytes) = self.resident_bytes {
             let name = "process_resident_memory_bytes";
-            let _ = write!(
-                page,
-                "# HELP {name} Resident memory.\n# TYPE {name} gauge\n{name} {bytes}\n"
-            );
+            page +=
+                &format!("# HELP {name} Resident memory.\n# TYPE {name} gauge\n{name} {bytes}\n");
         }
         page
     }
