@@ -1,6 +1,8 @@
 //! What was measured, for people or for programs.
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 /// Whether more of it is better.
@@ -68,7 +70,10 @@ pub fn print(figures: &[Figure], json: bool) -> serde_json::Result<()> {
     for Figure { metric, unit, ours, peer, ratio, .. } in figures {
         let ours = short(*ours);
         let peer = peer.map_or_else(String::new, short);
-        let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.1}x"));
+        let ratio = ratio.map_or_else(String::new, |ratio| match ratio {
+            1.0.. => format!("{ratio:.1}x"),
+            _ => format!("{ratio:.2}x"),
+        });
         println!("{metric:width$}  {ours:>10}  {peer:>10}  {ratio:>7}  {unit}");
     }
     println!("\npeer: {peer}; ratio: how many times better ours is");
@@ -90,4 +95,13 @@ pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}
+
+/// The time that this share of them did not exceed, in milliseconds; of nothing, 0.
+#[must_use]
+pub fn quantile_ms(times: &[Duration], share: f64) -> f64 {
+    let mut sorted = times.to_vec();
+    sorted.sort_unstable();
+    let last = sorted.len().saturating_sub(1) as f64;
+    sorted.get((last * share) as usize).map_or(0.0, |time| time.as_secs_f64() * 1e3)
 }

@@ -6,6 +6,7 @@
 //! bin/model:    exact engine | node-llama-cpp   the same file, ids and threads
 //! bin/economy:  buyer ──▶ vouch up ──▶ stub      two agents of uagents, signed and unpaid
 //!               backtest, signer, valuation, sourced answers, embeddings: ours alone
+//! bin/chain:    load ──▶ vouch chain | anvil | hardhat      the same signed transactions
 //!                            └──▶ figure: a table, or a line of JSON each
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! It judges nothing: the goals, and what the figures mean, are in `docs/BENCHMARKS.md`.
 
 pub mod books;
+pub mod disk;
 pub mod figure;
 pub mod load;
 pub mod market;

@@ -88,7 +88,11 @@ async fn one(mut sender: SendRequest<Full<Bytes>>, calls: Vec<Call>) -> anyhow::
     Ok(load)
 }
 
-async fn connect(address: SocketAddr) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+/// A connection that is kept alive, for one request at a time.
+///
+/// # Errors
+/// If nothing listens there.
+pub async fn connect(address: SocketAddr) -> anyhow::Result<SendRequest<Full<Bytes>>> {
     let stream = TcpStream::connect(address).await.context("nothing listens")?;
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 /// Linux counts CPU time in hundredths of a second wherever it tells it to programs.
@@ -66,10 +66,35 @@ impl Process {
     /// # Errors
     /// If it has ended.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    /// The most resident memory that it had so far, in bytes.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn peak_bytes(&self) -> anyhow::Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kilobytes = line.and_then(|line| line.split_whitespace().next());
-        Ok(kilobytes.context("/proc has no VmRSS")?.parse::<u64>()? * 1024)
+        Ok(kilobytes.with_context(|| format!("/proc has no {field}"))?.parse::<u64>()? * 1024)
+    }
+
+    /// Ctrl-C, and waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// If it fails at that.
+    pub fn interrupt(mut self) -> anyhow::Result<()> {
+        let pid = self.0.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &pid]).status().context("no `kill`")?;
+        ensure!(sent.success(), "no signal could be sent to {pid}");
+        let status = self.0.wait()?;
+        ensure!(status.success(), "at Ctrl-C the process ended with {status}");
+        Ok(())
     }
 
     /// `kill -9`, and waits until it is gone.

@@ -38,6 +38,8 @@ pub(crate) struct Arguments {
 enum Name {
     /// A paid call, over a stub upstream; the peers are LiteLLM and the official x402 packages.
     Gateway,
+    /// Token transfers on the embedded chain; the peers are anvil and hardhat.
+    Chain,
     /// The exact engine; the peer is llama.cpp.
     Model,
     /// Receipts made durable: how many a second, how soon, at what cost; no peer.
@@ -90,6 +92,14 @@ fn bench(arguments: &Arguments) -> anyhow::Result<Command> {
             }
             bench
         }
+        Name::Chain => {
+            let mut bench = built(arguments, &release.join("chain"))?;
+            bench.arg("--vouch").arg(release.join("vouch")).arg("--data-dir").arg(data);
+            if peer {
+                bench.arg("--peers").arg(peers);
+            }
+            bench
+        }
         Name::Model => {
             let mut bench = built(arguments, &release.join("model"))?;
             if peer {
@@ -136,15 +146,16 @@ fn peer(name: Name) -> anyhow::Result<()> {
             node_peers()
         }
         Name::Economy => python_peer("uagents.txt", ".venv-uagents"),
-        Name::Model => node_peers(),
+        Name::Chain | Name::Model => node_peers(),
     }
 }
 
-/// All of npm's: llama.cpp and x402.
+/// All of npm's: anvil, hardhat with the Node.js that it asks for, llama.cpp and x402.
 fn node_peers() -> anyhow::Result<()> {
     require("npm", "installs the peers", "apt-get install nodejs npm")?;
     setup::once(PEERS, &["package-lock.json"], "node_modules", || {
-        // llama.cpp's optional packages are the same library for other machines, 700 MB of them.
+        // Optional packages are the same programs for other machines, 700 MB of llama.cpp alone;
+        // those for this one are named.
         let install = [&setup::INSTALL[..], &["--omit=optional"]].concat();
         step("peer: npm", &mut command("npm", &install, PEERS))
     })

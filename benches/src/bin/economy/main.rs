@@ -15,7 +15,6 @@ use std::{
     io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use anyhow::Context;
@@ -149,14 +148,6 @@ fn fetch(source: &str) -> anyhow::Result<PathBuf> {
 
 fn utf8(path: &Path) -> anyhow::Result<&str> {
     path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
-}
-
-/// The time that this share of them did not exceed, in milliseconds.
-fn quantile_ms(times: &[Duration], share: f64) -> f64 {
-    let mut sorted = times.to_vec();
-    sorted.sort_unstable();
-    let last = sorted.len().saturating_sub(1) as f64;
-    sorted.get((last * share) as usize).map_or(0.0, |time| time.as_secs_f64() * 1e3)
 }
 
 #[allow(clippy::print_stderr, reason = "how far it is, apart from the figures")]

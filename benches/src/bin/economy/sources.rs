@@ -15,7 +15,7 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vouch_benches::{
-    figure::Figure,
+    figure::{Figure, quantile_ms},
     process::Process,
     vouch::{Up, Vouch, text},
 };
@@ -37,7 +37,7 @@ use vouch_model::{
 use crate::{
     BENCH, Options,
     documents::{self, Document},
-    fetch, note, paid, quantile_ms, utf8,
+    fetch, note, paid, utf8,
 };
 
 /// As `vouch up` does: eight are looked for, and four put into the prompt.

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use tempfile::TempDir;
 use vouch_benches::{
     books::Books,
-    figure::{Better, Figure, median},
+    figure::{Better, Figure, median, quantile_ms},
     market::{BODY, Market},
     peers::Uagents,
     process::{Process, own_cpu},
@@ -18,7 +18,7 @@ use vouch_benches::{
 };
 use vouch_buyer::Buyer;
 
-use crate::{BENCH, Options, note, paid, quantile_ms, start_stub};
+use crate::{BENCH, Options, note, paid, start_stub};
 
 const AT_ONCE: [usize; 2] = [1, 8];
 /// One trip of the peer costs more.

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use vouch_benches::{figure::median, load::Load};
+use vouch_benches::{
+    figure::{median, quantile_ms},
+    load::Load,
+};
 
 /// Who was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,10 +45,7 @@ impl Tally {
 
     /// The latency that this share of the calls did not exceed, in milliseconds.
     pub(crate) fn quantile_ms(&self, share: f64) -> f64 {
-        let mut sorted = self.latencies.clone();
-        sorted.sort_unstable();
-        let last = sorted.len().saturating_sub(1) as f64;
-        sorted.get((last * share) as usize).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+        quantile_ms(&self.latencies, share)
     }
 
     pub(crate) fn us_per_call(&self, time: Duration) -> f64 {
