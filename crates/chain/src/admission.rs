@@ -3,7 +3,7 @@
 
 use alloy::consensus::transaction::Recovered;
 use alloy::consensus::{Transaction, TxEnvelope};
-use alloy::eips::eip2718::Decodable2718;
+use alloy::eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, U256};
 use revm::context_interface::cfg::gas::calculate_initial_tx_gas;
 use revm::primitives::eip3860::MAX_INITCODE_SIZE;
@@ -99,6 +99,13 @@ pub(crate) fn check(
     rules: &Rules,
     block_gas_limit: u64,
 ) -> Result<(), Rejection> {
+    let size = transaction.encode_2718_len();
+    if size > MAX_TRANSACTION_BYTES {
+        return Err(Rejection::Oversized { size });
+    }
+    if transaction.is_eip4844() {
+        return Err(Rejection::Blob);
+    }
     if transaction.is_eip7702() && !rules.are(SpecId::PRAGUE) {
         return Err(Rejection::Delegation);
     }

@@ -63,6 +63,8 @@ pub(crate) struct Builder {
     pub(crate) snapshots: Snapshots,
     /// When the next block is due, and after how long the one after it.
     pub(crate) due: Option<(Instant, Duration)>,
+    /// Whether the last turn was a block that was due.
+    pub(crate) was_due: bool,
 }
 
 /// A block that is executed but not yet stored.
@@ -102,8 +104,10 @@ impl Builder {
                 }
                 Command::Edit(edit, answer) => tell(&answer, self.edit(*edit)?),
                 Command::Snapshot(answer) => {
-                    let (next, offset) = (self.node.view.read().next, self.node.time.lock().offset);
-                    tell(&answer, self.snapshots.take(self.records, next, offset));
+                    let (next, time) = (self.node.view.read().next, *self.node.time.lock());
+                    let chosen = *self.node.chosen.lock();
+                    let id = self.snapshots.take(self.records, next, time, chosen);
+                    tell(&answer, id);
                 }
                 Command::GoBack(id, answer) => tell(&answer, self.go_back(id)?),
                 Command::Reset(answer) => tell(&answer, self.reset()?),
@@ -134,20 +138,20 @@ impl Builder {
     fn next_command_within(&mut self, every: Duration) -> Option<Command> {
         let now = Instant::now();
         let (due, _) = *self.due.filter(|(_, of)| *of == every).get_or_insert((now + every, every));
-        if due <= now {
-            // A block that took longer than the interval is not made up for.
-            self.due = Some(((due + every).max(now), every));
-            return None;
-        }
         self.due = Some((due, every));
-        match self.commands.recv_timeout(due - now) {
-            Ok(command) => Some(command),
-            Err(RecvTimeoutError::Timeout) => {
-                self.due = Some((due + every, every));
-                None
+        // Where blocks take longer than the interval, a command comes between two of them.
+        if due > now || self.was_due {
+            self.was_due = false;
+            match self.commands.recv_timeout(due.saturating_duration_since(now)) {
+                Ok(command) => return Some(command),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Some(Command::Close),
             }
-            Err(RecvTimeoutError::Disconnected) => Some(Command::Close),
         }
+        // A block that took longer than the interval is not made up for.
+        self.due = Some(((due + every).max(now), every));
+        self.was_due = true;
+        None
     }
 
     /// Makes a block; `None` if it would be empty and may not be.
@@ -207,13 +211,20 @@ impl Builder {
 
     fn edit_accounts(&mut self, accounts: StateOverride) -> Result<Result<()>> {
         let node = self.node.clone();
+        let next = node.next_header();
         let mut tries = node.tries.write();
-        let changes = edit::changes(accounts.clone(), &node.view.read());
+        let changes = edit::changes(accounts.clone(), &node.view.read(), next, &node.genesis);
         let mut changes = match changes {
             Ok(changes) => changes,
-            Err(error) => return Ok(Err(Error::Edit(error.to_string()))),
+            Err(error) => return Ok(Err(error)),
         };
-        self.store(&record::encode_edit(&Edit::Accounts(accounts))?)?;
+        match self.store(&record::encode_edit(&Edit::Accounts(accounts))?) {
+            Ok(_) => {}
+            Err(error @ Error::Journal(vouch_journal::Error::RecordSize { .. })) => {
+                return Ok(Err(Error::Edit(error.to_string())));
+            }
+            Err(error) => return Err(error),
+        }
         let mut pool = node.pool.lock();
         let mut view = node.view.write();
         let number = view.state.number();
@@ -230,37 +241,24 @@ impl Builder {
     fn go_back(&mut self, id: u64) -> Result<bool> {
         let node = self.node.clone();
         let Some((snapshot, steps)) = self.snapshots.go_back(id) else { return Ok(false) };
-        let blocks = steps.iter().filter(|step| step.is_block).count() as u64;
-        let head = node.view.read().state.number();
-        // What each block goes back to.
-        let mut before = Vec::new();
-        for number in (head - blocks..head).rev() {
-            let missing = || Error::Stopped(format!("block {number} is missing"));
-            before.push(node.block(number)?.ok_or_else(missing)?);
-        }
         self.store(&record::encode_edit(&Edit::Rewind(snapshot.records))?)?;
         let (mut tries, mut pool) = (node.tries.write(), node.pool.lock());
         let mut view = node.view.write();
-        let mut before = before.into_iter();
         for Step { mut undone, is_block } in steps {
-            match before.as_slice().first().filter(|_| is_block) {
-                Some(block) => {
-                    tries.apply(block.header.number, &mut undone);
-                    view.pop(block.clone(), undone);
-                    before.next();
-                }
-                None => {
-                    let number = view.state.number();
-                    tries.apply(number, &mut undone);
-                    view.state.undo(number, undone);
-                }
+            let number = view.state.number() - u64::from(is_block);
+            tries.apply(number, &mut undone);
+            match is_block {
+                true => view.pop(undone, &node.reader)?,
+                false => view.state.undo(number, undone),
             }
         }
         view.next = snapshot.next;
+        let head = view.state.number();
         pool.clear();
-        node.time.lock().offset = snapshot.time_offset;
         drop((view, pool, tries));
-        node.went_back(head - blocks);
+        *node.time.lock() = snapshot.time;
+        *node.chosen.lock() = snapshot.chosen;
+        node.went_back(head);
         Ok(true)
     }
 
@@ -274,7 +272,7 @@ impl Builder {
         *tries = first_tries;
         pool.clear();
         drop((pool, tries));
-        *node.time.lock() = TimeShift::default();
+        *node.time.lock() = TimeShift::ahead_of(node.clock.as_ref(), node.genesis.timestamp());
         *node.chosen.lock() = Chosen::default();
         node.went_back(0);
         Ok(())

@@ -45,6 +45,20 @@ pub enum Mining {
     Interval(Duration),
 }
 
+/// What whoever reaches the chain may change by hand, through `evm_*`, `anvil_*` and `hardhat_*`
+/// methods: for everyone, so that a chain that strangers reach should allow nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum ByHand {
+    /// None of these methods exist.
+    Nothing,
+    /// Time goes on and blocks are made when told: nobody owns more or less by that.
+    Time,
+    /// State, history, mining and whoever sends, too.
+    #[default]
+    Everything,
+}
+
 /// How far a start or an import has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
@@ -66,9 +80,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// For how many blocks back old state answers; fewer where blocks change very much.
     pub history_blocks: usize,
-    /// Whether `evm_*`, `anvil_*` and `hardhat_*` methods exist. They change time and state for
-    /// everyone, so a chain that strangers reach, or that money depends on, should not have them.
-    pub development_methods: bool,
+    /// What may be changed by hand.
+    pub by_hand: ByHand,
     /// Accounts that the chain signs for whoever asks (`eth_sendTransaction`): test money only.
     pub accounts: Vec<PrivateKeySigner>,
     /// How the journal lays out its files.
@@ -78,7 +91,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: instant mining, 1,024 blocks of history, development methods.
+    /// The defaults: instant mining, 1,024 blocks of history, all that can be changed by hand.
     pub fn new(genesis: Genesis, clock: impl Clock) -> Self {
         Self {
             genesis,
@@ -86,7 +99,7 @@ impl Options {
             mining: Mining::Instant,
             clock: Arc::new(clock),
             history_blocks: HISTORY_BLOCKS,
-            development_methods: true,
+            by_hand: ByHand::Everything,
             accounts: Vec::new(),
             journal: vouch_journal::Options::default(),
             progress: Box::new(|_| {}),
@@ -141,6 +154,8 @@ impl Chain {
     /// [`Error::Genesis`], and [`Error::Record`], [`Error::Newer`], [`Error::Replay`] or
     /// [`Error::Parent`] if what it holds is not a chain of this program.
     pub fn open(dir: &Path, mut options: Options) -> Result<Self> {
+        // Before anything is begun with it.
+        options.genesis.validate()?;
         let (mut journal, recovery) = Journal::open(dir, options.journal)?;
         if recovery.truncated_bytes > 0 {
             tracing::warn!(
@@ -160,11 +175,11 @@ impl Chain {
             return Err(Error::OtherChain { expected, found: genesis.chain_id() });
         }
         let head = replayed.view.index.head().header.clone();
-        let ahead = head.timestamp.saturating_sub(options.clock.unix_seconds());
+        let time = TimeShift::ahead_of(options.clock.as_ref(), head.timestamp);
         let (commands, received) = mpsc::channel();
         let node = Arc::new(Node {
             genesis,
-            development_methods: options.development_methods,
+            by_hand: options.by_hand,
             accounts: Accounts::new(options.accounts),
             mining: Mutex::new(options.mining),
             chosen: Mutex::default(),
@@ -173,10 +188,7 @@ impl Chain {
             tries: RwLock::new(replayed.tries),
             pool: Mutex::new(Pool::default()),
             view: RwLock::new(replayed.view),
-            time: Mutex::new(TimeShift {
-                offset: i64::try_from(ahead).unwrap_or_default(),
-                ..TimeShift::default()
-            }),
+            time: Mutex::new(time),
             head: watch::Sender::new(head.number),
             arrivals: broadcast::Sender::new(ARRIVALS),
             commands,
@@ -193,6 +205,7 @@ impl Chain {
             history_blocks: options.history_blocks,
             snapshots: Snapshots::default(),
             due: None,
+            was_due: false,
         };
         let builder = Some(builder::spawn(builder)?);
         let rpc = Arc::new(Rpc::new(node.clone()));

@@ -2,16 +2,20 @@
 //! blocks are: who opens the chain again finds it as it was left.
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::ops::Range;
 
 use alloy::consensus::Header;
-use alloy::rpc::types::state::StateOverride;
+use alloy::rpc::types::state::{AccountOverride, StateOverride};
+use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
-use crate::block::next_base_fee;
+use crate::block::{Body, next_base_fee};
+use crate::execute::Execution;
 use crate::node::View;
-use crate::state::{Account, Changes, Overlay, Patch, PatchError};
-use crate::{Error, Result};
+use crate::rules::Rules;
+use crate::state::{Account, Changes, Overlay, Patch};
+use crate::{Error, Genesis, Result};
 
 /// Rewinds that connections can be told of late; who has missed more looks at the whole chain.
 const REMEMBERED_REWINDS: usize = 1024;
@@ -54,20 +58,31 @@ impl NextBlock {
     }
 }
 
-/// What an edit of accounts comes to.
+/// What an edit of accounts comes to, where `next` is the header of the block after it so far.
 ///
 /// # Errors
-/// [`PatchError`] of one of them.
-pub(crate) fn changes(accounts: StateOverride, view: &View) -> Result<Changes, PatchError> {
-    let mut overlay = Overlay::new(view);
+/// [`Error::Edit`] if one of them is none, or if no block could be made any more, as where a
+/// contract that each block calls would fail.
+pub(crate) fn changes(
+    accounts: StateOverride,
+    view: &View,
+    next: Header,
+    genesis: &Genesis,
+) -> Result<Changes> {
     let mut accounts: Vec<_> = accounts.into_iter().collect();
     accounts.sort_unstable_by_key(|(address, _)| *address);
-    for (address, account) in accounts {
-        let patch = Patch::try_from(account)?;
-        // The newest state can always be read.
-        overlay.patch(address, &patch).map_err(|error| PatchError::State(error.to_string()))?;
-    }
-    let mut changes = overlay.into_changes(&view.state);
+    let rules = Rules::of_header(genesis.config(), &next);
+    let mut tried = patched(&accounts, view)?;
+    let block = Execution::begin(&mut tried, next, rules);
+    block
+        .and_then(|block| block.finish(&Body::of(Vec::new(), &rules)))
+        .map_err(|error| Error::Edit(error.to_string()))?;
+    written(&accounts, view)
+}
+
+/// As [`changes`], for one that was made before.
+pub(crate) fn written(accounts: &[(Address, AccountOverride)], view: &View) -> Result<Changes> {
+    let mut changes = patched(accounts, view)?.into_changes(&view.state);
     for change in &mut changes.accounts {
         let is_set = change.slots.iter().any(|(_, value)| !value.is_zero());
         let is_stored = || !view.state.keys(change.address).is_empty();
@@ -79,6 +94,19 @@ pub(crate) fn changes(accounts: StateOverride, view: &View) -> Result<Changes, P
         });
     }
     Ok(changes)
+}
+
+fn patched<'a>(
+    accounts: &[(Address, AccountOverride)],
+    view: &'a View,
+) -> Result<Overlay<&'a View>> {
+    let mut overlay = Overlay::new(view);
+    for (address, account) in accounts {
+        let refused = |why: &dyn Display| Error::Edit(format!("account {address}: {why}"));
+        let patch = Patch::try_from(account.clone()).map_err(|error| refused(&error))?;
+        overlay.patch(*address, &patch).map_err(|error| refused(&error))?;
+    }
+    Ok(overlay)
 }
 
 /// Which of a journal's records still count, given its edits in their order.

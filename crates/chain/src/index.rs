@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use alloy_primitives::map::B256Map;
 use alloy_primitives::{B256, Bloom};
-use vouch_journal::Position;
+use vouch_journal::{Position, Reader};
 
 use crate::block::SealedBlock;
+use crate::{Result, record};
 
 /// Newest blocks that are kept whole.
 const RECENT_BLOCKS: usize = 512;
@@ -63,7 +64,8 @@ impl Index {
     pub(crate) fn push(&mut self, block: Arc<SealedBlock>, position: Position) {
         let number = block.header.number;
         for (at, transaction) in (0u32..).zip(block.transactions()) {
-            self.transactions.insert(*transaction.hash(), (number, at));
+            // Whose nonce was set back by hand may have sent it before: the first one counts.
+            self.transactions.entry(*transaction.hash()).or_insert((number, at));
         }
         self.by_hash.insert(block.hash, number);
         self.entries.push(Entry { hash: block.hash, bloom: block.header.logs_bloom, position });
@@ -78,20 +80,28 @@ impl Index {
         }
     }
 
-    /// Takes the newest block away; `before` is the one before it.
-    pub(crate) fn pop(&mut self, before: Arc<SealedBlock>) {
-        let Some(entry) = self.entries.pop() else { return };
+    /// Takes the newest block away.
+    ///
+    /// # Errors
+    /// If the one before it can no longer be read.
+    pub(crate) fn pop(&mut self, reader: &Reader) -> Result<()> {
+        let Some(entry) = self.entries.pop() else { return Ok(()) };
+        let number = self.entries.len() as u64;
         self.by_hash.remove(&entry.hash);
         if let Some(block) = self.recent.pop_back() {
             self.recent_transactions -= block.transactions().len();
-            for transaction in block.transactions() {
-                self.transactions.remove(transaction.hash());
+            for hash in block.transactions().iter().map(|transaction| transaction.hash()) {
+                if self.transactions.get(hash).is_some_and(|(within, _)| *within > number) {
+                    self.transactions.remove(hash);
+                }
             }
         }
-        if self.recent.is_empty() && before.header.number > 0 {
-            self.recent_transactions = before.transactions().len();
-            self.recent.push_back(before);
+        if let Some(before) = self.entries.last().filter(|_| self.recent.is_empty()) {
+            let block = record::decode_block(&reader.read(before.position)?, number)?;
+            self.recent_transactions = block.transactions().len();
+            self.recent.push_back(Arc::new(block));
         }
+        Ok(())
     }
 
     pub(crate) fn number(&self, hash: B256) -> Option<u64> {

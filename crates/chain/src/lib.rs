@@ -32,7 +32,7 @@
 //!   its header says is refused, and leaves nothing behind.
 //! - Opening executes every block again and compares every root; a difference is refused.
 //! - There are no reorganisations: `latest`, `safe` and `finalized` are the same block. Only who
-//!   develops takes blocks back (`evm_revert`), where [`Options::development_methods`] are on.
+//!   develops takes blocks back (`evm_revert`), where [`Options::by_hand`] allows it.
 //! - Timestamps never go back, and may repeat: blocks can be mined faster than one a second, and
 //!   contracts that count on the clock must not see it run ahead.
 //!
@@ -68,7 +68,7 @@ mod state;
 mod status;
 mod transport;
 
-pub use chain::{Chain, Mining, Options, Progress, check};
+pub use chain::{ByHand, Chain, Mining, Options, Progress, check};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result};
 pub use genesis::{Genesis, GenesisAccount, random_chain_id};

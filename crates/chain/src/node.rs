@@ -20,7 +20,7 @@ use crate::accounts::{Accounts, is_unsigned};
 use crate::admission::{self, Rejection};
 use crate::block::{SealedBlock, next_header};
 use crate::builder::Command;
-use crate::chain::Mining;
+use crate::chain::{ByHand, Mining};
 use crate::clock::Clock;
 use crate::edit::{NextBlock, Rewinds};
 use crate::execute::SignedTransaction;
@@ -58,12 +58,15 @@ impl View {
         self.next = NextBlock::default();
     }
 
-    /// Takes the newest block back; `before` is the one before it.
-    pub(crate) fn pop(&mut self, before: Arc<SealedBlock>, undone: Changes) {
+    /// Takes the newest block back.
+    ///
+    /// # Errors
+    /// If the one before it can no longer be read.
+    pub(crate) fn pop(&mut self, undone: Changes, reader: &Reader) -> Result<()> {
         let difficulty = self.index.head().header.difficulty;
         self.total_difficulty = self.total_difficulty.saturating_sub(difficulty);
-        self.state.undo(before.header.number, undone);
-        self.index.pop(before);
+        self.state.undo(self.state.number() - 1, undone);
+        self.index.pop(reader)
     }
 
     /// Of the block after the newest, in wei.
@@ -74,7 +77,7 @@ impl View {
 
 /// How the chain's time differs from the clock's. Not stored: the newest block's timestamp tells
 /// it at the next start.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct TimeShift {
     /// Seconds added to the clock.
     pub(crate) offset: i64,
@@ -82,6 +85,14 @@ pub(crate) struct TimeShift {
     pub(crate) next: Option<u64>,
     /// Seconds between a block and the next, whatever the clock says.
     pub(crate) interval: Option<u64>,
+}
+
+impl TimeShift {
+    /// By which no block after one at `timestamp` is earlier than that.
+    pub(crate) fn ahead_of(clock: &dyn Clock, timestamp: u64) -> Self {
+        let ahead = timestamp.saturating_sub(clock.unix_seconds());
+        Self { offset: i64::try_from(ahead).unwrap_or_default(), ..Self::default() }
+    }
 }
 
 /// What blocks made here have as their header says it, where a person chose it. Not stored.
@@ -96,7 +107,7 @@ pub(crate) struct Chosen {
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) genesis: Genesis,
-    pub(crate) development_methods: bool,
+    pub(crate) by_hand: ByHand,
     pub(crate) accounts: Accounts,
     /// When blocks are made; the builder is to be [told](Self::wake) of a change.
     pub(crate) mining: Mutex<Mining>,
@@ -256,7 +267,9 @@ impl Node {
 
     /// Tells who follows the chain that its newest block is now this one.
     pub(crate) fn went_back(&self, head: u64) {
-        self.rewinds.lock().add(head);
+        // Who holds this lock sees either neither of the two or both.
+        let mut rewinds = self.rewinds.lock();
+        rewinds.add(head);
         self.head.send_replace(head);
     }
 

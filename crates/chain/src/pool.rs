@@ -60,6 +60,8 @@ pub(crate) struct Pool {
     ready: BTreeMap<u64, Address>,
     arrivals: u64,
     bytes: usize,
+    /// The one being executed.
+    taken: Option<B256>,
 }
 
 impl Pool {
@@ -155,11 +157,14 @@ impl Pool {
     pub(crate) fn take(&mut self) -> Option<Arc<SignedTransaction>> {
         let (_, address) = self.ready.pop_first()?;
         let sender = self.senders.get(&address)?;
-        Some(sender.by_nonce.get(&sender.next)?.transaction.clone())
+        let transaction = sender.by_nonce.get(&sender.next)?.transaction.clone();
+        self.taken = Some(*transaction.hash());
+        Some(transaction)
     }
 
     /// It is in the block being made: the sender's next one becomes executable.
     pub(crate) fn executed(&mut self, transaction: &SignedTransaction) {
+        self.taken = None;
         let address = transaction.signer();
         let Some(sender) = self.senders.get_mut(&address) else { return };
         sender.next = transaction.nonce() + 1;
@@ -170,6 +175,7 @@ impl Pool {
 
     /// It stays for a later block, and with it what follows it.
     pub(crate) fn postpone(&mut self, transaction: &SignedTransaction) {
+        self.taken = None;
         let address = transaction.signer();
         let Some(sender) = self.senders.get(&address) else { return };
         if let Some(waiting) = sender.by_nonce.get(&sender.next) {
@@ -179,6 +185,7 @@ impl Pool {
 
     /// It can never be executed. What follows it waits for another with its nonce.
     pub(crate) fn reject(&mut self, transaction: &SignedTransaction) {
+        self.taken = None;
         self.remove(transaction);
     }
 
@@ -186,6 +193,9 @@ impl Pool {
     /// EIP-7702 authorization): lower ones are dropped.
     pub(crate) fn set_nonce(&mut self, address: Address, nonce: u64) {
         let Some(sender) = self.senders.get_mut(&address) else { return };
+        if let Some(waiting) = sender.by_nonce.get(&sender.next) {
+            self.ready.remove(&waiting.arrival);
+        }
         sender.next = nonce;
         let lower: Vec<_> =
             sender.by_nonce.range(..nonce).map(|(_, w)| w.transaction.clone()).collect();
@@ -205,7 +215,8 @@ impl Pool {
     pub(crate) fn forget(&mut self, is_meant: impl Fn(B256, Address) -> bool) -> Vec<B256> {
         let waits = |transaction: &SignedTransaction| {
             let sender = self.senders.get(&transaction.signer());
-            sender.is_some_and(|sender| transaction.nonce() >= sender.next)
+            let waits = sender.is_some_and(|sender| transaction.nonce() >= sender.next);
+            waits && self.taken != Some(*transaction.hash())
         };
         let meant = self.by_hash.values().filter(|transaction| {
             is_meant(*transaction.hash(), transaction.signer()) && waits(transaction)
@@ -293,6 +304,22 @@ mod tests {
         pool.insert(transaction(1, 8, 10), 7).unwrap();
         pool.insert(transaction(1, 7, 10), 7).unwrap();
         assert_eq!(drain(&mut pool), [(1, 7), (1, 8), (1, 9)]);
+    }
+
+    #[test]
+    fn a_nonce_set_back_leaves_others_ready() {
+        let mut pool = Pool::default();
+        pool.insert(transaction(1, 5, 10), 5).unwrap();
+        pool.insert(transaction(2, 0, 10), 0).unwrap();
+        let first = Address::with_last_byte(1);
+        pool.set_nonce(first, 3);
+        assert_eq!(drain(&mut pool), [(2, 0)], "5 waits for 3 and 4");
+        pool.set_nonce(first, 5);
+        let taken = pool.take().unwrap();
+        assert!(pool.forget(|_, _| true).is_empty(), "one is executed, the other was");
+        pool.postpone(&taken);
+        assert_eq!(pool.forget(|_, sender| sender == first), [*taken.hash()]);
+        assert!(!pool.has_ready());
     }
 
     #[test]

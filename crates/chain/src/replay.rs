@@ -80,7 +80,9 @@ fn undone(journal: &Journal) -> Result<Undone> {
 fn again(view: &mut View, tries: &mut Tries, edit: Edit, index: u64) -> Result<()> {
     match edit {
         Edit::Accounts(accounts) => {
-            let mut changes = edit::changes(accounts, view)
+            let mut accounts: Vec<_> = accounts.into_iter().collect();
+            accounts.sort_unstable_by_key(|(address, _)| *address);
+            let mut changes = edit::written(&accounts, view)
                 .map_err(|e| Error::Record { record: index, reason: e.to_string() })?;
             let number = view.state.number();
             tries.apply(number, &mut changes);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::edit::NextBlock;
+use crate::node::{Chosen, TimeShift};
 use crate::state::{Changes, State};
 
 /// Bound on values kept to go back, over all steps; about 150 bytes each. Beyond it the oldest
@@ -15,8 +16,8 @@ pub(crate) struct Snapshot {
     /// How many records there were.
     pub(crate) records: u64,
     pub(crate) next: NextBlock,
-    /// Seconds between the clock and the chain's time.
-    pub(crate) time_offset: i64,
+    pub(crate) time: TimeShift,
+    pub(crate) chosen: Chosen,
     /// How many steps there had been.
     steps: u64,
 }
@@ -49,9 +50,15 @@ pub(crate) struct Snapshots {
 
 impl Snapshots {
     /// Keeps the state as it is; gives its id, from 1.
-    pub(crate) fn take(&mut self, records: u64, next: NextBlock, time_offset: i64) -> u64 {
+    pub(crate) fn take(
+        &mut self,
+        records: u64,
+        next: NextBlock,
+        time: TimeShift,
+        chosen: Chosen,
+    ) -> u64 {
         self.last_id += 1;
-        let snapshot = Snapshot { records, next, time_offset, steps: self.total };
+        let snapshot = Snapshot { records, next, time, chosen, steps: self.total };
         self.taken.insert(self.last_id, snapshot);
         self.last_id
     }

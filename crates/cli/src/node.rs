@@ -6,7 +6,9 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy_primitives::{Address, U256};
 use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use vouch_chain::{Chain, Genesis, GenesisAccount, Mining, Options, SystemClock, random_chain_id};
+use vouch_chain::{
+    ByHand, Chain, Genesis, GenesisAccount, Mining, Options, SystemClock, random_chain_id,
+};
 use vouch_contracts::genesis_code;
 
 use crate::arguments::chain::NewChain;
@@ -19,7 +21,7 @@ const OPERATOR_ETHER: u64 = 1_000;
 
 /// What a chain is for.
 pub(crate) enum Usage {
-    /// Money depends on it: nobody changes it by hand.
+    /// Money depends on it: nobody changes by hand more than its time.
     Provider,
     /// To try things out.
     Development {
@@ -57,7 +59,7 @@ pub(crate) fn open(data_dir: &Path, operator: Address, usage: Usage) -> anyhow::
     }
     let mut options = Options::new(genesis, SystemClock);
     match usage {
-        Usage::Provider => options.development_methods = false,
+        Usage::Provider => options.by_hand = ByHand::Time,
         Usage::Development { mining, signers, new } => {
             options.expected_chain_id = new.chain_id;
             (options.mining, options.accounts) = (mining, signers);

@@ -1,5 +1,7 @@
 //! Transactions and messages that the chain signs itself, for its development accounts.
 
+use std::collections::BTreeMap;
+
 use alloy::consensus::transaction::Recovered;
 use alloy::consensus::{SignableTransaction, TxEnvelope, TypedTransaction};
 use alloy::dyn_abi::TypedData;
@@ -9,7 +11,7 @@ use alloy::rpc::types::TransactionRequest;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy_primitives::{Address, Bytes, Signature, TxKind};
-use serde_json::{Value, json as value};
+use serde_json::{Map, Value, json as value};
 
 use super::error::quote;
 use super::fees::PRIORITY_FEE_WEI;
@@ -18,6 +20,12 @@ use super::params::Params;
 use super::{Outcome, Rpc, RpcError, json};
 use crate::accounts::stand_in;
 use crate::execute::SignedTransaction;
+
+/// Of typed data: how deep types may be in one another, how many members one may come to, and how
+/// long a name may be.
+const MAX_TYPE_DEPTH: usize = 16;
+const MAX_TYPE_MEMBERS: usize = 4096;
+const MAX_TYPE_CHARS: usize = 128;
 
 impl Rpc {
     pub(super) fn send_transaction(&self, mut params: Params) -> Outcome {
@@ -56,18 +64,24 @@ impl Rpc {
 
     /// EIP-712.
     pub(super) fn sign_typed_data(&self, mut params: Params) -> Outcome {
-        let address = params.next("address")?;
+        let address: Address = params.next("address")?;
         let given: Value = params.next("typed data")?;
         params.finish()?;
-        // Some wallets send it as text.
-        let parsed = match &given {
-            Value::String(text) => serde_json::from_str::<TypedData>(text),
-            _ => serde_json::from_value(given),
-        };
+        // Before anything is computed for whoever asks.
+        self.node.accounts.signer(address).ok_or_else(|| unknown(address))?;
         let malformed = |reason: String| {
             RpcError::params(format!("invalid argument 1 (typed data): {}", quote(&reason)))
         };
-        let data = parsed.map_err(|e| malformed(e.to_string()))?;
+        // Some wallets send it as text.
+        let given = match &given {
+            Value::String(text) => {
+                serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?
+            }
+            _ => given,
+        };
+        check_types(&given).map_err(|reason| malformed(reason.to_owned()))?;
+        let data = serde_json::from_value::<TypedData>(given);
+        let data = data.map_err(|e| malformed(e.to_string()))?;
         let hash = data.eip712_signing_hash().map_err(|e| malformed(e.to_string()))?;
         self.signature(address, |signer| signer.sign_hash_sync(&hash))
     }
@@ -134,9 +148,78 @@ impl Rpc {
     }
 }
 
+/// A type is resolved by writing out all that it is made of, which a few types can make more than
+/// any memory holds.
+///
+/// # Errors
+/// Why these are too many.
+fn check_types(data: &Value) -> Result<(), &'static str> {
+    let types = data.get("types").and_then(Value::as_object).ok_or("it has no types")?;
+    let mut sizes = BTreeMap::new();
+    types.keys().try_for_each(|name| size(types, name, 0, &mut sizes).map(drop))
+}
+
+/// How many members a type has, those of its members too.
+fn size<'a>(
+    types: &'a Map<String, Value>,
+    name: &'a str,
+    depth: usize,
+    sizes: &mut BTreeMap<&'a str, usize>,
+) -> Result<usize, &'static str> {
+    if let Some(size) = sizes.get(name) {
+        return Ok(*size);
+    }
+    let members = types.get(name).and_then(Value::as_array);
+    let Some(members) = members else { return Ok(0) };
+    if depth > MAX_TYPE_DEPTH {
+        return Err("its types are nested too deeply");
+    }
+    let mut total = members.len();
+    for member in members {
+        let of = member.get("type").and_then(Value::as_str).unwrap_or_default();
+        if of.len() > MAX_TYPE_CHARS {
+            return Err("the name of a type is too long");
+        }
+        let element = of.split('[').next().unwrap_or_default();
+        total += size(types, element, depth + 1, sizes)?;
+        if total > MAX_TYPE_MEMBERS {
+            return Err("its types have too many members");
+        }
+    }
+    sizes.insert(name, total);
+    Ok(total)
+}
+
 fn unknown(address: Address) -> RpcError {
     RpcError::server(format!(
         "unknown account {address}: the chain signs for eth_accounts, and sends for whom \
          anvil_impersonateAccount names"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(types: impl IntoIterator<Item = (String, Vec<String>)>) -> Value {
+        let member = |of: &String| value!({ "name": "m", "type": of });
+        let members = |of: Vec<String>| of.iter().map(member).collect::<Vec<_>>();
+        let types: Map<_, _> =
+            types.into_iter().map(|(name, of)| (name, members(of).into())).collect();
+        value!({ "types": types })
+    }
+
+    #[test]
+    fn types_that_write_out_to_too_much_are_refused() {
+        let doubled = |n: usize| (format!("T{n}"), vec![format!("T{}[2]", n + 1); 2]);
+        assert_eq!(check_types(&typed((0..10).map(doubled))), Ok(()));
+        assert!(check_types(&typed((0..14).map(doubled))).is_err());
+        let chain = |n: usize| (format!("T{n:05}"), vec![format!("T{:05}", n + 1)]);
+        assert!(check_types(&typed((0..100_000).map(chain))).is_err());
+        let circle = [("A".to_owned(), vec!["A".to_owned()])];
+        assert!(check_types(&typed(circle)).is_err());
+        let long = [("A".to_owned(), vec![format!("uint8{}", "[]".repeat(100))])];
+        assert!(check_types(&typed(long)).is_err());
+        assert!(check_types(&value!({})).is_err());
+    }
 }

@@ -76,7 +76,13 @@ impl Rpc {
             history.blob_gas_used_ratio.push(self.blob_gas_used_ratio(&block.header));
             rewards.push(block_rewards(&block, &percentiles));
             if number == newest {
-                history.base_fee_per_gas.push(next_base_fee(&block.header).into());
+                let view = self.node.view.read();
+                let next = match view.state.number() == newest {
+                    true => view.next_base_fee(),
+                    false => next_base_fee(&block.header),
+                };
+                drop(view);
+                history.base_fee_per_gas.push(next.into());
                 history.base_fee_per_blob_gas.push(self.next_blob_fee(&block.header));
             }
         }

@@ -19,8 +19,8 @@ use crate::status::Monitor;
 /// Largest request body.
 pub const BODY_LIMIT_BYTES: usize = 8 << 20;
 
-/// `POST /` and WebSockets, for any origin: the chain holds no keys, so a page can do what its user
-/// could.
+/// `POST /` and WebSockets, for any origin: what a page could spend by the chain's own accounts is
+/// test money, and a chain that money depends on has neither such accounts nor development methods.
 pub(crate) fn router(rpc: Arc<Rpc>) -> Router {
     let cors = CorsLayer::new()
         .allow_origin(Any)

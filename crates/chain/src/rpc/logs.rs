@@ -122,7 +122,6 @@ impl Rpc {
     }
 
     fn install(&self, watched: Watched) -> Outcome {
-        let next = *self.node.head.borrow() + 1;
         let now = self.node.clock.unix_seconds();
         let mut guard = self.filters.0.lock();
         let (last_id, filters) = &mut *guard;
@@ -133,7 +132,10 @@ impl Rpc {
             return Err(RpcError::limit(format!("{MAX_FILTERS} filters exist: uninstall some")));
         }
         *last_id += 1;
-        let rewinds = self.node.rewinds.lock().total();
+        let (next, rewinds) = {
+            let rewinds = self.node.rewinds.lock();
+            (*self.node.head.borrow() + 1, rewinds.total())
+        };
         filters.insert(*last_id, Installed { watched, next, rewinds, polled_at: now });
         json(U64::from(*last_id))
     }
@@ -141,8 +143,7 @@ impl Rpc {
     pub(super) fn filter_changes(&self, mut params: Params) -> Outcome {
         let id: U64 = params.next("filter id")?;
         params.finish()?;
-        let head = *self.node.head.borrow();
-        let (from, filter) = {
+        let (from, head, filter) = {
             let mut guard = self.filters.0.lock();
             let installed = guard.1.get_mut(&id.to()).ok_or_else(no_filter)?;
             installed.polled_at = self.node.clock.unix_seconds();
@@ -154,8 +155,9 @@ impl Rpc {
                 installed.next = installed.next.min(lowest + 1);
             }
             installed.rewinds = rewinds.total();
+            let head = *self.node.head.borrow();
             let from = std::mem::replace(&mut installed.next, head + 1);
-            (from, installed.filter())
+            (from, head, installed.filter())
         };
         match filter {
             Some(filter) => json(self.logs_between(&filter, from, head)?),

@@ -183,8 +183,7 @@ impl Rpc {
             _ if method.starts_with("ots_") || method.starts_with("erigon_") => {
                 self.otterscan(method, params)
             }
-            _ if self.node.development_methods => self.development(method, params),
-            _ => Err(RpcError::method(method)),
+            _ => self.development(method, params),
         }
     }
 

@@ -96,7 +96,12 @@ impl Subscriptions {
             return true;
         }
         let read = rpc.blocking(move |rpc| Ok(rpc.node.block(number)?)).await;
-        let Ok(Some(block)) = read else { return false };
+        let block = match read {
+            Ok(Some(block)) => block,
+            // The chain went back meanwhile, of which the next round knows.
+            Ok(None) => return true,
+            Err(_) => return false,
+        };
         for (id, news) in &self.active {
             let sent = match news {
                 News::Heads => {
@@ -159,7 +164,10 @@ pub(super) async fn serve_socket(mut socket: WebSocket, rpc: &Arc<Rpc>) {
     let mut subscriptions = Subscriptions::default();
     let mut head = rpc.node.head.subscribe();
     let mut arrivals = rpc.node.arrivals.subscribe();
-    let (mut told, mut rewinds) = (*head.borrow_and_update(), rpc.node.rewinds.lock().total());
+    let (mut told, mut rewinds) = {
+        let rewinds = rpc.node.rewinds.lock();
+        (*head.borrow_and_update(), rewinds.total())
+    };
     loop {
         tokio::select! {
             message = socket.recv() => {
@@ -178,12 +186,12 @@ pub(super) async fn serve_socket(mut socket: WebSocket, rpc: &Arc<Rpc>) {
                 if changed.is_err() {
                     return;
                 }
-                let newest = *head.borrow_and_update();
-                {
+                let newest = {
                     let all = rpc.node.rewinds.lock();
                     told = all.lowest_since(rewinds).map_or(told, |lowest| told.min(lowest));
                     rewinds = all.total();
-                }
+                    *head.borrow_and_update()
+                };
                 while told < newest {
                     told += 1;
                     if !subscriptions.tell_block(&mut socket, rpc, told).await {

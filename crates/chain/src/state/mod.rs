@@ -21,7 +21,7 @@ use revm::bytecode::Bytecode;
 
 pub(crate) use history::{HISTORY_ENTRIES, History};
 pub(crate) use overlay::Overlay;
-pub(crate) use patch::{Patch, PatchError};
+pub(crate) use patch::Patch;
 pub(crate) use tries::{Scratch, Tries};
 
 /// An account as the state trie's leaf has it.

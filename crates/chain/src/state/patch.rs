@@ -25,8 +25,6 @@ pub(crate) enum PatchError {
     BothStates,
     #[error("its code is no code: {0}")]
     Code(String),
-    #[error("{0}")]
-    State(String),
 }
 
 impl TryFrom<AccountOverride> for Patch {

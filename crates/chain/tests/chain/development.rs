@@ -113,10 +113,17 @@ fn alloy_trie_path(address: Address) -> alloy_trie::Nibbles {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emptied_account_is_gone_and_wrong_code_is_refused() {
     let fixture = Fixture::start().await;
-    ok(&fixture, "anvil_setBalance", json!([SOMEONE, "0x1"])).await;
-    ok(&fixture, "anvil_setBalance", json!([SOMEONE, "0x0"])).await;
     let state = |fixture: &Fixture| fixture.chain().status().accounts;
     let accounts = state(&fixture);
+    ok(&fixture, "anvil_setBalance", json!([SOMEONE, "0x1"])).await;
+    assert_eq!(state(&fixture), accounts + 1);
+    ok(&fixture, "anvil_setBalance", json!([SOMEONE, "0x0"])).await;
+    assert_eq!(state(&fixture), accounts);
+    // Each block calls it, and could be made no more.
+    let hashes = alloy::eips::eip2935::HISTORY_STORAGE_ADDRESS;
+    let refused = fixture.rpc("anvil_setCode", json!([hashes, "0xfe"])).await;
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    ok(&fixture, "evm_mine", json!([])).await;
     let delegation = "0xef0100aa";
     let refused = fixture.rpc("anvil_setCode", json!([SOMEONE, delegation])).await;
     assert_eq!(refused["error"]["code"], -32602, "{refused}");
@@ -269,6 +276,14 @@ async fn the_chain_signs_for_its_own_accounts() {
         let signature = ok(&fixture, "eth_signTypedData_v4", params).await;
         assert_eq!(recovered(&signature, hash), own.address());
     }
+    let blob = json!([{
+        "to": SOMEONE, "maxFeePerBlobGas": "0x5", "blobVersionedHashes": [format!("0x01{}", "00".repeat(31))],
+    }]);
+    let refused = fixture.rpc("eth_sendTransaction", blob).await;
+    assert!(refused["error"]["message"].as_str().unwrap().contains("type"), "{refused}");
+    let large = json!([{ "to": SOMEONE, "input": format!("0x{}", "00".repeat(200_000)), "gas": "0xf00000" }]);
+    let refused = fixture.rpc("eth_sendTransaction", large).await;
+    assert!(refused["error"]["message"].as_str().unwrap().contains("oversized"), "{refused}");
     let stranger = fixture.rpc("personal_sign", json!([message, SOMEONE])).await;
     assert_eq!(stranger["error"]["code"], -32000, "{stranger}");
 }
@@ -307,6 +322,12 @@ async fn blocks_come_by_themselves_by_interval_or_when_told() {
     heads.borrow_and_update();
     heads.changed().await.unwrap();
     assert_eq!(fixture.rpc("evm_setIntervalMining", json!([[]])).await["error"]["code"], -32602);
+    // Also where blocks take longer than that, other calls come through, and the end comes.
+    ok(&fixture, "evm_setIntervalMining", json!([1])).await;
+    for _ in 0..20 {
+        ok(&fixture, "anvil_setBalance", json!([SOMEONE, "0x1"])).await;
+    }
+    fixture.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -320,6 +341,8 @@ async fn the_next_header_is_as_it_was_chosen_also_when_read_again() {
     let before = fixture.provider.get_block(BlockId::latest()).await.unwrap().unwrap();
     let price = ok(&fixture, "eth_gasPrice", json!([])).await;
     assert_eq!(price, json!(format!("{:#x}", 20_001_000_000_u64)));
+    let history = ok(&fixture, "eth_feeHistory", json!([1, "latest", []])).await;
+    assert_eq!(history["baseFeePerGas"][1], "0x4a817c800");
     ok(&fixture, "evm_mine", json!([])).await;
     let made = fixture.provider.get_block(BlockId::latest()).await.unwrap().unwrap().header;
     assert_eq!((made.base_fee_per_gas, made.gas_limit), (Some(20_000_000_000), 100_000_000));

@@ -10,7 +10,7 @@ use alloy::rpc::types::TransactionRequest;
 use alloy::signers::local::PrivateKeySigner;
 use serde_json::json;
 use tempfile::TempDir;
-use vouch_chain::Mining;
+use vouch_chain::{ByHand, Mining};
 
 use crate::support::{Fixture, GENESIS_TIME, TIMESTAMP};
 
@@ -71,7 +71,18 @@ async fn manual_chains_mine_when_told() {
 async fn development_methods_can_be_left_out() {
     let dir = Arc::new(TempDir::new().unwrap());
     let signer = PrivateKeySigner::random();
-    let fixture = Fixture::start_in(dir, signer, |o| o.development_methods = false).await;
+    let fixture =
+        Fixture::start_in(dir.clone(), signer.clone(), |o| o.by_hand = ByHand::Nothing).await;
     assert_eq!(fixture.rpc("evm_mine", json!([])).await["error"]["code"], -32601);
     assert_eq!(fixture.rpc("evm_increaseTime", json!([1])).await["error"]["code"], -32601);
+    fixture.stop();
+
+    // Where money depends on the chain, its time alone can be moved.
+    let fixture = Fixture::start_in(dir, signer, |o| o.by_hand = ByHand::Time).await;
+    assert_eq!(fixture.rpc("evm_increaseTime", json!([1])).await["error"], json!(null));
+    assert_eq!(fixture.rpc("evm_mine", json!([])).await["result"], "0x0");
+    for method in ["anvil_setBalance", "hardhat_setCode", "evm_snapshot", "anvil_reset"] {
+        let refused = fixture.rpc(method, json!([Address::ZERO, "0x1"])).await;
+        assert_eq!(refused["error"]["code"], -32601, "{method}: {refused}");
+    }
 }

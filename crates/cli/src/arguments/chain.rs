@@ -48,13 +48,13 @@ pub(crate) struct NewChain {
     #[arg(long, value_name = "ID", conflicts_with = "genesis")]
     pub(crate) chain_id: Option<u64>,
     /// How many accounts own test ether
-    #[arg(long, short, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    #[arg(long, short, value_name = "NUMBER", conflicts_with = "genesis", default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=10_000))]
     pub(crate) accounts: u32,
     /// How much each of them owns, in ether
-    #[arg(long, value_name = "ETHER", default_value_t = 10_000)]
+    #[arg(long, value_name = "ETHER", conflicts_with = "genesis", default_value_t = 10_000)]
     pub(crate) balance: u64,
     /// What their keys come from (BIP-39) [default: random words, kept in DATA_DIR/accounts.json]
-    #[arg(long, short, value_name = "WORDS")]
+    #[arg(long, short, value_name = "WORDS", conflicts_with = "genesis")]
     pub(crate) mnemonic: Option<String>,
     /// Gas of a block [default: 1000000000]
     #[arg(long, value_name = "GAS", conflicts_with = "genesis")]

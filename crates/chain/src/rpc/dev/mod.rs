@@ -10,7 +10,7 @@ use serde_json::{Value, json as value};
 use super::params::Params;
 use super::{CLIENT_VERSION, Outcome, Rpc, RpcError, json};
 use crate::builder::Command;
-use crate::chain::Mining;
+use crate::chain::{ByHand, Mining};
 use crate::edit::Edit;
 use crate::rules::Rules;
 
@@ -41,6 +41,20 @@ impl Rpc {
             Some(("anvil" | "hardhat", name)) => name,
             _ => method,
         };
+        let is_time = matches!(
+            name,
+            "evm_increaseTime"
+                | "increaseTime"
+                | "evm_setNextBlockTimestamp"
+                | "setNextBlockTimestamp"
+                | "evm_mine"
+                | "mine"
+        );
+        match self.node.by_hand {
+            ByHand::Everything => {}
+            ByHand::Time if is_time => {}
+            ByHand::Time | ByHand::Nothing => return Err(RpcError::method(method)),
+        }
         match name {
             "evm_increaseTime" | "increaseTime" => self.increase_time(params),
             "evm_setNextBlockTimestamp" | "setNextBlockTimestamp" => {

@@ -19,7 +19,7 @@ use crate::rpc::state::StorageKey;
 use crate::rpc::{Outcome, Rpc, RpcError, json};
 
 /// The largest dump that is written or read, before compression.
-const MAX_DUMP_BYTES: u64 = 256 << 20;
+const MAX_DUMP_BYTES: u64 = 64 << 20;
 
 /// A state in the form of `anvil_dumpState`; what else it has there is not read.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,7 +31,8 @@ struct Dump {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct DumpedAccount {
-    #[serde(with = "alloy::serde::quantity")]
+    /// A number as anvil writes it, or a string as others do.
+    #[serde(deserialize_with = "alloy::serde::quantity::deserialize")]
     nonce: u64,
     balance: U256,
     code: Bytes,

@@ -41,27 +41,35 @@ impl Accounts {
     pub(crate) fn open_or_create(data_dir: &Path, new: &NewChain) -> anyhow::Result<Option<Self>> {
         let path = data_dir.join(FILE);
         let stored = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .with_context(|| format!("{} is no list of accounts", path.display()))?,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                if node::is_begun(data_dir) {
-                    ensure!(
-                        new.mnemonic.is_none(),
-                        "the chain in {} began without accounts: leave --mnemonic out, or choose \
-                         another --data-dir",
-                        data_dir.display()
-                    );
-                    return Ok(None);
-                }
-                let mnemonic = new.mnemonic.clone().map_or_else(random_words, Ok)?;
+            Ok(bytes) => Some(
+                serde_json::from_slice::<Stored>(&bytes)
+                    .with_context(|| format!("{} is no list of accounts", path.display()))?,
+            ),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => {
+                return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+            }
+        };
+        let stored = match (stored, node::is_begun(data_dir)) {
+            (Some(stored), true) => stored,
+            (None, true) => {
+                ensure!(
+                    new.mnemonic.is_none(),
+                    "the chain in {} began without accounts: leave --mnemonic out, or choose \
+                     another --data-dir",
+                    data_dir.display()
+                );
+                return Ok(None);
+            }
+            // What is there was for a chain that then did not begin.
+            (stored, false) => {
+                let words = new.mnemonic.clone().or(stored.map(|stored| stored.mnemonic));
+                let mnemonic = words.map_or_else(random_words, Ok)?;
                 let stored = Stored { mnemonic, accounts: new.accounts };
                 // Words that are none must not be kept.
                 signers(&stored)?;
                 store(&path, &stored)?;
                 stored
-            }
-            Err(error) => {
-                return Err(error).with_context(|| format!("{} cannot be read", path.display()));
             }
         };
         if new.mnemonic.as_ref().is_some_and(|mnemonic| *mnemonic != stored.mnemonic) {
@@ -101,7 +109,7 @@ fn store(path: &Path, stored: &Stored) -> anyhow::Result<()> {
     let mut file = NamedTempFile::new_in(directory).with_context(why)?;
     serde_json::to_writer_pretty(&mut file, stored)?;
     file.flush().and_then(|()| file.as_file().sync_all()).with_context(why)?;
-    file.persist_noclobber(path).map_err(|error| error.error).with_context(why)?;
+    file.persist(path).map_err(|error| error.error).with_context(why)?;
     let synced = fs::File::open(directory).and_then(|directory| directory.sync_all());
     synced.with_context(why)
 }

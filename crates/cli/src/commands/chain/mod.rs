@@ -12,7 +12,7 @@ use std::{
 };
 
 use alloy_primitives::Address;
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde_json::json;
 use tempfile::TempDir;
 use vouch_chain::{Chain, Genesis, Mining};
@@ -37,6 +37,10 @@ pub(crate) async fn run(
     data_dir: &Path,
     output: Output,
 ) -> anyhow::Result<()> {
+    ensure!(
+        !arguments.in_memory || arguments.blocks.is_none(),
+        "--in-memory keeps nothing, so that nothing can be imported or exported: leave it out"
+    );
     let passing = arguments.in_memory.then(passing_directory).transpose()?;
     let data_dir = passing.as_ref().map_or(data_dir, TempDir::path);
     let (chain, accounts) = open(&arguments, data_dir)?;

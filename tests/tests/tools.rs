@@ -1,0 +1,72 @@
+//! Tools as people have them, unmodified, against `vouch chain`. (viem is in `provider.rs`, alloy in
+//! the chain's own tests.)
+
+use std::{path::Path, process::Command};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vouch_tests::{Running, client, clients, rpc, text, vouch};
+
+fn chain(data: &TempDir) -> Running {
+    Running::spawn(vouch(data.path(), &["chain", "--port", "0", "--json"]))
+}
+
+/// Of the contracts' own packages.
+fn contracts(path: &str) -> String {
+    let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts").join(path);
+    assert!(found.exists(), "{} is missing: run `cargo xtask test`", found.display());
+    found.display().to_string()
+}
+
+#[test]
+fn ethers_deploys_calls_traces_subscribes_and_goes_back() {
+    let data = tempfile::tempdir().expect("a directory");
+    let running = chain(&data);
+    let token = contracts("out/TestDollar.sol/TestDollar.json");
+    let seen = client("ethers.mjs", &[&running.field("chain"), &token]);
+    let expected = json!({
+        "moved": "7",
+        "transfers": ["7"],
+        // The selector of ERC-6093's ERC20InsufficientBalance.
+        "reverted": ["CALL_EXCEPTION", "0xe450d38c"],
+        "traced": ["CALL", true, 1],
+        "news": [true, true, true],
+        "wentBack": true,
+        "balance": "0",
+        "signed": true,
+    });
+    assert_eq!(seen, expected);
+    assert!(running.stop(), "it ends cleanly");
+}
+
+#[test]
+fn forge_broadcasts_a_script() {
+    let data = tempfile::tempdir().expect("a directory");
+    let running = chain(&data);
+    let url = running.field("chain");
+    let sender = running.ready["accounts"][3].as_str().expect("an account").to_owned();
+    let mut forge = Command::new(contracts("node_modules/.bin/forge"));
+    for (variable, name) in [
+        ("FOUNDRY_OUT", "out"),
+        ("FOUNDRY_CACHE_PATH", "cache"),
+        ("FOUNDRY_BROADCAST", "broadcast"),
+    ] {
+        forge.env(variable, data.path().join(name));
+    }
+    forge.args(["script", "script/Counter.s.sol:Count", "--broadcast", "--unlocked"]);
+    forge.args(["--rpc-url", &url, "--sender", &sender]).current_dir(clients().join("forge"));
+    let output = forge.output().expect("forge starts");
+    let said = text(&output);
+    assert!(output.status.success() && said.contains("ONCHAIN EXECUTION COMPLETE"), "{said}");
+
+    let id = running.ready["chainId"].to_string();
+    let run = data.path().join("broadcast/Counter.s.sol").join(id).join("run-latest.json");
+    let run: Value = serde_json::from_slice(&std::fs::read(run).expect("a run")).expect("JSON");
+    let receipts = run["receipts"].as_array().expect("receipts");
+    assert_eq!(receipts.len(), 3);
+    assert!(receipts.iter().all(|receipt| receipt["status"] == "0x1"), "{run}");
+    // `count()`
+    let call = json!([{ "to": receipts[0]["contractAddress"], "data": "0x06661abd" }, "latest"]);
+    assert_eq!(rpc(&url, "eth_call", &call), json!(format!("{:#066x}", 7)));
+    assert!(running.stop(), "it ends cleanly");
+}
