@@ -69,9 +69,8 @@ impl Results {
     /// What ours did under a load, and a peer under its own of this shape.
     fn rows(&self, who: Who, shape: Shape, peer: Option<Who>) -> Vec<Figure> {
         let Some(ours) = self.measured.get(&(who, shape)) else { return Vec::new() };
-        let peer = peer.and_then(|peer| {
-            Some((self.named(peer), self.measured.get(&(peer, shape))?)) //
-        });
+        let peer =
+            peer.and_then(|peer| Some((self.named(peer), self.measured.get(&(peer, shape))?)));
         let figure = |metric: &str, unit, better, value: &dyn Fn(&[Measured]) -> f64| {
             let metric = format!("{metric}, {shape}{}", when(who));
             let figure = Figure::alone(BENCH, &metric, unit, value(ours));
@@ -129,9 +128,8 @@ impl Results {
             rate(&Ceilings::in_turn),
             rate(&Ceilings::on_all_cores),
         ];
-        let alone = |metric: &str, value| {
-            Figure::alone(BENCH, &format!("alone: {metric}"), "1/s", value) //
-        };
+        let alone =
+            |metric: &str, value| Figure::alone(BENCH, &format!("alone: {metric}"), "1/s", value);
         let mut figures = vec![
             alone("transfers in revm, committed one by one, 1 thread", run),
             alone("transfers in revm, committed by 1,000, 1 thread", in_block),

@@ -64,9 +64,8 @@ impl Shape {
                 until: last.map(|index| (transfers.signed[*index].sender, nonce(*index, senders))),
             }
         };
-        let requests = |indices: &Vec<usize>| {
-            indices.chunks(self.batch).enumerate().map(request).collect() //
-        };
+        let requests =
+            |indices: &Vec<usize>| indices.chunks(self.batch).enumerate().map(request).collect();
         each.iter().map(requests).collect()
     }
 }
