@@ -107,7 +107,8 @@ async fn listen_at(
     let configured = arguments.listen.or(config.chain.listen).unwrap_or(DEFAULT_LISTEN);
     let host = arguments.host.unwrap_or(configured.ip());
     let port = arguments.port.unwrap_or(configured.port());
-    let (listener, address) = serve::bind((host, port).into(), "--port").await?;
+    let option = if arguments.listen.is_some() { "--listen" } else { "--port" };
+    let (listener, address) = serve::bind((host, port).into(), option).await?;
     let end = serve::interrupted();
     let banner = banner::Banner { chain, address, accounts, data_dir, arguments };
     output.ready(&banner.json(), || banner.text())?;
