@@ -60,9 +60,8 @@ impl Accounts {
         true
     }
 
-    /// Whether it was impersonated.
-    pub(crate) fn stop_impersonating(&self, address: Address) -> bool {
-        self.impersonated.lock().remove(&address)
+    pub(crate) fn stop_impersonating(&self, address: Address) {
+        self.impersonated.lock().remove(&address);
     }
 
     pub(crate) fn impersonate_all(&self, all: bool) {

@@ -93,8 +93,8 @@ pub(crate) fn decode(
     Ok(Recovered::new_unchecked(transaction, sender))
 }
 
-/// Checks all that needs neither state nor the sender.
-pub(crate) fn check(
+/// As [`decode`], for one that was signed here.
+pub(crate) fn check_sent(
     transaction: &TxEnvelope,
     rules: &Rules,
     block_gas_limit: u64,
@@ -106,6 +106,11 @@ pub(crate) fn check(
     if transaction.is_eip4844() {
         return Err(Rejection::Blob);
     }
+    check(transaction, rules, block_gas_limit)
+}
+
+/// Checks all that needs neither state nor the sender.
+fn check(transaction: &TxEnvelope, rules: &Rules, block_gas_limit: u64) -> Result<(), Rejection> {
     if transaction.is_eip7702() && !rules.are(SpecId::PRAGUE) {
         return Err(Rejection::Delegation);
     }
@@ -177,7 +182,7 @@ pub(crate) fn check_account(
     base_fee: u64,
 ) -> Result<(), Rejection> {
     let (sender, nonce) = (transaction.signer(), transaction.nonce());
-    if account.code_hash != Account::default().code_hash && !may_have_code {
+    if account.has_code() && !may_have_code {
         return Err(Rejection::SenderHasCode { sender, code_hash: account.code_hash });
     }
     if nonce < account.nonce {

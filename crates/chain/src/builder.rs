@@ -213,7 +213,7 @@ impl Builder {
         let node = self.node.clone();
         let next = node.next_header();
         let mut tries = node.tries.write();
-        let changes = edit::changes(accounts.clone(), &node.view.read(), next, &node.genesis);
+        let changes = edit::changes(&accounts, &node.view.read(), next, &node.genesis);
         let mut changes = match changes {
             Ok(changes) => changes,
             Err(error) => return Ok(Err(error)),

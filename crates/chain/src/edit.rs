@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::ops::Range;
 
 use alloy::consensus::Header;
-use alloy::rpc::types::state::{AccountOverride, StateOverride};
+use alloy::rpc::types::state::StateOverride;
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::block::{Body, next_base_fee};
 use crate::execute::Execution;
 use crate::node::View;
 use crate::rules::Rules;
-use crate::state::{Account, Changes, Overlay, Patch};
+use crate::state::{Changes, Overlay, Patch};
 use crate::{Error, Genesis, Result};
 
 /// Rewinds that connections can be told of late; who has missed more looks at the whole chain.
@@ -64,49 +64,59 @@ impl NextBlock {
 /// [`Error::Edit`] if one of them is none, or if no block could be made any more, as where a
 /// contract that each block calls would fail.
 pub(crate) fn changes(
-    accounts: StateOverride,
+    accounts: &StateOverride,
     view: &View,
     next: Header,
     genesis: &Genesis,
 ) -> Result<Changes> {
-    let mut accounts: Vec<_> = accounts.into_iter().collect();
-    accounts.sort_unstable_by_key(|(address, _)| *address);
+    let patches = patches(accounts)?;
     let rules = Rules::of_header(genesis.config(), &next);
-    let mut tried = patched(&accounts, view)?;
+    let mut tried = patched(&patches, view)?;
     let block = Execution::begin(&mut tried, next, rules);
     block
         .and_then(|block| block.finish(&Body::of(Vec::new(), &rules)))
         .map_err(|error| Error::Edit(error.to_string()))?;
-    written(&accounts, view)
+    written(&patches, view)
 }
 
 /// As [`changes`], for one that was made before.
-pub(crate) fn written(accounts: &[(Address, AccountOverride)], view: &View) -> Result<Changes> {
-    let mut changes = patched(accounts, view)?.into_changes(&view.state);
+pub(crate) fn changes_again(accounts: &StateOverride, view: &View) -> Result<Changes> {
+    written(&patches(accounts)?, view)
+}
+
+/// In the order of their addresses.
+fn patches(accounts: &StateOverride) -> Result<Vec<(Address, Patch)>> {
+    let mut accounts: Vec<_> = accounts.iter().collect();
+    accounts.sort_unstable_by_key(|(address, _)| **address);
+    let patches = accounts.into_iter().map(|(address, account)| {
+        let patch = Patch::try_from(account.clone());
+        Ok((*address, patch.map_err(|error| refused(*address, &error))?))
+    });
+    patches.collect()
+}
+
+fn written(patches: &[(Address, Patch)], view: &View) -> Result<Changes> {
+    let mut changes = patched(patches, view)?.into_changes(&view.state);
     for change in &mut changes.accounts {
         let is_set = change.slots.iter().any(|(_, value)| !value.is_zero());
         let is_stored = || !view.state.keys(change.address).is_empty();
         // An account that is empty is none (EIP-161).
-        change.account = change.account.filter(|account| {
-            let Account { nonce, balance, code_hash, .. } = Account::default();
-            let empty = (account.nonce, account.balance, account.code_hash);
-            empty != (nonce, balance, code_hash) || is_set || is_stored()
-        });
+        change.account =
+            change.account.filter(|account| !account.is_empty() || is_set || is_stored());
     }
     Ok(changes)
 }
 
-fn patched<'a>(
-    accounts: &[(Address, AccountOverride)],
-    view: &'a View,
-) -> Result<Overlay<&'a View>> {
+fn patched<'a>(patches: &[(Address, Patch)], view: &'a View) -> Result<Overlay<&'a View>> {
     let mut overlay = Overlay::new(view);
-    for (address, account) in accounts {
-        let refused = |why: &dyn Display| Error::Edit(format!("account {address}: {why}"));
-        let patch = Patch::try_from(account.clone()).map_err(|error| refused(&error))?;
-        overlay.patch(*address, &patch).map_err(|error| refused(&error))?;
+    for (address, patch) in patches {
+        overlay.patch(*address, patch).map_err(|error| refused(*address, &error))?;
     }
     Ok(overlay)
+}
+
+fn refused(address: Address, why: &dyn Display) -> Error {
+    Error::Edit(format!("account {address}: {why}"))
 }
 
 /// Which of a journal's records still count, given its edits in their order.

@@ -28,7 +28,7 @@ use crate::accounts::is_unsigned;
 use crate::block::Body;
 use crate::rules::Rules;
 use crate::sender::recover_authorization;
-use crate::state::{Account, Overlay, StateError, StateRead};
+use crate::state::{Overlay, StateError, StateRead};
 use crate::{Error, Result};
 
 /// The most gas that one transaction may ask for where the rules set no bound (EIP-7825 does so
@@ -233,7 +233,7 @@ impl<'a, R: StateRead> Execution<'a, R> {
     /// What the contract answers; nothing if it is not there.
     fn system_call(&mut self, contract: Address, data: Bytes) -> Result<Bytes> {
         let account = self.overlay().account(contract).map_err(|e| failed(&self.header, &e))?;
-        if account.is_none_or(|account| account.code_hash == Account::default().code_hash) {
+        if account.is_none_or(|account| !account.has_code()) {
             return Ok(Bytes::new());
         }
         let result = self.evm.system_call_commit(contract, data);
@@ -342,22 +342,42 @@ impl<'a, R: StateRead> Execution<'a, R> {
 
     /// Withdrawals (EIP-4895), or what the finders of the block and of its ommers get.
     fn pay(&mut self, body: &Body) -> Result<(), StateError> {
-        let (number, finder, reward) =
-            (self.header.number, self.header.beneficiary, self.rules.reward());
+        let finder = self.header.beneficiary;
+        let rewards = Rewards::of(&self.rules, self.header.number, &body.ommers);
         let overlay = self.evm.ctx.db_mut();
         for withdrawal in body.withdrawals.iter().flat_map(|all| all.iter()) {
             overlay.pay(withdrawal.address, U256::from(u128::from(withdrawal.amount) * GWEI))?;
         }
-        if reward == 0 {
+        if rewards.finder.is_zero() {
             return Ok(());
         }
-        for ommer in &body.ommers {
-            // At most seven blocks old; what is older gets nothing.
-            let share = ommer.number.saturating_add(8).saturating_sub(number).min(8);
-            overlay.pay(ommer.beneficiary, U256::from(reward * u128::from(share) / 8))?;
+        for (ommer, share) in body.ommers.iter().zip(rewards.ommers) {
+            overlay.pay(ommer.beneficiary, share)?;
         }
-        let ommers = U256::from(body.ommers.len());
-        overlay.pay(finder, U256::from(reward) + U256::from(reward / 32) * ommers)
+        overlay.pay(finder, rewards.finder)
+    }
+}
+
+/// What comes into being with a block until the merge, in wei.
+#[derive(Debug)]
+pub(crate) struct Rewards {
+    /// Of who found the block.
+    pub(crate) finder: U256,
+    /// Of who found each of its ommers.
+    pub(crate) ommers: Vec<U256>,
+}
+
+impl Rewards {
+    /// Of block `number` with these ommers.
+    pub(crate) fn of(rules: &Rules, number: u64, ommers: &[Header]) -> Self {
+        let reward = rules.reward();
+        let share = |ommer: &Header| {
+            // At most seven blocks old; what is older gets nothing.
+            let eighths = ommer.number.saturating_add(8).saturating_sub(number).min(8);
+            U256::from(reward * u128::from(eighths) / 8)
+        };
+        let finder = U256::from(reward) + U256::from(reward / 32) * U256::from(ommers.len());
+        Self { finder, ommers: ommers.iter().map(share).collect() }
     }
 }
 

@@ -163,13 +163,14 @@ impl Node {
         if !self.is_merged() {
             return Err(Rejection::NotMerged);
         }
-        let transaction = admission::decode(raw, &self.next_rules(), self.next_gas_limit())?;
-        self.admit(transaction)
+        let (rules, gas_limit) = self.next_rules();
+        self.admit(admission::decode(raw, &rules, gas_limit)?)
     }
 
     /// As [`Self::submit`], for one whose sender is known.
     pub(crate) fn submit_sent(&self, transaction: SignedTransaction) -> Result<B256, Rejection> {
-        admission::check(&transaction, &self.next_rules(), self.next_gas_limit())?;
+        let (rules, gas_limit) = self.next_rules();
+        admission::check_sent(&transaction, &rules, gas_limit)?;
         self.admit(transaction)
     }
 
@@ -189,16 +190,13 @@ impl Node {
         Ok(hash)
     }
 
-    /// The rules of a block begun now.
-    fn next_rules(&self) -> Rules {
-        let head = self.head();
-        let time = self.next_timestamp(head.header.timestamp);
-        Rules::of(self.genesis.config(), head.header.number + 1, time, true)
-    }
-
-    fn next_gas_limit(&self) -> u64 {
+    /// The rules of a block begun now, and the gas that it may use.
+    fn next_rules(&self) -> (Rules, u64) {
         let view = self.view.read();
-        view.next.gas_limit.unwrap_or(view.index.head().header.gas_limit)
+        let Header { number, timestamp, gas_limit, .. } = view.index.head().header;
+        let time = self.next_timestamp(timestamp);
+        let rules = Rules::of(self.genesis.config(), number + 1, time, true);
+        (rules, view.next.gas_limit.unwrap_or(gas_limit))
     }
 
     /// Tells the builder to look for work.

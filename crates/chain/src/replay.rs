@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alloy::consensus::{Header, TxEnvelope};
 use alloy::genesis::ChainConfig;
+use alloy::rpc::types::state::StateOverride;
 use alloy_primitives::{B256, keccak256};
 use revm::bytecode::Bytecode;
 use revm::primitives::hardfork::SpecId;
@@ -38,17 +39,34 @@ pub(crate) fn replay(
     total_records: u64,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Replayed> {
-    let undone = undone(journal)?;
-    let mut records = journal.iter();
-    let genesis = match records.next().transpose()? {
-        Some((_, record)) => record::decode_genesis(&record, 0)?,
-        None => {
-            genesis.validate()?;
-            journal.append(&record::encode_genesis(genesis)?)?;
-            journal.sync()?;
-            genesis.clone()
+    if total_records == 0 {
+        genesis.validate()?;
+        journal.append(&record::encode_genesis(genesis)?)?;
+        journal.sync()?;
+    }
+    // Most journals take nothing back, and are read once.
+    let mut taken_back = Undone::default();
+    loop {
+        let replayed = replay_but(journal, &taken_back, history_blocks, total_records, progress)?;
+        match replayed {
+            Some(replayed) => return Ok(replayed),
+            None => taken_back = undone(journal)?,
         }
-    };
+    }
+}
+
+/// Passes over what is `undone`; `None` if that is not all that was.
+fn replay_but(
+    journal: &Journal,
+    undone: &Undone,
+    history_blocks: usize,
+    total_records: u64,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Option<Replayed>> {
+    let mut records = journal.iter();
+    let missing = || Error::Record { record: 0, reason: "it is missing".to_owned() };
+    let (_, first) = records.next().transpose()?.ok_or_else(missing)?;
+    let genesis = record::decode_genesis(&first, 0)?;
     let (mut view, mut tries) = begin(&genesis, history_blocks)?;
     for (index, record) in (1..).zip(records) {
         let (position, record) = record?;
@@ -58,10 +76,14 @@ pub(crate) fn replay(
         }
         match record::decode(&record, index)? {
             Stored::Block(block) => import(&mut view, &mut tries, *block, position, &genesis)?,
-            Stored::Edit(edit) => again(&mut view, &mut tries, edit, index)?,
+            Stored::Edit(Edit::Accounts(accounts)) => {
+                edit_again(&mut view, &mut tries, &accounts, index)?;
+            }
+            Stored::Edit(Edit::Next(next)) => view.next = next,
+            Stored::Edit(Edit::Rewind(_)) => return Ok(None),
         }
     }
-    Ok(Replayed { genesis, view, tries })
+    Ok(Some(Replayed { genesis, view, tries }))
 }
 
 /// Which records were taken back by later ones.
@@ -76,22 +98,18 @@ fn undone(journal: &Journal) -> Result<Undone> {
     Ok(undone)
 }
 
-/// Carries out a stored change by hand.
-fn again(view: &mut View, tries: &mut Tries, edit: Edit, index: u64) -> Result<()> {
-    match edit {
-        Edit::Accounts(accounts) => {
-            let mut accounts: Vec<_> = accounts.into_iter().collect();
-            accounts.sort_unstable_by_key(|(address, _)| *address);
-            let mut changes = edit::written(&accounts, view)
-                .map_err(|e| Error::Record { record: index, reason: e.to_string() })?;
-            let number = view.state.number();
-            tries.apply(number, &mut changes);
-            view.state.apply(number, changes);
-        }
-        Edit::Next(next) => view.next = next,
-        // What it took back was passed over, and it with it.
-        Edit::Rewind(_) => {}
-    }
+/// Carries out a stored change of accounts.
+fn edit_again(
+    view: &mut View,
+    tries: &mut Tries,
+    accounts: &StateOverride,
+    index: u64,
+) -> Result<()> {
+    let mut changes = edit::changes_again(accounts, view)
+        .map_err(|e| Error::Record { record: index, reason: e.to_string() })?;
+    let number = view.state.number();
+    tries.apply(number, &mut changes);
+    view.state.apply(number, changes);
     Ok(())
 }
 

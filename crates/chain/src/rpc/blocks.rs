@@ -149,7 +149,7 @@ impl Rpc {
         })
     }
 
-    fn find(&self, id: BlockId) -> Found {
+    pub(super) fn find(&self, id: BlockId) -> Found {
         match id {
             BlockId::Hash(hash) => self.find_hash(hash.block_hash),
             BlockId::Number(tag) => self.find_number(tag),

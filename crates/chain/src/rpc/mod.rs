@@ -2,6 +2,7 @@
 
 mod access_list;
 mod accounts;
+mod again;
 mod blocks;
 mod call;
 mod capabilities;

@@ -1,11 +1,32 @@
 //! Positional parameters, with messages that name the one that is wrong.
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::error::{RpcError, quote};
+
+/// A number as tools send it: a JSON number or a hex or decimal string.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "Value")]
+pub(crate) struct Number(pub(crate) u64);
+
+impl TryFrom<Value> for Number {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let number = match &value {
+            Value::Number(number) => number.as_u64(),
+            Value::String(text) => {
+                text.parse::<U256>().ok().and_then(|number| u64::try_from(number).ok())
+            }
+            _ => None,
+        };
+        number.map(Self).ok_or_else(|| "want a number".to_owned())
+    }
+}
 
 /// The parameters not yet taken.
 #[derive(Debug)]

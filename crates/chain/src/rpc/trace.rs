@@ -8,20 +8,20 @@ use alloy::rpc::types::trace::geth::{
     GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace, TraceResult,
 };
 use alloy_primitives::B256;
+use revm::InspectEvm;
 use revm::context::result::ResultAndState;
 use revm::context::{BlockEnv, TxEnv};
-use revm::{DatabaseCommit, ExecuteEvm, InspectEvm};
 use revm_inspectors::tracing::{DebugInspector, TransactionContext};
 
+use super::again::Again;
 use super::call::failure;
 use super::overrides::Overrides;
 use super::params::Params;
 use super::tracing_limit::TracingLimit;
 use super::{Outcome, Rpc, RpcError, json};
 use crate::block::SealedBlock;
-use crate::execute::{Execution, block_env, config_for, evm, inspecting, tx_env};
+use crate::execute::inspecting;
 use crate::node::StateAt;
-use crate::rules::Rules;
 use crate::state::Overlay;
 
 impl Rpc {
@@ -84,44 +84,28 @@ impl Rpc {
         options: &GethDebugTracingOptions,
         only: Option<usize>,
     ) -> Result<Vec<(B256, GethTrace)>, RpcError> {
-        let header = &block.header;
-        let Some(parent) = header.number.checked_sub(1) else {
-            return Err(RpcError::server("genesis is not traceable"));
-        };
-        let rules = Rules::of_header(self.node.genesis.config(), header);
-        let env = block_env(header, &rules);
-        let mut overlay = Overlay::new(self.node.state_at(parent)?);
-        // What the block itself does before its transactions.
-        drop(Execution::begin(&mut overlay, header.clone(), rules)?);
+        let mut again = Again::begin(&self.node, block)?;
         let (mut traces, mut limit) = (Vec::new(), TracingLimit::new(options));
         for (index, transaction) in block.transactions().iter().enumerate() {
-            let tx = tx_env(transaction, transaction.signer());
-            let config = config_for(&rules, transaction);
-            let mut inspector = inspector(options)?;
-            let wanted = only.is_none_or(|only| only == index);
-            let ran = match wanted {
-                true => {
-                    let watching = (&mut limit, &mut inspector);
-                    inspecting(&mut overlay, config, env.clone(), watching).inspect_tx(tx.clone())
-                }
-                false => evm(&mut overlay, config, env.clone()).transact(tx.clone()),
-            };
-            let result = ran.map_err(|e| RpcError::internal(e.to_string()))?;
-            limit.check()?;
-            if wanted {
-                let place = TransactionContext {
-                    block_hash: Some(block.hash),
-                    tx_index: Some(index),
-                    tx_hash: Some(*transaction.hash()),
-                };
-                let place = Some(place);
-                let trace = outcome(&mut inspector, place, &tx, &env, &result, &mut overlay)?;
-                traces.push((*transaction.hash(), trace));
+            if only.is_some_and(|only| only != index) {
+                again.pass(transaction)?;
+                continue;
             }
+            let mut inspector = inspector(options)?;
+            let (tx, result) = again.watch(transaction, (&mut limit, &mut inspector))?;
+            limit.check()?;
+            let place = TransactionContext {
+                block_hash: Some(block.hash),
+                tx_index: Some(index),
+                tx_hash: Some(*transaction.hash()),
+            };
+            let (block, place) = (again.block.clone(), Some(place));
+            let trace = outcome(&mut inspector, place, &tx, &block, &result, &mut again.overlay)?;
+            traces.push((*transaction.hash(), trace));
             if only == Some(index) {
                 break;
             }
-            overlay.commit(result.state);
+            again.commit(result);
         }
         Ok(traces)
     }

@@ -33,6 +33,17 @@ pub(crate) struct Account {
     pub(crate) code_hash: B256,
 }
 
+impl Account {
+    pub(crate) fn has_code(&self) -> bool {
+        self.code_hash != KECCAK256_EMPTY
+    }
+
+    /// As EIP-161 has it: whatever is stored.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nonce == 0 && self.balance.is_zero() && !self.has_code()
+    }
+}
+
 impl Default for Account {
     fn default() -> Self {
         Self {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::map::AddressMap;
-use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
+use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
 use revm::state::{Account as EvmAccount, AccountInfo};
 use revm::{Database, DatabaseCommit, DatabaseRef};
@@ -60,7 +60,7 @@ impl<R: StateRead> Overlay<R> {
         code: Bytecode,
         slots: impl IntoIterator<Item = (U256, U256)>,
     ) {
-        if account.code_hash != KECCAK256_EMPTY {
+        if account.has_code() {
             self.codes.insert(account.code_hash, code);
         }
         let slots: BTreeMap<U256, U256> = slots.into_iter().collect();

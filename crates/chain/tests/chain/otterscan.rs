@@ -47,12 +47,6 @@ fn same(told: &Value, address: Address) -> bool {
 }
 
 impl Fixture {
-    async fn result(&self, method: &str, params: Value) -> Value {
-        let answer = self.rpc(method, params).await;
-        assert!(answer.get("error").is_none(), "{method}: {answer}");
-        answer["result"].clone()
-    }
-
     async fn error(&self, method: &str, params: Value) -> (i64, String) {
         let answer = self.rpc(method, params).await;
         let error = &answer["error"];

@@ -129,6 +129,13 @@ impl Fixture {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         serde_json::from_str(&self.post(body.to_string()).await.1).unwrap()
     }
+
+    /// As [`Self::rpc`], which must not fail; the result.
+    pub(crate) async fn result(&self, method: &str, params: Value) -> Value {
+        let answer = self.rpc(method, params).await;
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].clone()
+    }
 }
 
 impl Drop for Fixture {

@@ -6,12 +6,11 @@ use alloy_primitives::{Address, B256, U64};
 use serde::Deserialize;
 use serde_json::{Value, json as value};
 
-use super::Number;
 use crate::admission::Rejection;
 use crate::builder::Command;
 use crate::chain::Mining;
 use crate::edit::{Edit, NextBlock};
-use crate::rpc::params::Params;
+use crate::rpc::params::{Number, Params};
 use crate::rpc::{Outcome, Rpc, RpcError, json};
 
 /// Most blocks that one call mines.

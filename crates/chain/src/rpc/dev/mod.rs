@@ -4,35 +4,14 @@ mod mining;
 mod state;
 
 use alloy_primitives::U256;
-use serde::Deserialize;
 use serde_json::{Value, json as value};
 
-use super::params::Params;
+use super::params::{Number, Params};
 use super::{CLIENT_VERSION, Outcome, Rpc, RpcError, json};
 use crate::builder::Command;
 use crate::chain::{ByHand, Mining};
 use crate::edit::Edit;
 use crate::rules::Rules;
-
-/// A number as tools send it: a JSON number or a hex or decimal string.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "Value")]
-struct Number(u64);
-
-impl TryFrom<Value> for Number {
-    type Error = String;
-
-    fn try_from(value: Value) -> Result<Self, String> {
-        let number = match &value {
-            Value::Number(number) => number.as_u64(),
-            Value::String(text) => {
-                text.parse::<U256>().ok().and_then(|number| u64::try_from(number).ok())
-            }
-            _ => None,
-        };
-        number.map(Self).ok_or_else(|| "want a number".to_owned())
-    }
-}
 
 impl Rpc {
     pub(super) fn development(&self, method: &str, params: Params) -> Outcome {
@@ -41,30 +20,19 @@ impl Rpc {
             Some(("anvil" | "hardhat", name)) => name,
             _ => method,
         };
-        let is_time = matches!(
-            name,
-            "evm_increaseTime"
-                | "increaseTime"
-                | "evm_setNextBlockTimestamp"
-                | "setNextBlockTimestamp"
-                | "evm_mine"
-                | "mine"
-        );
-        match self.node.by_hand {
-            ByHand::Everything => {}
-            ByHand::Time if is_time => {}
-            ByHand::Time | ByHand::Nothing => return Err(RpcError::method(method)),
-        }
+        let by_hand = self.node.by_hand;
         match name {
+            _ if by_hand == ByHand::Nothing => Err(RpcError::method(method)),
             "evm_increaseTime" | "increaseTime" => self.increase_time(params),
             "evm_setNextBlockTimestamp" | "setNextBlockTimestamp" => {
                 self.set_next_timestamp(params)
             }
+            "evm_mine" => self.mine(params),
+            "mine" => self.mine_many(params),
+            _ if by_hand == ByHand::Time => Err(RpcError::method(method)),
             "evm_setTime" | "setTime" => self.set_time(params),
             "setBlockTimestampInterval" => self.set_timestamp_interval(params),
             "removeBlockTimestampInterval" => self.remove_timestamp_interval(params),
-            "evm_mine" => self.mine(params),
-            "mine" => self.mine_many(params),
             "getAutomine" => self.is_automine(params),
             "evm_setAutomine" | "setAutomine" => self.set_automine(params),
             // Here the two differ in the unit.

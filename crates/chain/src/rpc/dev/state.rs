@@ -12,9 +12,8 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json as value};
 
-use super::Number;
 use crate::edit::Edit;
-use crate::rpc::params::Params;
+use crate::rpc::params::{Number, Params};
 use crate::rpc::state::StorageKey;
 use crate::rpc::{Outcome, Rpc, RpcError, json};
 

@@ -5,10 +5,11 @@ use alloy::eips::BlockId;
 use alloy_primitives::{U64, U256};
 use serde_json::{Map, Value, json as value};
 
-use super::{Place, Plain, page_size};
+use super::{Place, page_size};
 use crate::block::SealedBlock;
+use crate::execute::Rewards;
 use crate::rpc::blocks::{block_json, transaction};
-use crate::rpc::params::Params;
+use crate::rpc::params::{Number, Params};
 use crate::rpc::{Outcome, Rpc, RpcError, json};
 use crate::rules::Rules;
 
@@ -54,7 +55,7 @@ impl Rpc {
     /// newest.
     pub(super) fn block_transactions(&self, mut params: Params) -> Outcome {
         let Place(id) = params.next("block")?;
-        let Plain(page) = params.next("page number")?;
+        let Number(page) = params.next("page number")?;
         let size = page_size(&mut params)?;
         params.finish()?;
         let Some(block) = self.found(id)? else { return Ok(Value::Null) };
@@ -107,14 +108,8 @@ fn object(value: Value) -> Result<Map<String, Value>, RpcError> {
 
 /// The ether that came into being with the block, in wei: until the merge.
 fn issuance(block: &SealedBlock, rules: &Rules) -> Value {
-    let (reward, ommers) = (rules.reward(), &block.body.ommers);
-    let finder = U256::from(reward) + U256::from(reward / 32) * U256::from(ommers.len());
-    let shares = ommers.iter().map(|ommer| {
-        // As execution pays them: at most seven blocks old, an eighth less for each block.
-        let eighths = ommer.number.saturating_add(8).saturating_sub(block.header.number).min(8);
-        U256::from(reward * u128::from(eighths) / 8)
-    });
-    let uncles: U256 = shares.sum();
+    let Rewards { finder, ommers } = Rewards::of(rules, block.header.number, &block.body.ommers);
+    let uncles: U256 = ommers.into_iter().sum();
     value!({ "blockReward": finder, "uncleReward": uncles, "issuance": finder + uncles })
 }
 

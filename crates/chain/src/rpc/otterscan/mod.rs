@@ -12,12 +12,12 @@ mod search;
 
 use std::sync::Arc;
 
-use alloy::eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{Address, KECCAK256_EMPTY, U256};
+use alloy::eips::BlockId;
+use alloy_primitives::Address;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::params::Params;
+use super::params::{Number, Params};
 use super::{Outcome, Rpc, RpcError, json, none};
 use crate::block::SealedBlock;
 use search::Way;
@@ -26,24 +26,6 @@ use search::Way;
 const API_LEVEL: u64 = 8;
 /// Most transactions that a page may have; Otterscan asks for 25.
 const MAX_PAGE_SIZE: u64 = 100;
-
-/// A number, which Otterscan sends as one; a string is taken, too.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(try_from = "Value")]
-struct Plain(u64);
-
-impl TryFrom<Value> for Plain {
-    type Error = &'static str;
-
-    fn try_from(value: Value) -> Result<Self, Self::Error> {
-        let number = match &value {
-            Value::Number(number) => number.as_u64(),
-            Value::String(text) => text.parse::<U256>().ok().and_then(|n| n.try_into().ok()),
-            _ => None,
-        };
-        number.map(Self).ok_or("want a number")
-    }
-}
 
 /// A block as other methods have it named, or by a plain number.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -101,25 +83,18 @@ impl Rpc {
         let target = self.target(params.optional::<Place>("block")?.map(|place| place.0))?;
         params.finish()?;
         let account = self.node.view.read().state.account_at(address, target.number)?;
-        json(account.is_some_and(|account| account.code_hash != KECCAK256_EMPTY))
+        json(account.is_some_and(|account| account.has_code()))
     }
 
     /// A block that is there; the pending one is not yet.
     fn found(&self, id: BlockId) -> Result<Option<Arc<SealedBlock>>, RpcError> {
-        let number = match id {
-            BlockId::Hash(hash) => self.node.view.read().index.number(hash.block_hash),
-            BlockId::Number(BlockNumberOrTag::Number(number)) => Some(number),
-            BlockId::Number(BlockNumberOrTag::Earliest) => Some(0),
-            BlockId::Number(BlockNumberOrTag::Pending) => None,
-            BlockId::Number(_) => return Ok(Some(self.node.head())),
-        };
-        Ok(number.map(|number| self.node.block(number)).transpose()?.flatten())
+        if id.is_pending() { Ok(None) } else { self.find(id) }
     }
 }
 
 /// Reads how many transactions a page is to have.
 fn page_size(params: &mut Params) -> Result<usize, RpcError> {
-    let Plain(size) = params.next("page size")?;
+    let Number(size) = params.next("page size")?;
     if !(1..=MAX_PAGE_SIZE).contains(&size) {
         return Err(RpcError::params(format!("the page size must be 1 to {MAX_PAGE_SIZE}")));
     }

@@ -10,11 +10,10 @@ use alloy::rpc::types::trace::otterscan::ContractCreator;
 use alloy_primitives::Address;
 use serde_json::Value;
 
-use super::Plain;
 use super::calls::Touch;
 use super::search::{MAX_READ_BYTES, Reading, too_far};
 use crate::block::SealedBlock;
-use crate::rpc::params::Params;
+use crate::rpc::params::{Number, Params};
 use crate::rpc::{Outcome, Rpc, RpcError, json};
 use crate::state::{Account, State, StateError};
 
@@ -61,7 +60,7 @@ impl Rpc {
     /// too: by contracts that create, and by authorizations (EIP-7702).
     pub(super) fn transaction_by_sender_and_nonce(&self, mut params: Params) -> Outcome {
         let sender: Address = params.next("sender")?;
-        let Plain(nonce) = params.next("nonce")?;
+        let Number(nonce) = params.next("nonce")?;
         params.finish()?;
         let used = since(&self.node.view.read().state, sender, |account| account.nonce > nonce)?;
         let place = |block: &SealedBlock| {
@@ -87,7 +86,7 @@ impl Rpc {
             // Who delegates to a contract (EIP-7702) was not created.
             match view.state.code(account.code_hash)?.is_eip7702() {
                 true => Since::Never,
-                false => since(&view.state, address, has_code)?,
+                false => since(&view.state, address, Account::has_code)?,
             }
         };
         match since {
@@ -155,10 +154,6 @@ impl Rpc {
         }
         Ok(None)
     }
-}
-
-fn has_code(account: &Account) -> bool {
-    account.code_hash != Account::default().code_hash
 }
 
 /// The transaction that is the creation of a contract.

@@ -4,20 +4,15 @@ use alloy::consensus::TxReceipt;
 use alloy::rpc::types::trace::geth::{GethDebugBuiltInTracerType, GethDebugTracingOptions};
 use alloy_primitives::Bytes;
 use revm::context::result::ExecutionResult;
-use revm::handler::MainnetContext;
 use revm::inspector::NoOpInspector;
-use revm::{DatabaseCommit, ExecuteEvm, InspectEvm, Inspector};
 use revm_inspectors::otterscan::InternalOperationsInspector;
 
 use super::calls::CallTree;
 use crate::block::SealedBlock;
-use crate::execute::{Execution, block_env, config_for, evm, inspecting, tx_env};
-use crate::node::StateAt;
+use crate::rpc::again::{Again, Watcher};
 use crate::rpc::params::Params;
 use crate::rpc::tracing_limit::TracingLimit;
 use crate::rpc::{Outcome, Rpc, RpcError, json};
-use crate::rules::Rules;
-use crate::state::Overlay;
 
 impl Rpc {
     /// Ether that contracts sent, contracts that they made and that ended, in order; also what
@@ -85,43 +80,23 @@ impl Rpc {
         new: impl Fn() -> I,
         mut told: impl FnMut(usize, I, &ExecutionResult) -> Result<(), RpcError>,
     ) -> Result<(), RpcError> {
-        let header = &block.header;
-        let Some(parent) = header.number.checked_sub(1) else { return Ok(()) };
-        let rules = Rules::of_header(self.node.genesis.config(), header);
-        let env = block_env(header, &rules);
-        let mut overlay = Overlay::new(self.node.state_at(parent)?);
-        // What the block itself does before its transactions.
-        drop(Execution::begin(&mut overlay, header.clone(), rules)?);
+        let mut again = Again::begin(&self.node, block)?;
         let mut wanted = wanted.into_iter().peekable();
         for (index, transaction) in block.transactions().iter().enumerate() {
             let Some(next) = wanted.peek() else { break };
-            let tx = tx_env(transaction, transaction.signer());
-            let (config, env) = (config_for(&rules, transaction), env.clone());
-            let failed = |error: &dyn std::fmt::Display| RpcError::internal(error.to_string());
-            let state = if *next == index {
-                wanted.next();
-                let mut inspector = new();
-                let ran = inspecting(&mut overlay, config, env, &mut inspector).inspect_tx(tx);
-                let ran = ran.map_err(|error| failed(&error))?;
-                told(index, inspector, &ran.result)?;
-                ran.state
-            } else {
-                let ran = evm(&mut overlay, config, env).transact(tx);
-                ran.map_err(|error| failed(&error))?.state
-            };
-            overlay.commit(state);
+            if *next != index {
+                again.pass(transaction)?;
+                continue;
+            }
+            wanted.next();
+            let mut inspector = new();
+            let (_, result) = again.watch(transaction, &mut inspector)?;
+            told(index, inspector, &result.result)?;
+            again.commit(result);
         }
         Ok(())
     }
 }
-
-/// What may watch a transaction that is executed again.
-pub(super) trait Watcher:
-    for<'a> Inspector<MainnetContext<&'a mut Overlay<StateAt>>>
-{
-}
-
-impl<I: for<'a> Inspector<MainnetContext<&'a mut Overlay<StateAt>>>> Watcher for I {}
 
 fn unknown() -> RpcError {
     RpcError::server("transaction not found")

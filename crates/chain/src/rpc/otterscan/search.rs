@@ -12,11 +12,11 @@ use alloy_primitives::Address;
 use serde_json::{Value, json as value};
 
 use super::calls::Touch;
-use super::{Plain, page_size};
+use super::page_size;
 use crate::block::SealedBlock;
 use crate::node::Node;
 use crate::rpc::blocks::transaction;
-use crate::rpc::params::Params;
+use crate::rpc::params::{Number, Params};
 use crate::rpc::{Outcome, Rpc, RpcError, json};
 
 /// About how much one search may read: some 250,000 empty blocks, or half a million transfers.
@@ -104,7 +104,7 @@ impl Rpc {
     /// blocks has is on it, even if the page is then longer than was asked for.
     pub(super) fn search_transactions(&self, mut params: Params, way: Way) -> Outcome {
         let address: Address = params.next("address")?;
-        let Plain(base) = params.next("block")?;
+        let Number(base) = params.next("block")?;
         let size = page_size(&mut params)?;
         params.finish()?;
         let head = *self.node.head.borrow();
