@@ -15,9 +15,10 @@ use crate::block::{Body, SealedBlock, seal};
 use crate::chain::Mining;
 use crate::edit::{self, Edit};
 use crate::execute::{Executed, Execution, Refused, SignedTransaction};
+use crate::keeper::{Keeper, Last, Parts};
 use crate::node::{Chosen, Node, TimeShift};
 use crate::record;
-use crate::replay::{begin, execute};
+use crate::replay::{Past, begin, execute};
 use crate::rules::Rules;
 use crate::snapshots::{Snapshots, Step};
 use crate::state::{Changes, Overlay, StateRead, Tries};
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     GoBack(u64, SyncSender<bool>),
     /// Go back to the first block.
     Reset(SyncSender<()>),
+    /// What was to go to the disk is there.
+    Kept,
     /// Finish.
     Close,
 }
@@ -57,9 +60,10 @@ pub(crate) struct Builder {
     pub(crate) node: Arc<Node>,
     pub(crate) journal: Journal,
     pub(crate) commands: Receiver<Command>,
-    /// How many the journal has.
-    pub(crate) records: u64,
-    pub(crate) history_blocks: usize,
+    /// The journal's.
+    pub(crate) last: Last,
+    pub(crate) keeper: Keeper,
+    pub(crate) past: Past,
     pub(crate) snapshots: Snapshots,
     /// When the next block is due, and after how long the one after it.
     pub(crate) due: Option<(Instant, Duration)>,
@@ -90,6 +94,7 @@ impl Builder {
         // Set when what waits cannot go into the next block; new work or time may change that.
         let mut stalled = false;
         loop {
+            self.keep_if_full()?;
             let Some(command) = self.next_command(stalled) else {
                 stalled = self.mine(self.due.is_some())?.is_none();
                 continue;
@@ -106,14 +111,58 @@ impl Builder {
                 Command::Snapshot(answer) => {
                     let (next, time) = (self.node.view.read().next, *self.node.time.lock());
                     let chosen = *self.node.chosen.lock();
-                    let id = self.snapshots.take(self.records, next, time, chosen);
+                    let id = self.snapshots.take(self.last.record + 1, next, time, chosen);
                     tell(&answer, id);
                 }
                 Command::GoBack(id, answer) => tell(&answer, self.go_back(id)?),
                 Command::Reset(answer) => tell(&answer, self.reset()?),
-                Command::Close => return Ok(()),
+                Command::Kept => self.keep_finished()?,
+                Command::Close => return self.keep_at_last(),
             }
         }
+    }
+
+    /// Begins to move what memory holds to the disk, where that is too much.
+    fn keep_if_full(&mut self) -> Result<()> {
+        if self.keeper.is_running() || !self.node.view.read().is_full() {
+            return Ok(());
+        }
+        if let Some(parts) = self.parts() {
+            self.keeper.begin(parts, self.last, self.node.commands.clone())?;
+        }
+        Ok(())
+    }
+
+    fn parts(&self) -> Option<Parts> {
+        let tries = self.node.tries.read();
+        let mut view = self.node.view.write();
+        let kept = view.index.kept()?.clone();
+        Some(Parts::of(&mut view, &tries, kept))
+    }
+
+    /// Waits for what is on its way to the disk.
+    fn keep_finished(&mut self) -> Result<()> {
+        if let Some(kept) = self.keeper.finish()? {
+            self.node.view.write().keep(kept);
+        }
+        Ok(())
+    }
+
+    /// A start has to execute what is not on the disk.
+    fn keep_at_last(&mut self) -> Result<()> {
+        self.keep_finished()?;
+        if self.node.view.read().is_worth_keeping() {
+            self.keep_now()?;
+        }
+        Ok(())
+    }
+
+    fn keep_now(&mut self) -> Result<()> {
+        if let Some(parts) = self.parts() {
+            let kept = self.keeper.keep_now(parts, self.last)?;
+            self.node.view.write().keep(kept);
+        }
+        Ok(())
     }
 
     /// The next command, or `None` if a block should be made. What arrives while a block is synced
@@ -172,7 +221,7 @@ impl Builder {
     fn store(&mut self, record: &[u8]) -> Result<Position> {
         let position = self.journal.append(record)?;
         self.journal.sync()?;
-        self.records += 1;
+        self.last = Last { record: self.last.record + 1, position };
         Ok(position)
     }
 
@@ -241,6 +290,7 @@ impl Builder {
     fn go_back(&mut self, id: u64) -> Result<bool> {
         let node = self.node.clone();
         let Some((snapshot, steps)) = self.snapshots.go_back(id) else { return Ok(false) };
+        self.keep_finished()?;
         self.store(&record::encode_edit(&Edit::Rewind(snapshot.records))?)?;
         let (mut tries, mut pool) = (node.tries.write(), node.pool.lock());
         let mut view = node.view.write();
@@ -256,16 +306,33 @@ impl Builder {
         let head = view.state.number();
         pool.clear();
         drop((view, pool, tries));
+        if snapshot.records <= self.keeper.kept() {
+            self.keep_again(head)?;
+        }
         *node.time.lock() = snapshot.time;
         *node.chosen.lock() = snapshot.chosen;
         node.went_back(head);
         Ok(true)
     }
 
+    /// The disk has what was taken back: the next start must not go on from there.
+    fn keep_again(&mut self, head: u64) -> Result<()> {
+        if head > 0 {
+            return self.keep_now();
+        }
+        if let Some(kept) = self.past.begin()? {
+            self.node.view.write().keep(kept);
+        }
+        self.keeper.forget();
+        Ok(())
+    }
+
     fn reset(&mut self) -> Result<()> {
         let node = self.node.clone();
-        let (first, first_tries) = begin(&node.genesis, self.history_blocks)?;
+        self.keep_finished()?;
         self.store(&record::encode_edit(&Edit::Rewind(1))?)?;
+        let (first, first_tries) = begin(&node.genesis, self.past.begin()?, &self.past)?;
+        self.keeper.forget();
         self.snapshots.clear();
         let (mut tries, mut pool) = (node.tries.write(), node.pool.lock());
         *node.view.write() = first;
@@ -294,7 +361,7 @@ impl Builder {
         }
         let body = Body::of(transactions, &rules);
         let (header, executed) = execution.finish(&body)?;
-        let changes = overlay.into_changes(&view.state);
+        let changes = overlay.into_changes(&view.state)?;
         Ok(Some(Built { header, body, executed, changes }))
     }
 

@@ -13,21 +13,24 @@ use alloy::signers::local::PrivateKeySigner;
 use alloy_primitives::{Address, U256};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{broadcast, watch};
-use vouch_journal::{Journal, Recovery};
+use vouch_journal::{Directory, Disk, Journal, Recovery};
 
 use crate::accounts::Accounts;
 use crate::builder::{self, Builder, Command};
 use crate::clock::Clock;
+use crate::index::Snapshot;
 use crate::node::{Node, TimeShift};
 use crate::pool::Pool;
-use crate::replay::replay;
+use crate::record;
+use crate::replay::{Past, Replay, Replayed};
 use crate::rpc::{self, Rpc};
 use crate::snapshots::Snapshots;
 use crate::status::{Monitor, Status};
 use crate::{Error, Genesis, Result, transport};
 
-/// Default of [`Options::history_blocks`].
-const HISTORY_BLOCKS: usize = 1024;
+/// Default of [`Options::step_bytes`]: some 10,000 transactions, which execute again in a fifth of a
+/// second.
+const STEP_BYTES: usize = 4 << 20;
 
 /// Transactions that a slow reader of the pool's news may be behind before it misses some.
 const ARRIVALS: usize = 4096;
@@ -78,8 +81,12 @@ pub struct Options {
     pub mining: Mining,
     /// Where block timestamps come from.
     pub clock: Arc<dyn Clock>,
-    /// For how many blocks back old state answers; fewer where blocks change very much.
-    pub history_blocks: usize,
+    /// For how many blocks back old state answers; all where it is not told.
+    pub history_blocks: Option<u64>,
+    /// About how many bytes of what is to be in the index on disk may be in memory: blocks, where
+    /// transactions are, earlier values. A start executes as much again. It is more where the
+    /// state, which is written with it, is larger.
+    pub step_bytes: usize,
     /// What may be changed by hand.
     pub by_hand: ByHand,
     /// Accounts that the chain signs for whoever asks (`eth_sendTransaction`): test money only.
@@ -91,19 +98,72 @@ pub struct Options {
 }
 
 impl Options {
-    /// The defaults: instant mining, 1,024 blocks of history, all that can be changed by hand.
+    /// The defaults: instant mining, all history, all that can be changed by hand.
     pub fn new(genesis: Genesis, clock: impl Clock) -> Self {
         Self {
             genesis,
             expected_chain_id: None,
             mining: Mining::Instant,
             clock: Arc::new(clock),
-            history_blocks: HISTORY_BLOCKS,
+            history_blocks: None,
+            step_bytes: STEP_BYTES,
             by_hand: ByHand::Everything,
             accounts: Vec::new(),
             journal: vouch_journal::Options::default(),
             progress: Box::new(|_| {}),
         }
+    }
+}
+
+/// The journal on this disk, begun if need be, and what it comes to.
+fn open(disk: Arc<dyn Disk>, options: &mut Options) -> Result<(Journal, Recovery, Replayed)> {
+    let snapshot = Snapshot::read(disk.as_ref()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the chain's index cannot be read and is made again");
+        None
+    });
+    if let Some(snapshot) = snapshot {
+        match open_at(disk.clone(), options, &snapshot) {
+            Ok(Some(opened)) => return Ok(opened),
+            Ok(None) => tracing::info!("the chain's index is of other records and is made again"),
+            Err(error) => tracing::warn!(%error, "the chain is executed from its first block"),
+        }
+    }
+    let (mut journal, recovery) = Journal::open_on(Box::new(disk.clone()), options.journal)?;
+    if recovery.records == 0 {
+        journal.append(&record::encode_genesis(&options.genesis)?)?;
+        journal.sync()?;
+    }
+    let mut replay = options.replay(&journal, disk, recovery.records);
+    let replayed = replay.from_start()?;
+    Ok((journal, recovery, replayed))
+}
+
+/// As [`open`], from a snapshot.
+fn open_at(
+    disk: Arc<dyn Disk>,
+    options: &mut Options,
+    snapshot: &Snapshot,
+) -> Result<Option<(Journal, Recovery, Replayed)>> {
+    let known = Some(snapshot.known());
+    let (journal, recovery) = Journal::open_known(Box::new(disk.clone()), options.journal, known)?;
+    let records = snapshot.record + recovery.records;
+    let replayed = options.replay(&journal, disk, records).from(snapshot)?;
+    Ok(replayed.map(|replayed| (journal, recovery, replayed)))
+}
+
+impl Options {
+    fn replay<'a>(
+        &'a mut self,
+        journal: &'a Journal,
+        disk: Arc<dyn Disk>,
+        records: u64,
+    ) -> Replay<'a> {
+        let past = Past {
+            disk: Some(disk),
+            history_blocks: self.history_blocks,
+            step_bytes: self.step_bytes,
+        };
+        Replay { journal, past, records, progress: &mut *self.progress }
     }
 }
 
@@ -122,17 +182,13 @@ impl fmt::Debug for Options {
 /// # Errors
 /// [`Error::Journal`], and [`Error::Record`], [`Error::Newer`], [`Error::Replay`] or
 /// [`Error::Parent`] if what it holds is not a chain of this program.
-pub fn check(
-    journal: &mut Journal,
-    records: u64,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<u64> {
+pub fn check(journal: &Journal, records: u64, progress: &mut dyn FnMut(Progress)) -> Result<u64> {
     if records == 0 {
         return Ok(0);
     }
-    // The journal has its own genesis.
-    let replayed = replay(journal, &Genesis::development(1, 0), 1, records, progress)?;
-    Ok(replayed.view.state.number())
+    let past = Past { disk: None, history_blocks: None, step_bytes: STEP_BYTES };
+    let mut replay = Replay { journal, past, records, progress };
+    Ok(replay.from_start()?.view.state.number())
 }
 
 /// A running chain. Dropping it stops it as [`Chain::close`] does, without telling errors.
@@ -147,29 +203,26 @@ pub struct Chain {
 impl Chain {
     /// Opens the chain in `dir`, or begins one there, and starts to make blocks.
     ///
-    /// Executes every stored block again; [`Options::progress`] is told.
+    /// Goes on from the newest snapshot and executes the blocks that follow it again, or all where
+    /// there is none that can be read; [`Options::progress`] is told.
     ///
     /// # Errors
     /// [`Error::Journal`] if the directory is in use, damaged or full, [`Error::OtherChain`],
     /// [`Error::Genesis`], and [`Error::Record`], [`Error::Newer`], [`Error::Replay`] or
     /// [`Error::Parent`] if what it holds is not a chain of this program.
-    pub fn open(dir: &Path, mut options: Options) -> Result<Self> {
+    pub fn open(dir: &Path, options: Options) -> Result<Self> {
         // Before anything is begun with it.
         options.genesis.validate()?;
-        let (mut journal, recovery) = Journal::open(dir, options.journal)?;
-        if recovery.truncated_bytes > 0 {
-            tracing::warn!(
-                bytes = recovery.truncated_bytes,
-                "a torn write was cut off the journal"
-            );
-        }
-        let replayed = replay(
-            &mut journal,
-            &options.genesis,
-            options.history_blocks,
-            recovery.records,
-            &mut options.progress,
-        )?;
+        Self::open_on(Arc::new(Directory::open(dir)?), options)
+    }
+
+    /// As [`Chain::open`], on any disk.
+    ///
+    /// # Errors
+    /// As [`Chain::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, mut options: Options) -> Result<Self> {
+        options.genesis.validate()?;
+        let (journal, recovery, replayed) = open(disk, &mut options)?;
         let genesis = replayed.genesis;
         if let Some(expected) = options.expected_chain_id.filter(|id| *id != genesis.chain_id()) {
             return Err(Error::OtherChain { expected, found: genesis.chain_id() });
@@ -185,6 +238,7 @@ impl Chain {
             chosen: Mutex::default(),
             rewinds: Mutex::default(),
             clock: options.clock,
+            decoded: Mutex::default(),
             tries: RwLock::new(replayed.tries),
             pool: Mutex::new(Pool::default()),
             view: RwLock::new(replayed.view),
@@ -200,9 +254,9 @@ impl Chain {
             node: node.clone(),
             journal,
             commands: received,
-            // The genesis is one, which a new directory did not have yet.
-            records: recovery.records.max(1),
-            history_blocks: options.history_blocks,
+            last: replayed.last,
+            keeper: replayed.keeper,
+            past: replayed.past,
             snapshots: Snapshots::default(),
             due: None,
             was_due: false,

@@ -96,7 +96,7 @@ fn patches(accounts: &StateOverride) -> Result<Vec<(Address, Patch)>> {
 }
 
 fn written(patches: &[(Address, Patch)], view: &View) -> Result<Changes> {
-    let mut changes = patched(patches, view)?.into_changes(&view.state);
+    let mut changes = patched(patches, view)?.into_changes(&view.state)?;
     for change in &mut changes.accounts {
         let is_set = change.slots.iter().any(|(_, value)| !value.is_zero());
         let is_stored = || !view.state.keys(change.address).is_empty();

@@ -2,6 +2,12 @@
 
 use alloy_primitives::B256;
 
+use crate::state::StateError;
+
+/// What to do about it is the same wherever it is met.
+pub(crate) const INDEX_UNREADABLE: &str = "the chain's index cannot be read: stop the chain and \
+     delete the folder `index` in its directory, which is made again at the next start";
+
 /// Why the chain cannot be opened or go on. Errors of single requests are JSON-RPC errors.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -84,6 +90,9 @@ pub enum Error {
         /// What the EVM reported.
         reason: String,
     },
+    /// What lies beside the journal to find things in it cannot be read or written.
+    #[error("{INDEX_UNREADABLE} ({0})")]
+    Index(#[from] std::io::Error),
     /// The builder has stopped after an error.
     #[error("the chain stopped: {0}; start again to recover what was synced")]
     Stopped(String),
@@ -95,6 +104,12 @@ pub enum Error {
         /// The system's answer.
         reason: String,
     },
+}
+
+impl From<StateError> for Error {
+    fn from(error: StateError) -> Self {
+        Self::Index(std::io::Error::other(error.to_string()))
+    }
 }
 
 /// The chain's result.

@@ -40,8 +40,9 @@ const GWEI: u128 = 1_000_000_000;
 /// keeps its record well below what the journal takes.
 const BLOCK_SIZE_LIMIT_BYTES: usize = 32 << 20;
 
-/// As above from Osaka on: 8 MiB of RLP, less what one more transaction and the header may have.
-const OSAKA_SIZE_LIMIT_BYTES: usize = (8 << 20) - (256 << 10);
+/// Of the block's RLP from Osaka on, nor beyond this: 8 MiB, less what one more transaction and the
+/// header may have.
+const OSAKA_RLP_LIMIT_BYTES: usize = (8 << 20) - (256 << 10);
 
 /// A transaction with its sender.
 pub(crate) type SignedTransaction = Recovered<TxEnvelope>;
@@ -172,7 +173,10 @@ pub(crate) struct Begun {
     receipts: Vec<ReceiptEnvelope>,
     pub(crate) gas_used: u64,
     blob_gas_used: u64,
+    /// About what its record has.
     size_bytes: usize,
+    /// About what its transactions have as RLP.
+    rlp_bytes: usize,
 }
 
 impl Begun {
@@ -187,7 +191,9 @@ impl Begun {
             logs: result.logs().to_vec(),
         };
         let log_bytes: usize = receipt.logs.iter().map(|log| log.data.data.len() + 160).sum();
-        self.size_bytes += transaction.encode_2718_len() + log_bytes + 512;
+        let rlp_bytes = transaction.encode_2718_len() + 4;
+        self.rlp_bytes += rlp_bytes;
+        self.size_bytes += rlp_bytes + log_bytes + 512;
         let tx_type = transaction.tx_type();
         self.receipts.push(ReceiptEnvelope::from_typed(tx_type, receipt.with_bloom()));
     }
@@ -275,11 +281,9 @@ impl<'a, R: StateRead> Execution<'a, R> {
     /// Whether a block that is made here may have more in it: its record must stay well below what
     /// the journal takes, and from Osaka on its encoding is bounded (EIP-7934).
     pub(crate) fn has_room(&self) -> bool {
-        let limit = match self.rules.are(SpecId::OSAKA) {
-            true => OSAKA_SIZE_LIMIT_BYTES,
-            false => BLOCK_SIZE_LIMIT_BYTES,
-        };
-        self.begun.size_bytes <= limit
+        let bounded = self.rules.are(SpecId::OSAKA);
+        self.begun.size_bytes <= BLOCK_SIZE_LIMIT_BYTES
+            && (!bounded || self.begun.rlp_bytes <= OSAKA_RLP_LIMIT_BYTES)
     }
 
     /// Until Byzantium the last transaction's receipt has the state's root instead of a status.

@@ -56,6 +56,7 @@ mod exchange;
 mod execute;
 mod genesis;
 mod index;
+mod keeper;
 mod node;
 mod pool;
 mod record;

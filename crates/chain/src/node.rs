@@ -4,6 +4,7 @@
 //! reads. Only the builder writes `view`: it may therefore hold it for reading while it executes
 //! and lock the pool meanwhile.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,13 +26,17 @@ use crate::clock::Clock;
 use crate::edit::{NextBlock, Rewinds};
 use crate::execute::SignedTransaction;
 use crate::genesis::Genesis;
-use crate::index::{Index, Located};
+use crate::index::{Decoded, Index, Kept, Located, Snapshot, Step};
 use crate::pool::Pool;
 use crate::record;
 use crate::rules::{self, Rules};
 use crate::state::{Account, Changes, Scratch, State, StateError, StateRead, Tries};
 use crate::{Error, Result};
 
+/// A chain that is closed keeps what is this part of a step.
+const WORTH_KEEPING: usize = 16;
+/// Newest blocks that are read at a start: those whose ommers count, and more.
+const RESUMED_BLOCKS: u64 = 8;
 /// How far back `BLOCKHASH` sees.
 const BLOCK_HASH_WINDOW: u64 = 256;
 
@@ -46,16 +51,37 @@ pub(crate) struct View {
     pub(crate) next: NextBlock,
     /// Of all blocks that came in, also of those taken back.
     pub(crate) gas_used: u64,
+    /// [`Options::step_bytes`](crate::Options::step_bytes).
+    pub(crate) step_bytes: usize,
 }
 
 impl View {
     /// Moves on to a block that is stored at `position`.
     pub(crate) fn push(&mut self, block: Arc<SealedBlock>, changes: Changes, position: Position) {
         self.state.apply(block.header.number, changes);
+        self.take_in(block, position);
+    }
+
+    fn take_in(&mut self, block: Arc<SealedBlock>, position: Position) {
         self.total_difficulty = self.total_difficulty.saturating_add(block.header.difficulty);
         self.gas_used = self.gas_used.saturating_add(block.header.gas_used);
         self.index.push(block, position);
         self.next = NextBlock::default();
+    }
+
+    /// Goes on from a snapshot, whose state is `state`.
+    pub(crate) fn resume(
+        &mut self,
+        snapshot: &Snapshot,
+        state: Changes,
+        reader: &Reader,
+    ) -> Result<()> {
+        let history = mem::take(self.state.history_mut());
+        self.state = State::new(history);
+        self.state.set(snapshot.blocks, state);
+        self.total_difficulty = snapshot.total_difficulty;
+        self.next = snapshot.next;
+        self.index.load(reader, RESUMED_BLOCKS)
     }
 
     /// Takes the newest block back.
@@ -67,6 +93,47 @@ impl View {
         self.total_difficulty = self.total_difficulty.saturating_sub(difficulty);
         self.state.undo(self.state.number() - 1, undone);
         self.index.pop(reader)
+    }
+
+    /// Whether so much of it is only in memory that it should go to the disk. Where there is more
+    /// state, which is written whole, that is less often.
+    pub(crate) fn is_full(&self) -> bool {
+        self.outweighs(self.step_bytes, self.state.bytes())
+    }
+
+    /// Whether a start would be much slower without it on the disk.
+    pub(crate) fn is_worth_keeping(&self) -> bool {
+        self.outweighs(self.step_bytes / WORTH_KEEPING, self.state.bytes() / WORTH_KEEPING)
+    }
+
+    fn outweighs(&self, least: usize, state: usize) -> bool {
+        let bytes = self.index.bytes() + self.state.history().bytes();
+        !self.index.is_kept() && bytes > least.max(state)
+    }
+
+    /// What goes to the disk; until [`Self::keep`] it is in memory, too.
+    pub(crate) fn step(&mut self) -> Step {
+        let mut step = self.index.step();
+        step.values.resize_with(step.rows.len(), Vec::new);
+        let first = self.state.number() + 1 - step.rows.len() as u64;
+        for (number, values) in self.state.history_mut().hand_over() {
+            let of = number.checked_sub(first).and_then(|at| step.values.get_mut(at as usize));
+            of.unwrap_or(&mut step.amended).extend(values);
+        }
+        step
+    }
+
+    /// What [`Self::step`] has given is on the disk.
+    pub(crate) fn keep(&mut self, kept: Kept) {
+        self.state.history_mut().keep(kept.clone());
+        self.index.keep(kept);
+    }
+
+    /// Lets go what memory cannot hold, where nothing is kept.
+    pub(crate) fn let_go(&mut self) {
+        let newest = self.state.number();
+        self.state.history_mut().let_go(newest);
+        self.index.let_go();
     }
 
     /// Of the block after the newest, in wei.
@@ -127,6 +194,7 @@ pub(crate) struct Node {
     pub(crate) told: AtomicBool,
     pub(crate) stopped: OnceLock<String>,
     pub(crate) reader: Reader,
+    pub(crate) decoded: Mutex<Decoded>,
 }
 
 impl Node {
@@ -137,22 +205,32 @@ impl Node {
 
     /// A block by number, from memory or the journal.
     pub(crate) fn block(&self, number: u64) -> Result<Option<Arc<SealedBlock>>> {
-        let located = self.view.read().index.locate(number);
+        let located = self.view.read().index.locate(number)?;
         match located {
             None => Ok(None),
             Some(Located::Memory(block)) => Ok(Some(block)),
-            Some(Located::Journal { position, record }) => {
-                let bytes = self.reader.read(position)?;
-                record::decode_block(&bytes, record).map(|block| Some(Arc::new(block)))
+            Some(Located::Journal { position, number }) => {
+                if let Some(block) = self.decoded.lock().get(position) {
+                    return Ok(Some(block));
+                }
+                let block = record::decode_block(&self.reader.read(position)?, number)?;
+                let block = Arc::new(block);
+                self.decoded.lock().add(position, block.clone());
+                Ok(Some(block))
             }
         }
     }
 
     /// The block that holds a transaction, and its place there.
     pub(crate) fn transaction(&self, hash: B256) -> Result<Option<(Arc<SealedBlock>, usize)>> {
-        let located = self.view.read().index.transaction(hash);
-        let Some((number, at)) = located else { return Ok(None) };
-        Ok(self.block(number)?.map(|block| (block, at)))
+        let places = self.view.read().index.transaction(hash)?;
+        for (number, at) in places {
+            let Some(block) = self.block(number)? else { continue };
+            if block.transactions().get(at).is_some_and(|found| *found.hash() == hash) {
+                return Ok(Some((block, at)));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes a raw transaction into the pool and wakes the builder.
@@ -304,7 +382,7 @@ impl StateRead for StateAt {
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        Ok(block_hash(&self.node.view.read().index, number, self.number))
+        block_hash(&self.node.view.read().index, number, self.number)
     }
 }
 
@@ -323,11 +401,12 @@ impl StateRead for &View {
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        Ok(block_hash(&self.index, number, self.state.number()))
+        block_hash(&self.index, number, self.state.number())
     }
 }
 
-fn block_hash(index: &Index, number: u64, head: u64) -> B256 {
+fn block_hash(index: &Index, number: u64, head: u64) -> Result<B256, StateError> {
     let known = number <= head && number + BLOCK_HASH_WINDOW > head;
-    known.then(|| index.hash(number)).flatten().unwrap_or_default()
+    let hash = if known { index.hash(number)? } else { None };
+    Ok(hash.unwrap_or_default())
 }

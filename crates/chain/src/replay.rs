@@ -8,17 +8,18 @@ use alloy::rpc::types::state::StateOverride;
 use alloy_primitives::{B256, keccak256};
 use revm::bytecode::Bytecode;
 use revm::primitives::hardfork::SpecId;
-use vouch_journal::{Journal, Position};
+use vouch_journal::{Disk, Journal, Position};
 
 use crate::block::{Body, SealedBlock, next_excess_blob_gas, seal};
 use crate::chain::Progress;
 use crate::edit::{self, Edit, NextBlock, Undone};
 use crate::execute::{Executed, Execution};
-use crate::index::Index;
+use crate::index::{self, Index, Kept, Snapshot};
+use crate::keeper::{Keeper, Last, Parts};
 use crate::node::View;
 use crate::record::{self, Stored};
 use crate::rules::{self, Rules};
-use crate::state::{Account, Changes, HISTORY_ENTRIES, History, Overlay, State, Tries};
+use crate::state::{Account, Changes, History, Overlay, State, Tries};
 use crate::{Error, Genesis, Result};
 
 /// How far back a block may name blocks beside the chain.
@@ -29,73 +30,153 @@ pub(crate) struct Replayed {
     pub(crate) genesis: Genesis,
     pub(crate) view: View,
     pub(crate) tries: Tries,
+    pub(crate) last: Last,
+    pub(crate) keeper: Keeper,
+    pub(crate) past: Past,
 }
 
-/// Reads the whole journal; an empty one gets `genesis` as its first record.
-pub(crate) fn replay(
-    journal: &mut Journal,
-    genesis: &Genesis,
-    history_blocks: usize,
-    total_records: u64,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Replayed> {
-    if total_records == 0 {
-        genesis.validate()?;
-        journal.append(&record::encode_genesis(genesis)?)?;
-        journal.sync()?;
-    }
-    // Most journals take nothing back, and are read once.
-    let mut taken_back = Undone::default();
-    loop {
-        let replayed = replay_but(journal, &taken_back, history_blocks, total_records, progress)?;
-        match replayed {
-            Some(replayed) => return Ok(replayed),
-            None => taken_back = undone(journal)?,
-        }
+/// What is known of what was, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct Past {
+    /// Where what memory cannot hold goes; without, it is let go.
+    pub(crate) disk: Option<Arc<dyn Disk>>,
+    /// [`Options::history_blocks`](crate::Options::history_blocks).
+    pub(crate) history_blocks: Option<u64>,
+    /// [`Options::step_bytes`](crate::Options::step_bytes).
+    pub(crate) step_bytes: usize,
+}
+
+impl Past {
+    /// An index of nothing, in place of what there is.
+    pub(crate) fn begin(&self) -> Result<Option<Kept>> {
+        let Some(disk) = &self.disk else { return Ok(None) };
+        index::remove(disk.as_ref())?;
+        Ok(Some(Kept::new(disk.clone())))
     }
 }
 
-/// Passes over what is `undone`; `None` if that is not all that was.
-fn replay_but(
-    journal: &Journal,
-    undone: &Undone,
-    history_blocks: usize,
-    total_records: u64,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Option<Replayed>> {
-    let mut records = journal.iter();
-    let missing = || Error::Record { record: 0, reason: "it is missing".to_owned() };
-    let (_, first) = records.next().transpose()?.ok_or_else(missing)?;
-    let genesis = record::decode_genesis(&first, 0)?;
-    let (mut view, mut tries) = begin(&genesis, history_blocks)?;
-    for (index, record) in (1..).zip(records) {
-        let (position, record) = record?;
-        progress(Progress { done: index, of: total_records.saturating_sub(1) });
-        if undone.contains(index) {
-            continue;
+/// What a replay needs besides the journal.
+pub(crate) struct Replay<'a> {
+    pub(crate) journal: &'a Journal,
+    pub(crate) past: Past,
+    /// How many records there are.
+    pub(crate) records: u64,
+    pub(crate) progress: &'a mut dyn FnMut(Progress),
+}
+
+impl Replay<'_> {
+    /// Goes on from a snapshot; `None` if it is of another journal, or if what it has was taken back
+    /// since.
+    ///
+    /// # Errors
+    /// [`Error::Index`] if the index cannot be read; and as [`Self::from_start`].
+    pub(crate) fn from(&mut self, snapshot: &Snapshot) -> Result<Option<Replayed>> {
+        let Some(disk) = self.past.disk.clone() else { return Ok(None) };
+        let known = snapshot.known();
+        let undone = self.undone(known.record, snapshot.record)?;
+        let Some(undone) = undone.filter(|_| known.journal == self.journal.id()) else {
+            return Ok(None);
+        };
+        let genesis = self.genesis()?;
+        let kept = Kept::open(disk.clone(), snapshot)?;
+        let (mut view, _) = begin(&genesis, Some(kept), &self.past)?;
+        let mut tries = Tries::default();
+        let mut changes = snapshot.state(disk.as_ref())?;
+        if tries.apply(snapshot.blocks, &mut changes) != snapshot.state_root {
+            return Err(Error::Index(std::io::Error::other("the state is not that of its root")));
         }
-        match record::decode(&record, index)? {
-            Stored::Block(block) => import(&mut view, &mut tries, *block, position, &genesis)?,
-            Stored::Edit(Edit::Accounts(accounts)) => {
-                edit_again(&mut view, &mut tries, &accounts, index)?;
+        view.resume(snapshot, changes, &self.journal.reader())?;
+        let last = Last { record: snapshot.record, position: known.record };
+        let keeper = Keeper::new(self.journal.id(), snapshot.record);
+        let past = self.past.clone();
+        let mut replayed = Replayed { genesis, view, tries, last, keeper, past };
+        // What was taken back is known: all goes by.
+        self.go_on(&mut replayed, &undone)?;
+        Ok(Some(replayed))
+    }
+
+    /// Reads the whole journal.
+    ///
+    /// # Errors
+    /// [`Error::Journal`], and [`Error::Record`], [`Error::Newer`], [`Error::Replay`] or
+    /// [`Error::Parent`] if what it holds is not a chain of this program.
+    pub(crate) fn from_start(&mut self) -> Result<Replayed> {
+        // Most journals take nothing back, and are read once.
+        let mut taken_back = Undone::default();
+        loop {
+            let genesis = self.genesis()?;
+            let (view, tries) = begin(&genesis, self.past.begin()?, &self.past)?;
+            let last = Last { record: 0, position: Position::FIRST };
+            let keeper = Keeper::new(self.journal.id(), 0);
+            let past = self.past.clone();
+            let mut replayed = Replayed { genesis, view, tries, last, keeper, past };
+            if self.go_on(&mut replayed, &taken_back)? {
+                return Ok(replayed);
             }
-            Stored::Edit(Edit::Next(next)) => view.next = next,
-            Stored::Edit(Edit::Rewind(_)) => return Ok(None),
+            let undone = self.undone(Position::FIRST, 0)?;
+            taken_back = undone.unwrap_or_default();
         }
     }
-    Ok(Some(Replayed { genesis, view, tries }))
-}
 
-/// Which records were taken back by later ones.
-fn undone(journal: &Journal) -> Result<Undone> {
-    let mut undone = Undone::default();
-    for (index, record) in (0..).zip(journal.iter()) {
-        let (_, record) = record?;
-        if let Some(Edit::Rewind(to)) = record::decode_edit(&record, index)? {
-            undone.add(index, to)?;
-        }
+    fn genesis(&self) -> Result<Genesis> {
+        let missing = || Error::Record { record: 0, reason: "it is missing".to_owned() };
+        let (_, first) = self.journal.iter().next().transpose()?.ok_or_else(missing)?;
+        record::decode_genesis(&first, 0)
     }
-    Ok(undone)
+
+    /// Executes what follows the last record; passes over what is `undone`, and stops with `false`
+    /// if that is not all that was.
+    fn go_on(&mut self, replayed: &mut Replayed, undone: &Undone) -> Result<bool> {
+        let first = replayed.last;
+        let records = self.journal.reader().iter_from(first.position).skip(1);
+        for (index, record) in (first.record + 1..).zip(records) {
+            let (position, record) = record?;
+            let of = self.records.saturating_sub(1).saturating_sub(first.record);
+            (self.progress)(Progress { done: index - first.record, of });
+            replayed.last = Last { record: index, position };
+            if undone.contains(index) {
+                continue;
+            }
+            let Replayed { genesis, view, tries, last, keeper, .. } = replayed;
+            match record::decode(&record, index)? {
+                Stored::Block(block) => import(view, tries, *block, position, genesis)?,
+                Stored::Edit(Edit::Accounts(accounts)) => {
+                    edit_again(view, tries, &accounts, index)?
+                }
+                Stored::Edit(Edit::Next(next)) => view.next = next,
+                Stored::Edit(Edit::Rewind(_)) => return Ok(false),
+            }
+            if !view.is_full() {
+                continue;
+            }
+            match view.index.kept().cloned() {
+                Some(kept) => {
+                    let kept = keeper.keep_now(Parts::of(view, tries, kept), *last)?;
+                    view.keep(kept);
+                }
+                None => view.let_go(),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Which records from `position` on, the place `first` among all, were taken back by later
+    /// ones; `None` if that one was.
+    fn undone(&self, position: Position, first: u64) -> Result<Option<Undone>> {
+        let mut undone = Undone::default();
+        for (index, record) in (first..).zip(self.journal.reader().iter_from(position)) {
+            let (_, record) = record?;
+            if let Some(Edit::Rewind(to)) = record::decode_edit(&record, index)?
+                && index > first
+            {
+                if to <= first {
+                    return Ok(None);
+                }
+                undone.add(index, to)?;
+            }
+        }
+        Ok(Some(undone))
+    }
 }
 
 /// Carries out a stored change of accounts.
@@ -113,15 +194,16 @@ fn edit_again(
     Ok(())
 }
 
-/// State and index with block 0 alone.
-pub(crate) fn begin(genesis: &Genesis, history_blocks: usize) -> Result<(View, Tries)> {
-    let mut state = State::new(History::new(history_blocks, HISTORY_ENTRIES));
+/// State and index with block 0 alone, and an index on disk.
+pub(crate) fn begin(genesis: &Genesis, kept: Option<Kept>, past: &Past) -> Result<(View, Tries)> {
+    let history = kept.clone().map(|kept| History::new(kept, past.history_blocks));
+    let mut state = State::new(history.unwrap_or_default());
     let mut tries = Tries::default();
     let view = |state, state_root| {
         let block = seal_genesis(genesis, state_root);
         let total_difficulty = block.header.difficulty;
-        let (index, next) = (Index::new(block), NextBlock::default());
-        View { state, index, total_difficulty, next, gas_used: 0 }
+        let (index, next) = (Index::new(block, kept.clone()), NextBlock::default());
+        View { state, index, total_difficulty, next, gas_used: 0, step_bytes: past.step_bytes }
     };
     let empty = view(state, Default::default());
     let mut overlay = Overlay::new(&empty);
@@ -144,7 +226,7 @@ pub(crate) fn begin(genesis: &Genesis, history_blocks: usize) -> Result<(View, T
             slots.map(|(key, value)| ((*key).into(), (*value).into())),
         );
     }
-    let mut changes = overlay.into_changes(&empty.state);
+    let mut changes = overlay.into_changes(&empty.state)?;
     state = empty.state;
     let state_root = tries.apply(0, &mut changes);
     state.apply(0, changes);
@@ -194,7 +276,7 @@ pub(crate) fn execute(
     let rules = check(view, header, body, genesis)?;
     let mut overlay = Overlay::new(view);
     let ran = run(&mut overlay, view, tries, header, body, rules);
-    let mut changes = overlay.into_writes(&view.state);
+    let mut changes = overlay.into_writes(&view.state)?;
     if rules.are(SpecId::BYZANTIUM) {
         changes.retain_changed(&view.state);
     }
@@ -231,7 +313,7 @@ fn run(
             reason: format!("{} is not valid: {refused:?}", transaction.hash()),
         })?;
         if !rules.are(SpecId::BYZANTIUM) {
-            let accounts = execution.overlay().writes(&view.state, view.state.number());
+            let accounts = execution.overlay().writes(&view.state, view.state.number())?;
             let root = tries.apply(number, &mut Changes { accounts, codes: Vec::new() });
             execution.set_post_state(root);
         }
@@ -270,7 +352,7 @@ fn check(view: &View, header: &Header, body: &Body, genesis: &Genesis) -> Result
         ("excess blob gas", header.excess_blob_gas != excess_blob_gas),
         ("beacon root", header.parent_beacon_block_root.is_some() != rules.are(SpecId::CANCUN)),
         ("withdrawals", body.withdrawals.is_some() != rules.are(SpecId::SHANGHAI)),
-        ("ommers", !are_ommers(view, number, &body.ommers, merged)),
+        ("ommers", !are_ommers(view, number, &body.ommers, merged)?),
         ("transactions", !are_transactions(config, number, body)),
     ];
     match wrong.into_iter().find_map(|(what, wrong)| wrong.then_some(what)) {
@@ -284,24 +366,31 @@ fn check(view: &View, header: &Header, body: &Body, genesis: &Genesis) -> Result
 
 /// Whether these blocks may be named beside the chain: at most two, each once, of the last six
 /// heights, grown from the chain and not in it.
-fn are_ommers(view: &View, number: u64, ommers: &[Header], merged: bool) -> bool {
+fn are_ommers(view: &View, number: u64, ommers: &[Header], merged: bool) -> Result<bool> {
     if merged || ommers.len() > 2 {
-        return ommers.is_empty();
+        return Ok(ommers.is_empty());
     }
     let mut named: Vec<B256> = (1..=OMMER_DEPTH + 1)
         .filter_map(|depth| view.index.recent(number.checked_sub(depth)?))
         .flat_map(|block| block.body.ommers.iter().map(Header::hash_slow).collect::<Vec<_>>())
         .collect();
-    ommers.iter().all(|ommer| {
+    for ommer in ommers {
         let hash = ommer.hash_slow();
-        let new = !named.contains(&hash);
-        named.push(hash);
         let depth = number.checked_sub(ommer.number);
-        let parent = ommer.number.checked_sub(1).and_then(|number| view.index.hash(number));
-        new && depth.is_some_and(|depth| (1..=OMMER_DEPTH).contains(&depth))
-            && view.index.hash(ommer.number) != Some(hash)
-            && parent == Some(ommer.parent_hash)
-    })
+        let parent = match ommer.number.checked_sub(1) {
+            Some(number) => view.index.hash(number)?,
+            None => None,
+        };
+        if named.contains(&hash)
+            || !depth.is_some_and(|depth| (1..=OMMER_DEPTH).contains(&depth))
+            || view.index.hash(ommer.number)? == Some(hash)
+            || parent != Some(ommer.parent_hash)
+        {
+            return Ok(false);
+        }
+        named.push(hash);
+    }
+    Ok(true)
 }
 
 /// Whether these may be in a block at all: bound to a chain only when that has begun (EIP-155), and
@@ -346,6 +435,8 @@ mod tests {
     use alloy::eips::eip7685::EMPTY_REQUESTS_HASH;
     use tempfile::TempDir;
 
+    const PAST: Past = Past { disk: None, history_blocks: None, step_bytes: 0 };
+
     /// Replays a journal with the genesis and one empty block, changed before it is sealed.
     fn replay_changed(
         change: impl FnOnce(&mut alloy::consensus::Header, &mut B256),
@@ -355,7 +446,9 @@ mod tests {
         // As the first version stored it: without accounts a block changes nothing.
         let first = r#"{"chain_id": 7, "timestamp": 1000, "gas_limit": 1000000000, "alloc": []}"#;
         let genesis: Genesis = serde_json::from_str::<FirstGenesis>(first).unwrap().into();
-        let begun = replay(&mut journal, &genesis, 10, 0, &mut |_| {})?;
+        journal.append(&record::encode_genesis(&genesis)?).unwrap();
+        journal.sync().unwrap();
+        let begun = again(&journal, 1)?;
         let parent = begun.view.index.head();
         let mut state_root = parent.header.state_root;
         let mut header =
@@ -370,7 +463,11 @@ mod tests {
         let block = seal(header, Body::of(Vec::new(), &rules), executed, state_root);
         journal.append(&record::encode_block(&block)).unwrap();
         journal.sync().unwrap();
-        Ok(replay(&mut journal, &genesis, 10, 2, &mut |_| {})?.view.state.number())
+        Ok(again(&journal, 2)?.view.state.number())
+    }
+
+    fn again(journal: &Journal, records: u64) -> Result<Replayed> {
+        Replay { journal, past: PAST, records, progress: &mut |_| {} }.from_start()
     }
 
     /// As some networks begin that have never known work.
@@ -386,7 +483,7 @@ mod tests {
             "difficulty": "0x1", "gasLimit": "0x1c9c380", "alloc": {}
         }"#;
         let genesis = Genesis::from_json(genesis).unwrap();
-        let (view, _) = begin(&genesis, 10).unwrap();
+        let (view, _) = begin(&genesis, None, &PAST).unwrap();
         let first = view.index.head();
         assert_eq!(first.header, genesis.header(first.header.state_root));
         assert!(first.header.withdrawals_root.is_some() && first.header.blob_gas_used.is_some());

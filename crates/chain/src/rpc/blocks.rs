@@ -185,7 +185,7 @@ impl Rpc {
     }
 
     fn find_hash(&self, hash: B256) -> Found {
-        let number = self.node.view.read().index.number(hash);
+        let number = self.node.view.read().index.number(hash)?;
         Ok(number.map(|number| self.node.block(number)).transpose()?.flatten())
     }
 }

@@ -52,7 +52,7 @@ impl Rpc {
             system_contracts
                 .extend(rules.deposits.map(|address| (SystemContract::DepositContract, address)));
         }
-        let genesis = self.node.view.read().index.hash(0).unwrap_or_default();
+        let genesis = self.node.view.read().index.genesis_hash();
         let begun = self.node.genesis.timestamp();
         let heights = rules::heights(config).into_iter().filter(|at| *at > 0);
         let times = rules::times(config).into_iter().filter(|at| *at > begun && *at <= time);

@@ -96,6 +96,12 @@ impl From<StateError> for RpcError {
     }
 }
 
+impl From<std::io::Error> for RpcError {
+    fn from(error: std::io::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
 impl From<Error> for RpcError {
     fn from(error: Error) -> Self {
         tracing::error!(%error, "a request failed");

@@ -1,6 +1,7 @@
 //! Logs: asked for once, or polled through filters.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use alloy::eips::BlockNumberOrTag;
 use alloy::rpc::types::{Filter, FilterBlockOption, Log};
@@ -72,7 +73,7 @@ impl Rpc {
         let head = *self.node.head.borrow();
         match filter.block_option {
             FilterBlockOption::AtBlockHash(hash) => {
-                let number = self.node.view.read().index.number(hash);
+                let number = self.node.view.read().index.number(hash)?;
                 let number = number.ok_or_else(|| RpcError::server("unknown block"))?;
                 Ok((number, number))
             }
@@ -94,7 +95,7 @@ impl Rpc {
     fn logs_between(&self, filter: &Filter, from: u64, to: u64) -> Result<Vec<Log>, RpcError> {
         let mut collected = Collected::default();
         for number in from..=to {
-            let bloom = self.node.view.read().index.bloom(number);
+            let bloom = self.node.view.read().index.bloom(number)?;
             if !bloom.is_some_and(|bloom| filter.matches_bloom(bloom)) {
                 continue;
             }
@@ -163,9 +164,8 @@ impl Rpc {
             Some(filter) => json(self.logs_between(&filter, from, head)?),
             None => {
                 let view = self.node.view.read();
-                let hashes: Vec<B256> =
-                    (from..=head).filter_map(|number| view.index.hash(number)).collect();
-                json(hashes)
+                let hashes = (from..=head).filter_map(|number| view.index.hash(number).transpose());
+                json(hashes.collect::<io::Result<Vec<B256>>>()?)
             }
         }
     }

@@ -194,7 +194,7 @@ impl Rpc {
         let number = match id.unwrap_or_default() {
             BlockId::Hash(hash) => view
                 .index
-                .number(hash.block_hash)
+                .number(hash.block_hash)?
                 .ok_or_else(|| RpcError::server("header for hash not found"))?,
             BlockId::Number(BlockNumberOrTag::Number(number)) => number,
             BlockId::Number(BlockNumberOrTag::Earliest) => 0,

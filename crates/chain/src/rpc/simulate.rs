@@ -168,7 +168,7 @@ impl Simulation<'_> {
         let body = Body::of(transactions, &rules);
         let execution = Execution::resume(&mut self.overlay, header, rules, begun);
         let (header, executed) = execution.finish(&body)?;
-        let accounts = self.overlay.writes(&self.rpc.node.view.read().state, self.base);
+        let accounts = self.overlay.writes(&self.rpc.node.view.read().state, self.base)?;
         let changes = Changes { accounts, codes: Vec::new() };
         let state_root = self.rpc.node.apply(&mut self.tries, &changes)?;
         let block = seal(header, body, executed, state_root);

@@ -1,168 +1,225 @@
-//! Values as they were before each recent block.
+//! Values as they were before each block: of the newest blocks in memory, of all others on disk.
 //!
 //! For each key, the blocks that changed it and the value before; the value at block `n` is the
 //! one before the first change after `n`. So a read costs one search however old the block is.
 
 use std::collections::VecDeque;
 use std::hash::Hash;
+use std::io;
 
 use alloy_primitives::map::HashMap;
 use alloy_primitives::{Address, U256};
 
-use super::Account;
+use super::{Account, StateError};
+use crate::index::{Before, Kept};
 
-/// Bound on remembered values over all blocks, about 150 bytes each: 80 MB at most.
-pub(crate) const HISTORY_ENTRIES: usize = 1 << 19;
+/// About what a value takes in memory, with what finds it.
+const VALUE_BYTES: usize = 250;
+/// What has changed since a block is looked through for its tries (proofs, simulations), on disk up
+/// to this many bytes: a few seconds.
+const LOOKED_THROUGH_BYTES: u64 = 256 << 20;
 
 type SlotKey = (Address, U256);
 
 /// One key's earlier values, oldest first: (block that changed it, value before that block).
 type Versions<V> = VecDeque<(u64, V)>;
 
+/// What a block has changed, or what was changed by hand after it.
 #[derive(Debug)]
 struct Touched {
     number: u64,
-    accounts: Vec<Address>,
-    slots: Vec<SlotKey>,
+    values: Vec<Before>,
 }
 
-/// The window; see the module.
-#[derive(Debug)]
+/// The history; see the module.
+#[derive(Debug, Default)]
 pub(crate) struct History {
+    /// None of a state that is executed only to be checked: then what memory lets go is gone.
+    kept: Option<Kept>,
     accounts: HashMap<Address, Versions<Option<Account>>>,
     slots: HashMap<SlotKey, Versions<U256>>,
-    blocks: VecDeque<Touched>,
-    entries: usize,
-    max_blocks: usize,
-    max_entries: usize,
+    touched: VecDeque<Touched>,
+    values: usize,
+    /// How many of `touched` are on their way to the disk.
+    handed: usize,
+    /// For how many blocks back old state answers.
+    max_blocks: Option<u64>,
+    /// Of earlier blocks nothing is known.
+    first: u64,
 }
 
 impl History {
-    /// A window of at most `max_blocks` blocks and `max_entries` values.
-    pub(crate) fn new(max_blocks: usize, max_entries: usize) -> Self {
-        Self {
-            accounts: HashMap::default(),
-            slots: HashMap::default(),
-            blocks: VecDeque::new(),
-            entries: 0,
-            max_blocks,
-            max_entries,
-        }
+    /// That lets go what memory cannot hold to `kept`, and answers for `max_blocks` blocks back.
+    pub(crate) fn new(kept: Kept, max_blocks: Option<u64>) -> Self {
+        Self { kept: Some(kept), max_blocks, ..Self::default() }
     }
 
     /// The oldest block whose state can be told, given the newest.
     pub(crate) fn oldest(&self, newest: u64) -> u64 {
-        self.blocks.front().map_or(newest, |block| block.number - 1)
+        self.max_blocks.map_or(0, |blocks| newest.saturating_sub(blocks)).max(self.first)
+    }
+
+    /// About what it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.values * VALUE_BYTES
     }
 
     /// The account at block `number`, if it has changed since; `None` means it has not.
-    pub(crate) fn account(&self, address: Address, number: u64) -> Option<Option<Account>> {
-        value_at(self.accounts.get(&address)?, number)
+    pub(crate) fn account(
+        &self,
+        address: Address,
+        number: u64,
+    ) -> Result<Option<Option<Account>>, StateError> {
+        if let Some(kept) = &self.kept
+            && let Some(before) = kept.account(address, number)?
+        {
+            return Ok(Some(before));
+        }
+        Ok(self.accounts.get(&address).and_then(|versions| value_at(versions, number)))
     }
 
     /// The slot's value at block `number`, if it has changed since.
-    pub(crate) fn slot(&self, address: Address, key: U256, number: u64) -> Option<U256> {
-        value_at(self.slots.get(&(address, key))?, number)
+    pub(crate) fn slot(
+        &self,
+        address: Address,
+        key: U256,
+        number: u64,
+    ) -> Result<Option<U256>, StateError> {
+        if let Some(kept) = &self.kept
+            && let Some(before) = kept.slot(address, key, number)?
+        {
+            return Ok(Some(before));
+        }
+        Ok(self.slots.get(&(address, key)).and_then(|versions| value_at(versions, number)))
     }
 
     /// All accounts changed after block `number`, each once, in order.
-    pub(crate) fn accounts_changed_after(&self, number: u64) -> Vec<Address> {
-        let mut changed: Vec<Address> =
-            self.after(number).flat_map(|block| block.accounts.iter().copied()).collect();
-        changed.sort_unstable();
-        changed.dedup();
-        changed
+    pub(crate) fn accounts_changed_after(&self, number: u64) -> Result<Vec<Address>, StateError> {
+        self.changed_after(number, |value| match value {
+            Before::Account(address, _) => Some(address),
+            Before::Slot(..) => None,
+        })
     }
 
     /// All slots of `address` changed after block `number`, each once, in order.
-    pub(crate) fn slots_changed_after(&self, address: Address, number: u64) -> Vec<U256> {
-        let mut changed: Vec<U256> = self
-            .after(number)
-            .flat_map(|block| block.slots.iter())
-            .filter_map(|(owner, key)| (*owner == address).then_some(*key))
-            .collect();
+    pub(crate) fn slots_changed_after(
+        &self,
+        address: Address,
+        number: u64,
+    ) -> Result<Vec<U256>, StateError> {
+        self.changed_after(number, |value| match value {
+            Before::Slot(owner, key, _) => (owner == address).then_some(key),
+            Before::Account(..) => None,
+        })
+    }
+
+    fn changed_after<T: Ord>(
+        &self,
+        number: u64,
+        meant: impl Fn(Before) -> Option<T>,
+    ) -> Result<Vec<T>, StateError> {
+        let mut changed = Vec::new();
+        if let Some(kept) = &self.kept {
+            let bytes = kept.bytes_after(number)?;
+            if bytes > LOOKED_THROUGH_BYTES {
+                return Err(StateError::TooFar { number, bytes, most: LOOKED_THROUGH_BYTES });
+            }
+            kept.changed_after(number, |value| changed.extend(meant(value)))?;
+        }
+        let from = self.touched.partition_point(|touched| touched.number <= number);
+        let newer = self.touched.iter().skip(from).flat_map(|touched| &touched.values);
+        changed.extend(newer.filter_map(|value| meant(*value)));
         changed.sort_unstable();
         changed.dedup();
-        changed
+        Ok(changed)
     }
 
-    fn after(&self, number: u64) -> impl Iterator<Item = &Touched> {
-        let from = self.blocks.partition_point(|block| block.number <= number);
-        self.blocks.iter().skip(from)
+    /// Adds the values before block `number`.
+    pub(crate) fn record(&mut self, number: u64, values: Vec<Before>) {
+        values.iter().for_each(|value| self.remember(number, *value));
+        self.values += values.len();
+        self.touched.push_back(Touched { number, values });
     }
 
-    /// Adds block `number` with the values before it; forgets the oldest beyond the bounds.
-    pub(crate) fn record(
-        &mut self,
-        number: u64,
-        accounts: Vec<(Address, Option<Account>)>,
-        slots: Vec<(SlotKey, U256)>,
-    ) {
-        self.entries += accounts.len() + slots.len();
-        self.blocks.push_back(Touched {
-            number,
-            accounts: accounts.iter().map(|(address, _)| *address).collect(),
-            slots: slots.iter().map(|(key, _)| *key).collect(),
-        });
-        for (address, before) in accounts {
-            self.accounts.entry(address).or_default().push_back((number, before));
-        }
-        for (key, before) in slots {
-            self.slots.entry(key).or_default().push_back((number, before));
-        }
-        while self.blocks.len() > self.max_blocks || self.entries > self.max_entries {
-            self.forget_oldest();
-        }
-    }
-
-    /// Adds to the newest block what was changed after it without a block of its own: the values
-    /// before it, for what it did not change itself.
-    pub(crate) fn amend(
-        &mut self,
-        accounts: Vec<(Address, Option<Account>)>,
-        slots: Vec<(SlotKey, U256)>,
-    ) {
-        // Without one the newest state is the oldest that is known.
-        let Some(newest) = self.blocks.back_mut() else { return };
-        for (address, before) in accounts {
-            if amend(&mut self.accounts, address, newest.number, before) {
-                newest.accounts.push(address);
-                self.entries += 1;
-            }
-        }
-        for (key, before) in slots {
-            if amend(&mut self.slots, key, newest.number, before) {
-                newest.slots.push(key);
-                self.entries += 1;
-            }
-        }
-    }
-
-    /// Takes the newest block away again.
-    pub(crate) fn forget_newest(&mut self) {
-        let Some(block) = self.blocks.pop_back() else { return };
-        self.entries -= block.accounts.len() + block.slots.len();
-        for address in &block.accounts {
-            forget(&mut self.accounts, address, VecDeque::pop_back);
-        }
-        for key in &block.slots {
-            forget(&mut self.slots, key, VecDeque::pop_back);
-        }
-    }
-
-    fn forget_oldest(&mut self) {
-        let Some(block) = self.blocks.pop_front() else {
-            self.entries = 0;
+    /// Adds the values before what was changed after block `number` without a block of its own,
+    /// where the block itself has not changed them.
+    pub(crate) fn amend(&mut self, number: u64, mut values: Vec<Before>) {
+        // Nobody asks for what was before the first block.
+        if number == 0 {
             return;
-        };
-        self.entries -= block.accounts.len() + block.slots.len();
-        for address in &block.accounts {
-            forget(&mut self.accounts, address, VecDeque::pop_front);
         }
-        for key in &block.slots {
-            forget(&mut self.slots, key, VecDeque::pop_front);
+        values.retain(|value| !self.has(number, value));
+        self.record(number, values);
+    }
+
+    fn remember(&mut self, number: u64, value: Before) {
+        match value {
+            Before::Account(address, before) => {
+                self.accounts.entry(address).or_default().push_back((number, before));
+            }
+            Before::Slot(address, key, before) => {
+                self.slots.entry((address, key)).or_default().push_back((number, before));
+            }
         }
     }
+
+    fn has(&self, number: u64, value: &Before) -> bool {
+        match value {
+            Before::Account(address, _) => has(&self.accounts, address, number),
+            Before::Slot(address, key, _) => has(&self.slots, &(*address, *key), number),
+        }
+    }
+
+    /// Takes away what is newer than block `number`.
+    pub(crate) fn forget_after(&mut self, number: u64) {
+        while let Some(newest) = self.touched.pop_back_if(|newest| newest.number > number) {
+            self.forget(&newest, End::Newest);
+        }
+        if let Some(kept) = &mut self.kept {
+            *kept = kept.cut(number);
+        }
+    }
+
+    /// All that is in memory, by blocks, to be kept on disk; what comes from now on is apart.
+    pub(crate) fn hand_over(&mut self) -> Vec<(u64, Vec<Before>)> {
+        self.handed = self.touched.len();
+        self.touched.iter().map(|touched| (touched.number, touched.values.clone())).collect()
+    }
+
+    /// What was handed over is in `kept`.
+    pub(crate) fn keep(&mut self, kept: Kept) {
+        self.kept = Some(kept);
+        self.forget_oldest(self.handed);
+        self.handed = 0;
+    }
+
+    /// Lets all go, where nothing is kept: no state before the newest block is known any more.
+    pub(crate) fn let_go(&mut self, newest: u64) {
+        self.forget_oldest(self.touched.len());
+        self.first = newest;
+    }
+
+    fn forget_oldest(&mut self, count: usize) {
+        for oldest in self.touched.drain(..count).collect::<Vec<_>>() {
+            self.forget(&oldest, End::Oldest);
+        }
+    }
+
+    fn forget(&mut self, touched: &Touched, end: End) {
+        self.values -= touched.values.len();
+        for value in &touched.values {
+            match value {
+                Before::Account(address, _) => forget(&mut self.accounts, address, end),
+                Before::Slot(address, key, _) => forget(&mut self.slots, &(*address, *key), end),
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Oldest,
+    Newest,
 }
 
 fn value_at<V: Copy>(versions: &Versions<V>, number: u64) -> Option<V> {
@@ -170,31 +227,25 @@ fn value_at<V: Copy>(versions: &Versions<V>, number: u64) -> Option<V> {
     versions.get(first_after).map(|(_, before)| *before)
 }
 
-/// False if block `number` has the key's value before it already.
-fn amend<K: Eq + Hash, V>(
-    versions: &mut HashMap<K, Versions<V>>,
-    key: K,
-    number: u64,
-    before: V,
-) -> bool {
-    let of_key = versions.entry(key).or_default();
-    let is_new = of_key.back().is_none_or(|(changed, _)| *changed < number);
-    if is_new {
-        of_key.push_back((number, before));
-    }
-    is_new
+fn has<K: Eq + Hash, V>(versions: &HashMap<K, Versions<V>>, key: &K, number: u64) -> bool {
+    versions.get(key).and_then(VecDeque::back).is_some_and(|(changed, _)| *changed == number)
 }
 
-fn forget<K: Eq + Hash, V>(
-    versions: &mut HashMap<K, Versions<V>>,
-    key: &K,
-    pop: fn(&mut Versions<V>) -> Option<(u64, V)>,
-) {
+fn forget<K: Eq + Hash, V>(versions: &mut HashMap<K, Versions<V>>, key: &K, end: End) {
     if let Some(of_key) = versions.get_mut(key) {
-        pop(of_key);
+        match end {
+            End::Oldest => of_key.pop_front(),
+            End::Newest => of_key.pop_back(),
+        };
         if of_key.is_empty() {
             versions.remove(key);
         }
+    }
+}
+
+impl From<io::Error> for StateError {
+    fn from(error: io::Error) -> Self {
+        Self::Index(error.to_string())
     }
 }
 
@@ -202,48 +253,51 @@ fn forget<K: Eq + Hash, V>(
 mod tests {
     use super::*;
 
-    #[test]
-    fn old_values_answer_until_they_leave_the_window() {
-        let mut history = History::new(3, 100);
-        let (owner, key) = (Address::repeat_byte(1), U256::from(7));
-        assert_eq!(history.oldest(0), 0);
-        for number in 1..=5u64 {
-            let before = U256::from(number - 1);
-            history.record(number, Vec::new(), vec![((owner, key), before)]);
-        }
-        // Blocks 3, 4 and 5 are kept, so states 2 to 5 are known.
-        assert_eq!(history.oldest(5), 2);
-        assert_eq!(history.slot(owner, key, 2), Some(U256::from(2)));
-        assert_eq!(history.slot(owner, key, 4), Some(U256::from(4)));
-        assert_eq!(history.slot(owner, key, 5), None, "unchanged since");
-        assert_eq!(history.slots_changed_after(owner, 4), vec![key]);
-        assert!(history.slots_changed_after(owner, 5).is_empty());
-        assert_eq!(history.entries, 3);
+    const OWNER: Address = Address::repeat_byte(1);
+
+    fn slot(key: u64, before: u64) -> Before {
+        Before::Slot(OWNER, U256::from(key), U256::from(before))
+    }
+
+    fn at(history: &History, key: u64, number: u64) -> Option<u64> {
+        history.slot(OWNER, U256::from(key), number).unwrap().map(|value| value.to())
     }
 
     #[test]
-    fn what_is_changed_after_a_block_is_not_seen_before_it() {
-        let mut history = History::new(3, 100);
-        let (owner, key, other) = (Address::repeat_byte(1), U256::from(7), U256::from(8));
-        history.amend(Vec::new(), vec![((owner, key), U256::ZERO)]);
-        assert_eq!(history.entries, 0, "there is nothing before it");
-        history.record(1, Vec::new(), vec![((owner, key), U256::from(5))]);
-        let now = vec![((owner, key), U256::from(6)), ((owner, other), U256::from(9))];
-        history.amend(Vec::new(), now);
-        assert_eq!(history.slot(owner, key, 0), Some(U256::from(5)));
-        assert_eq!(history.slot(owner, other, 0), Some(U256::from(9)));
-        assert_eq!(history.slot(owner, key, 1), None, "it is as it is now");
-        history.forget_newest();
-        assert_eq!((history.entries, history.oldest(0)), (0, 0));
+    fn old_values_answer_until_they_leave_the_window() {
+        let mut history = History { max_blocks: Some(3), ..History::default() };
+        assert_eq!(history.oldest(0), 0);
+        for number in 1..=5u64 {
+            history.record(number, vec![slot(7, number - 1)]);
+        }
+        // What blocks 3, 4 and 5 changed is known, so states 2 to 5 are.
+        assert_eq!(history.oldest(5), 2);
+        assert_eq!((at(&history, 7, 2), at(&history, 7, 4)), (Some(2), Some(4)));
+        assert_eq!(at(&history, 7, 5), None, "unchanged since");
+        let changed = |number| history.slots_changed_after(OWNER, number).unwrap();
+        assert_eq!(changed(4), vec![U256::from(7)]);
+        assert!(changed(5).is_empty());
+        history.forget_after(3);
+        assert_eq!((at(&history, 7, 2), at(&history, 7, 3)), (Some(2), None));
+        history.let_go(3);
+        assert_eq!((history.oldest(3), history.values), (3, 0));
         assert!(history.slots.is_empty());
     }
 
     #[test]
-    fn the_entry_bound_holds_even_for_one_large_block() {
-        let mut history = History::new(10, 4);
-        let slots = (0..9u64).map(|k| ((Address::ZERO, U256::from(k)), U256::ZERO)).collect();
-        history.record(1, Vec::new(), slots);
-        assert_eq!((history.entries, history.oldest(1)), (0, 1));
+    fn what_is_changed_after_a_block_is_not_seen_before_it() {
+        let mut history = History::default();
+        history.amend(0, vec![slot(7, 0)]);
+        assert_eq!(history.values, 0, "there is nothing before it");
+        history.record(1, vec![slot(7, 5)]);
+        assert_eq!(history.hand_over().len(), 1);
+        history.amend(1, vec![slot(7, 6), slot(8, 9)]);
+        assert_eq!((at(&history, 7, 0), at(&history, 8, 0)), (Some(5), Some(9)));
+        assert_eq!(at(&history, 7, 1), None, "it is as it is now");
+        history.forget_oldest(history.handed);
+        assert_eq!((at(&history, 7, 0), at(&history, 8, 0)), (None, Some(9)));
+        history.forget_after(0);
+        assert_eq!(history.values, 0);
         assert!(history.slots.is_empty());
     }
 }

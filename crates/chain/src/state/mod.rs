@@ -14,12 +14,17 @@ mod tests;
 mod trie;
 mod tries;
 
+use std::sync::LazyLock;
+
 use alloy_primitives::map::{AddressMap, B256Map, HashMap};
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
-use alloy_trie::EMPTY_ROOT_HASH;
+use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use revm::bytecode::Bytecode;
 
-pub(crate) use history::{HISTORY_ENTRIES, History};
+use crate::error::INDEX_UNREADABLE;
+use crate::index::Before;
+
+pub(crate) use history::History;
 pub(crate) use overlay::Overlay;
 pub(crate) use patch::Patch;
 pub(crate) use tries::{Scratch, Tries};
@@ -41,6 +46,24 @@ impl Account {
     /// As EIP-161 has it: whatever is stored.
     pub(crate) fn is_empty(&self) -> bool {
         self.nonce == 0 && self.balance.is_zero() && !self.has_code()
+    }
+}
+
+impl Account {
+    /// As the state's trie has it.
+    pub(crate) fn leaf(&self) -> TrieAccount {
+        TrieAccount::new(self.nonce, self.balance, self.storage_root, self.code_hash)
+    }
+}
+
+impl From<TrieAccount> for Account {
+    fn from(leaf: TrieAccount) -> Self {
+        Self {
+            nonce: leaf.nonce,
+            balance: leaf.balance,
+            storage_root: leaf.storage_root,
+            code_hash: leaf.code_hash,
+        }
     }
 }
 
@@ -66,6 +89,13 @@ pub(crate) enum StateError {
     MissingCode(B256),
     #[error("the chain has stopped: roots and proofs are not available")]
     Ahead,
+    #[error(
+        "too much has changed since block {number} to prove anything of it: {bytes} bytes of \
+         earlier values, at most {most} are looked through"
+    )]
+    TooFar { number: u64, bytes: u64, most: u64 },
+    #[error("{INDEX_UNREADABLE} ({0})")]
+    Index(String),
 }
 
 impl revm::database_interface::DBErrorMarker for StateError {}
@@ -123,8 +153,10 @@ pub(crate) struct State {
     number: u64,
     accounts: AddressMap<Account>,
     slots: AddressMap<HashMap<U256, U256>>,
+    stored_slots: usize,
     /// By hash. Never removed: what a pruned block deployed may be deployed again.
     codes: B256Map<Bytecode>,
+    code_bytes: usize,
     history: History,
 }
 
@@ -135,7 +167,9 @@ impl State {
             number: 0,
             accounts: AddressMap::default(),
             slots: AddressMap::default(),
+            stored_slots: 0,
             codes: B256Map::default(),
+            code_bytes: 0,
             history,
         }
     }
@@ -170,14 +204,14 @@ impl State {
 
     /// As [`Self::keys`], after block `number`, which must be within the window; some that were
     /// empty then may be among them.
-    pub(crate) fn keys_at(&self, address: Address, number: u64) -> Vec<U256> {
+    pub(crate) fn keys_at(&self, address: Address, number: u64) -> Result<Vec<U256>, StateError> {
         let mut keys = self.keys(address);
         if number < self.number {
-            keys.extend(self.history.slots_changed_after(address, number));
+            keys.extend(self.history.slots_changed_after(address, number)?);
             keys.sort_unstable();
             keys.dedup();
         }
-        keys
+        Ok(keys)
     }
 
     pub(crate) fn account_at(
@@ -186,7 +220,8 @@ impl State {
         number: u64,
     ) -> Result<Option<Account>, StateError> {
         self.check(number)?;
-        Ok(self.history.account(address, number).unwrap_or_else(|| self.account(address)))
+        let before = self.history.account(address, number)?;
+        Ok(before.unwrap_or_else(|| self.account(address)))
     }
 
     pub(crate) fn slot_at(
@@ -196,7 +231,8 @@ impl State {
         number: u64,
     ) -> Result<U256, StateError> {
         self.check(number)?;
-        Ok(self.history.slot(address, key, number).unwrap_or_else(|| self.slot(address, key)))
+        let before = self.history.slot(address, key, number)?;
+        Ok(before.unwrap_or_else(|| self.slot(address, key)))
     }
 
     /// The oldest block whose state can be told.
@@ -220,6 +256,10 @@ impl State {
         &self.history
     }
 
+    pub(crate) fn history_mut(&mut self) -> &mut History {
+        &mut self.history
+    }
+
     /// Moves on to block `number`; or, if that is the newest, changes what is after it (as the
     /// genesis does, and who changes state by hand).
     pub(crate) fn apply(&mut self, number: u64, changes: Changes) {
@@ -230,14 +270,20 @@ impl State {
     /// Goes back to what was after block `number`, the newest or the one before it.
     pub(crate) fn undo(&mut self, number: u64, undone: Changes) {
         if number < self.number {
-            self.history.forget_newest();
+            self.history.forget_after(number);
         }
         self.set(number, undone);
     }
 
-    fn set(&mut self, number: u64, changes: Changes) {
+    /// Moves on without remembering what was before.
+    pub(crate) fn set(&mut self, number: u64, changes: Changes) {
         self.number = number;
-        self.codes.extend(changes.codes);
+        for (hash, code) in changes.codes {
+            self.code_bytes += code.original_byte_slice().len();
+            if let Some(same) = self.codes.insert(hash, code) {
+                self.code_bytes -= same.original_byte_slice().len();
+            }
+        }
         for change in changes.accounts {
             match change.account {
                 Some(account) => self.accounts.insert(change.address, account),
@@ -247,12 +293,14 @@ impl State {
                 continue;
             }
             let slots = self.slots.entry(change.address).or_default();
+            self.stored_slots -= slots.len();
             for (key, value) in change.slots {
                 match value.is_zero() {
                     true => slots.remove(&key),
                     false => slots.insert(key, value),
                 };
             }
+            self.stored_slots += slots.len();
             if slots.is_empty() {
                 self.slots.remove(&change.address);
             }
@@ -260,22 +308,43 @@ impl State {
     }
 
     fn remember(&mut self, number: u64, changes: &Changes) {
-        let mut accounts = Vec::with_capacity(changes.accounts.len());
-        let mut slots = Vec::new();
+        let mut values = Vec::with_capacity(changes.accounts.len());
         for change in &changes.accounts {
-            accounts.push((change.address, self.account(change.address)));
-            for (key, _) in &change.slots {
-                slots.push(((change.address, *key), self.slot(change.address, *key)));
-            }
+            let address = change.address;
+            values.push(Before::Account(address, self.account(address)));
+            let slots = change.slots.iter();
+            values.extend(
+                slots.map(|(key, _)| Before::Slot(address, *key, self.slot(address, *key))),
+            );
         }
         match number == self.number {
-            true => self.history.amend(accounts, slots),
-            false => self.history.record(number, accounts, slots),
+            true => self.history.amend(number, values),
+            false => self.history.record(number, values),
         }
     }
 
     /// All accounts, in no order.
     pub(crate) fn accounts(&self) -> impl ExactSizeIterator<Item = (Address, Account)> + '_ {
         self.accounts.iter().map(|(address, account)| (*address, *account))
+    }
+
+    /// What an account has in storage, in no order.
+    pub(crate) fn slots(
+        &self,
+        address: Address,
+    ) -> impl ExactSizeIterator<Item = (U256, U256)> + '_ {
+        static NONE: LazyLock<HashMap<U256, U256>> = LazyLock::new(HashMap::default);
+        let slots = self.slots.get(&address).unwrap_or(&NONE);
+        slots.iter().map(|(key, value)| (*key, *value))
+    }
+
+    /// All code that there has been, in no order.
+    pub(crate) fn codes(&self) -> impl ExactSizeIterator<Item = (B256, &Bytecode)> + '_ {
+        self.codes.iter().map(|(hash, code)| (*hash, code))
+    }
+
+    /// About what it takes when it is written down.
+    pub(crate) fn bytes(&self) -> usize {
+        self.accounts.len() * 132 + self.stored_slots * 64 + self.code_bytes
     }
 }

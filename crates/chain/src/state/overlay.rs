@@ -113,28 +113,32 @@ impl<R: StateRead> Overlay<R> {
 
     /// What the writes come to. `state` must be the base itself; storage roots are left as they
     /// were, for [`Tries`](super::Tries) to fill in.
-    pub(crate) fn into_changes(self, state: &State) -> Changes {
-        let mut changes = self.into_writes(state);
+    pub(crate) fn into_changes(self, state: &State) -> Result<Changes, StateError> {
+        let mut changes = self.into_writes(state)?;
         changes.retain_changed(state);
-        changes
+        Ok(changes)
     }
 
     /// As [`Self::into_changes`], with what was written and is as before.
-    pub(crate) fn into_writes(self, state: &State) -> Changes {
-        let accounts = self.writes(state, state.number());
-        Changes { accounts, codes: self.codes.into_iter().collect() }
+    pub(crate) fn into_writes(self, state: &State) -> Result<Changes, StateError> {
+        let accounts = self.writes(state, state.number())?;
+        Ok(Changes { accounts, codes: self.codes.into_iter().collect() })
     }
 
     /// The accounts of [`Self::into_writes`] so far. The base is the state at block `base`, which may
     /// be older than `state`'s newest.
-    pub(crate) fn writes(&self, state: &State, base: u64) -> Vec<AccountChange> {
+    pub(crate) fn writes(
+        &self,
+        state: &State,
+        base: u64,
+    ) -> Result<Vec<AccountChange>, StateError> {
         let changes = self.written.iter().map(|(address, written)| {
             let storage_root = state.account(*address).unwrap_or_default().storage_root;
-            AccountChange {
+            Ok(AccountChange {
                 address: *address,
                 account: written.account.map(|account| Account { storage_root, ..account }),
-                slots: written_slots(state, *address, written, base),
-            }
+                slots: written_slots(state, *address, written, base)?,
+            })
         });
         changes.collect()
     }
@@ -171,13 +175,13 @@ fn written_slots(
     address: Address,
     written: &Written,
     base: u64,
-) -> Vec<(U256, U256)> {
+) -> Result<Vec<(U256, U256)>, StateError> {
     let mut slots: BTreeMap<U256, U256> = match written.wiped {
-        true => state.keys_at(address, base).into_iter().map(|key| (key, U256::ZERO)).collect(),
+        true => state.keys_at(address, base)?.into_iter().map(|key| (key, U256::ZERO)).collect(),
         false => BTreeMap::new(),
     };
     slots.extend(&written.slots);
-    slots.into_iter().collect()
+    Ok(slots.into_iter().collect())
 }
 
 impl<R: StateRead> Database for Overlay<R> {

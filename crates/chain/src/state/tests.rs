@@ -135,7 +135,7 @@ struct Both {
 
 impl Both {
     fn new() -> Self {
-        let mut state = State::new(History::new(100, 10_000));
+        let mut state = State::new(History::default());
         let (mut tries, mut reference) = (Tries::default(), CacheDB::new(EmptyDB::default()));
         let mut overlay = Overlay::new(&state);
         let balance = U256::from(u64::MAX);
@@ -151,7 +151,7 @@ impl Both {
             overlay.set(address, account, Bytecode::default(), []);
             reference.insert_account_info(address, AccountInfo::from_balance(balance));
         }
-        let mut changes = overlay.into_changes(&state);
+        let mut changes = overlay.into_changes(&state).unwrap();
         tries.apply(0, &mut changes);
         state.apply(0, changes);
         Self { state, tries, reference }
@@ -171,7 +171,7 @@ impl Both {
                 assert_eq!(result, theirs.transact_commit(tx).unwrap());
             }
         }
-        let mut changes = overlay.into_changes(&self.state);
+        let mut changes = overlay.into_changes(&self.state).unwrap();
         let root = self.tries.apply(number, &mut changes);
         self.state.apply(number, changes);
         (root, reference_root(&self.reference))

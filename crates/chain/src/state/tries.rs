@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::Encodable;
-use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
+use alloy_trie::EMPTY_ROOT_HASH;
 
 use super::trie::Trie;
 use super::{Account, Changes, State, StateError};
@@ -14,6 +14,7 @@ use super::{Account, Changes, State, StateError};
 #[derive(Debug, Default)]
 pub(crate) struct Tries {
     number: u64,
+    root: B256,
     accounts: Trie,
     storage: AddressMap<Trie>,
 }
@@ -40,7 +41,13 @@ impl Tries {
             }
             set_account(&mut self.accounts, change.address, change.account);
         }
-        self.accounts.root()
+        self.root = self.accounts.root();
+        self.root
+    }
+
+    /// The state root that [`Self::apply`] has returned last.
+    pub(crate) fn root(&self) -> B256 {
+        self.root
     }
 
     fn apply_storage(&mut self, address: Address, slots: &[(U256, U256)]) -> B256 {
@@ -82,12 +89,12 @@ impl Tries {
                 let value = state.slot_at(address, *key, number)?;
                 Ok((*key, value, storage.proof(keccak256(key.to_be_bytes::<32>()))))
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<_, StateError>>()?;
         Ok(AccountProof { account, account_proof: accounts.proof(keccak256(address)), slots })
     }
 
     fn accounts_at(&self, state: &State, number: u64) -> Result<Cow<'_, Trie>, StateError> {
-        let changed = state.history().accounts_changed_after(number);
+        let changed = state.history().accounts_changed_after(number)?;
         if changed.is_empty() {
             return Ok(Cow::Borrowed(&self.accounts));
         }
@@ -105,7 +112,7 @@ impl Tries {
         address: Address,
         number: u64,
     ) -> Result<Cow<'_, Trie>, StateError> {
-        let changed = state.history().slots_changed_after(address, number);
+        let changed = state.history().slots_changed_after(address, number)?;
         let newest = self.storage.get(&address);
         if changed.is_empty() {
             return Ok(newest.map_or_else(|| Cow::Owned(Trie::default()), Cow::Borrowed));
@@ -170,9 +177,7 @@ impl Scratch {
 fn set_account(trie: &mut Trie, address: Address, account: Option<Account>) {
     let key = keccak256(address);
     let Some(account) = account else { return trie.remove(key) };
-    let leaf =
-        TrieAccount::new(account.nonce, account.balance, account.storage_root, account.code_hash);
-    trie.insert(key, alloy_rlp::encode(leaf));
+    trie.insert(key, alloy_rlp::encode(account.leaf()));
 }
 
 fn set_slot(trie: &mut Trie, key: U256, value: U256) {
@@ -191,6 +196,7 @@ mod tests {
 
     use super::*;
     use crate::state::{AccountChange, History};
+    use alloy_trie::TrieAccount;
     use alloy_trie::root::{state_root_unhashed, storage_root_unhashed};
     use proptest::prelude::*;
 
@@ -240,7 +246,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn roots_and_old_proofs_equal_alloy_trie(blocks in prop::collection::vec(step(), 1..40)) {
-            let mut state = State::new(History::new(1000, 10_000));
+            let mut state = State::new(History::default());
             let (mut tries, mut model) = (Tries::default(), Model::new());
             let mut roots = vec![alloy_trie::EMPTY_ROOT_HASH];
             for (number, step) in (1..).zip(blocks) {
@@ -254,9 +260,7 @@ mod tests {
                 let address = Address::repeat_byte(2);
                 let proof = tries.prove(&state, address, &[U256::from(3)], number).unwrap();
                 let account = state.account_at(address, number).unwrap().map(|account| {
-                    alloy_rlp::encode(TrieAccount::new(
-                        account.nonce, account.balance, account.storage_root, account.code_hash,
-                    ))
+                    alloy_rlp::encode(account.leaf())
                 });
                 let path = alloy_trie::Nibbles::unpack(keccak256(address));
                 prop_assert!(alloy_trie::proof::verify_proof(*root, path, account, &proof.account_proof).is_ok());

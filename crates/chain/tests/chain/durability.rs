@@ -132,7 +132,7 @@ async fn a_journal_of_something_else_is_refused() {
 async fn old_state_beyond_the_window_says_so() {
     let dir = Arc::new(TempDir::new().unwrap());
     let signer = PrivateKeySigner::random();
-    let fixture = Fixture::start_in(dir, signer, |options| options.history_blocks = 3).await;
+    let fixture = Fixture::start_in(dir, signer, |options| options.history_blocks = Some(3)).await;
     for _ in 0..6 {
         fixture.send(TransactionRequest::default().with_to(TO).with_value(U256::from(1))).await;
     }

@@ -425,7 +425,7 @@ async fn a_page_has_all_of_its_last_block() {
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_between_contracts_are_found_while_their_state_is_kept() {
     let (dir, owner) = (Arc::new(TempDir::new().unwrap()), PrivateKeySigner::random());
-    let short = |options: &mut vouch_chain::Options| options.history_blocks = 6;
+    let short = |options: &mut vouch_chain::Options| options.history_blocks = Some(6);
     let fixture = Fixture::start_in(dir, owner, short).await;
     let (heir, other) = (Address::repeat_byte(0x55), Address::repeat_byte(0x56));
     let (forward, pass) = (fixture.deploy(&FORWARD).await, fixture.deploy(&PASS).await);
@@ -466,7 +466,7 @@ async fn calls_between_contracts_are_found_while_their_state_is_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_is_found_by_sender_and_nonce() {
     let (dir, owner) = (Arc::new(TempDir::new().unwrap()), PrivateKeySigner::random());
-    let short = |options: &mut vouch_chain::Options| options.history_blocks = 4;
+    let short = |options: &mut vouch_chain::Options| options.history_blocks = Some(4);
     let fixture = Fixture::start_in(dir, owner, short).await;
     let from = fixture.signer.address();
     let mut sent = Vec::new();
@@ -493,7 +493,7 @@ async fn a_transaction_is_found_by_sender_and_nonce() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_created_a_contract_is_told() {
     let (dir, owner) = (Arc::new(TempDir::new().unwrap()), PrivateKeySigner::random());
-    let short = |options: &mut vouch_chain::Options| options.history_blocks = 8;
+    let short = |options: &mut vouch_chain::Options| options.history_blocks = Some(8);
     let fixture = Fixture::start_in(dir, owner, short).await;
     let owner = fixture.signer.address();
     let creator = async |of: Address| fixture.result("ots_getContractCreator", json!([of])).await;

@@ -17,7 +17,6 @@
 //! a call that is missed would be charged twice.
 
 mod rows;
-mod runs;
 mod snapshot;
 
 use std::io;
@@ -25,10 +24,10 @@ use std::sync::Arc;
 
 use alloy_primitives::B256;
 use vouch_journal::{Disk, File};
+pub(crate) use vouch_runs::Entry;
+use vouch_runs::Runs;
 
 pub(crate) use rows::{Row, Rows};
-pub(crate) use runs::Entry;
-use runs::Runs;
 pub(crate) use snapshot::{Mark, Snapshot};
 
 use crate::error::{Error, Result};
@@ -208,7 +207,7 @@ fn open_created(disk: &dyn Disk, name: &str) -> io::Result<Arc<dyn File>> {
 
 /// The first eight bytes of a hash: what the index is searched by.
 pub(crate) fn prefix(hash: &B256) -> u64 {
-    hash.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    vouch_runs::prefix(&hash.0)
 }
 
 pub(crate) fn call_key(channel: &B256, request: &B256) -> u64 {

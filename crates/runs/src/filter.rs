@@ -1,9 +1,9 @@
 //! A blocked Bloom filter (Putze, Sanders, Singler 2007): all bits of a key are in one cache line.
 
 /// Of a filter, for each key.
-pub(super) const BITS_PER_KEY: u64 = 10;
-pub(super) const BLOCK_BITS: u64 = 512;
-pub(super) const BLOCK_WORDS: u64 = 8;
+pub(crate) const BITS_PER_KEY: u64 = 10;
+pub(crate) const BLOCK_BITS: u64 = 512;
+pub(crate) const BLOCK_WORDS: u64 = 8;
 /// Bits set for a key. Each takes nine bits of the hash to choose.
 const PROBES: usize = 7;
 
@@ -15,34 +15,34 @@ struct Block([u64; 8]);
 /// too, if keys are uniform: the upper bits of a key choose its block, so that keys in order fill
 /// the blocks in order.
 #[derive(Debug)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     blocks: Vec<Block>,
 }
 
 impl Filter {
-    pub(super) fn new(blocks: usize) -> Self {
+    pub(crate) fn new(blocks: usize) -> Self {
         Self { blocks: vec![Block::default(); blocks] }
     }
 
-    pub(super) fn insert(&mut self, key: u64) {
+    pub(crate) fn insert(&mut self, key: u64) {
         let at = self.block(key);
         if let Some(Block(words)) = self.blocks.get_mut(at) {
             words.iter_mut().zip(mask(key)).for_each(|(word, mask)| *word |= mask);
         }
     }
 
-    pub(super) fn may_contain(&self, key: u64) -> bool {
+    pub(crate) fn may_contain(&self, key: u64) -> bool {
         let all = |Block(words): &Block| {
             words.iter().zip(mask(key)).fold(0, |missing, (word, mask)| missing | (mask & !word))
         };
         self.blocks.get(self.block(key)).is_none_or(|block| all(block) == 0)
     }
 
-    pub(super) fn words(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn words(&self) -> impl Iterator<Item = u64> {
         self.blocks.iter().flat_map(|Block(words)| *words)
     }
 
-    pub(super) fn words_mut(&mut self) -> impl Iterator<Item = &mut u64> {
+    pub(crate) fn words_mut(&mut self) -> impl Iterator<Item = &mut u64> {
         self.blocks.iter_mut().flat_map(|Block(words)| words)
     }
 

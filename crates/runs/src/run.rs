@@ -1,39 +1,40 @@
 //! One run: a file of sorted entries, of which the fences and the filter are in memory.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use vouch_journal::{Disk, File};
 
-use super::Entry;
-use super::filter::{BLOCK_WORDS, Filter};
-use super::format::{
+use crate::Entry;
+use crate::filter::{BLOCK_WORDS, Filter};
+use crate::format::{
     CHECKSUM_BYTES, Header, Layout, PAGE_BYTES, checked, checksum_start, decode_entries,
 };
 
 /// What is read or written at once when it is more than a page.
-pub(super) const CHUNK_BYTES: usize = 256 * 1024;
+pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 const CHUNK_PAGES: u64 = 64;
 
-pub(super) fn name(prefix: &str, number: u32) -> String {
+pub(crate) fn name(prefix: &str, number: u32) -> String {
     format!("{prefix}-{number:08}")
 }
 
 /// Clones share everything, the open file too: it can be read after its name was removed.
 #[derive(Debug, Clone)]
-pub(super) struct Run {
-    pub(super) number: u32,
-    pub(super) header: Header,
-    pub(super) file: Arc<RunFile>,
+pub(crate) struct Run {
+    pub(crate) number: u32,
+    pub(crate) header: Header,
+    pub(crate) file: Arc<RunFile>,
     /// The first key of each page.
-    pub(super) fences: Arc<[u64]>,
+    pub(crate) fences: Arc<[u64]>,
     /// `None` also if it is not kept: then each lookup reads a page.
-    pub(super) filter: Option<Arc<Filter>>,
+    pub(crate) filter: Option<Arc<Filter>>,
 }
 
 impl Run {
     /// The filter is read only if the run has something at or above `keep_from`.
-    pub(super) fn open(
+    pub(crate) fn open(
         disk: &dyn Disk,
         prefix: &str,
         number: u32,
@@ -59,20 +60,15 @@ impl Run {
     }
 
     /// Adds the indexes at or above `from` of a key.
-    pub(super) fn get(&self, key: u64, from: u64, found: &mut Vec<u64>) -> io::Result<()> {
+    pub(crate) fn get(&self, key: u64, from: u64, found: &mut Vec<u64>) -> io::Result<()> {
         let may = self.filter.as_ref().is_none_or(|filter| filter.may_contain(key));
         if self.header.newest < from || !may {
             return Ok(());
         }
-        // The page before the first one that begins with the key may end with it.
-        let start = self.fences.partition_point(|fence| *fence < key).saturating_sub(1);
-        let end = self.fences.partition_point(|fence| *fence <= key);
         let first = Entry { key, index: from }.encode();
         let mut bytes = [0; PAGE_BYTES];
-        for page in start..end {
-            let page = u64::try_from(page).map_err(io::Error::other)?;
-            self.file.read(&mut bytes, Layout::page_at(page))?;
-            let entries = self.entries_of(page, &bytes)?;
+        for page in self.pages_of(key) {
+            let entries = self.read_page(page, &mut bytes)?;
             let at = entries.partition_point(|entry| *entry < first);
             let after = entries.iter().skip(at).map(|entry| Entry::decode(*entry));
             found.extend(after.take_while(|entry| entry.key == key).map(|entry| entry.index));
@@ -80,7 +76,48 @@ impl Run {
         Ok(())
     }
 
-    pub(super) fn entries(&self) -> Entries<'_> {
+    /// The first index at or above `from` of a key.
+    pub(crate) fn first(&self, key: u64, from: u64) -> io::Result<Option<u64>> {
+        let may = self.filter.as_ref().is_none_or(|filter| filter.may_contain(key));
+        if self.header.newest < from || !may {
+            return Ok(None);
+        }
+        let first = Entry { key, index: from }.encode();
+        let mut bytes = [0; PAGE_BYTES];
+        // By halves to the first page that does not end before it.
+        let mut pages = self.pages_of(key);
+        let mut found = None;
+        while !pages.is_empty() {
+            let page = pages.start.midpoint(pages.end);
+            let entries = self.read_page(page, &mut bytes)?;
+            match entries.get(entries.partition_point(|entry| *entry < first)) {
+                None => pages.start = page.saturating_add(1),
+                Some(entry) => {
+                    found = Some(Entry::decode(*entry));
+                    pages.end = page;
+                }
+            }
+        }
+        Ok(found.filter(|entry| entry.key == key).map(|entry| entry.index))
+    }
+
+    /// Where a key may be: the page before the first one that begins with it may end with it.
+    fn pages_of(&self, key: u64) -> Range<usize> {
+        let start = self.fences.partition_point(|fence| *fence < key).saturating_sub(1);
+        start..self.fences.partition_point(|fence| *fence <= key)
+    }
+
+    fn read_page<'a>(
+        &self,
+        page: usize,
+        bytes: &'a mut [u8; PAGE_BYTES],
+    ) -> io::Result<&'a [[u8; 16]]> {
+        let page = u64::try_from(page).map_err(io::Error::other)?;
+        self.file.read(bytes, Layout::page_at(page))?;
+        self.entries_of(page, bytes)
+    }
+
+    pub(crate) fn entries(&self) -> Entries<'_> {
         Entries { run: self, page: 0, bytes: Vec::new(), entries: Vec::new(), at: 0 }
     }
 
@@ -95,7 +132,7 @@ impl Run {
 
 /// All entries of a run in order, read in chunks. Ends with the first error.
 #[derive(Debug)]
-pub(super) struct Entries<'a> {
+pub(crate) struct Entries<'a> {
     run: &'a Run,
     /// The next one to read.
     page: u64,
@@ -139,15 +176,15 @@ impl Iterator for Entries<'_> {
 
 /// A run's file, with what its checksums and messages need.
 #[derive(Debug)]
-pub(super) struct RunFile {
-    pub(super) file: Box<dyn File>,
-    pub(super) number: u32,
+pub(crate) struct RunFile {
+    pub(crate) file: Box<dyn File>,
+    pub(crate) number: u32,
     /// For messages.
     path: String,
 }
 
 impl RunFile {
-    pub(super) fn open(
+    pub(crate) fn open(
         disk: &dyn Disk,
         prefix: &str,
         number: u32,
@@ -222,13 +259,13 @@ impl RunFile {
             .ok_or_else(|| self.damaged(&page_name(at), "the checksum does not match"))
     }
 
-    pub(super) fn damaged(&self, part: &str, what: &str) -> io::Error {
+    pub(crate) fn damaged(&self, part: &str, what: &str) -> io::Error {
         let path = &self.path;
         io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {part}: {what}"))
     }
 
     /// A device's error, with the file's name.
-    pub(super) fn failed(&self, error: &io::Error) -> io::Error {
+    pub(crate) fn failed(&self, error: &io::Error) -> io::Error {
         io::Error::new(error.kind(), format!("{}: {error}", self.path))
     }
 }

@@ -12,41 +12,41 @@
 //! a file of another size is refused before anything is allocated for it. A checksum starts from
 //! the run's number and the place of what it covers: a stale or misplaced page does not pass.
 
-use super::Entry;
-use super::filter::{BITS_PER_KEY, BLOCK_BITS, BLOCK_WORDS};
+use crate::Entry;
+use crate::filter::{BITS_PER_KEY, BLOCK_BITS, BLOCK_WORDS};
 
-pub(super) const PAGE_BYTES: usize = 4096;
-pub(super) const PAGE_SIZE: u64 = 4096;
-pub(super) const PAGE_ENTRIES: usize = 255;
+pub(crate) const PAGE_BYTES: usize = 4096;
+pub(crate) const PAGE_SIZE: u64 = 4096;
+pub(crate) const PAGE_ENTRIES: usize = 255;
 const PAGE_COUNT: u64 = 255;
 const WORD_SIZE: u64 = 8;
-pub(super) const CHECKSUM_BYTES: usize = 4;
+pub(crate) const CHECKSUM_BYTES: usize = 4;
 const CHECKSUM_SIZE: u64 = 4;
 const VERSION: u32 = 1;
 const MAGIC: &[u8; 8] = b"VOUCHRUN";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) tier: u32,
-    pub(super) filtered: bool,
-    pub(super) count: u64,
+pub(crate) struct Header {
+    pub(crate) tier: u32,
+    pub(crate) filtered: bool,
+    pub(crate) count: u64,
     /// The highest log index of all entries.
-    pub(super) newest: u64,
+    pub(crate) newest: u64,
 }
 
 /// Where the parts of a run are, in bytes from its start.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Layout {
-    pub(super) pages: u64,
-    pub(super) fences_at: u64,
+pub(crate) struct Layout {
+    pub(crate) pages: u64,
+    pub(crate) fences_at: u64,
     /// Of the filter; 0 without one.
-    pub(super) blocks: u64,
-    pub(super) filter_at: u64,
-    pub(super) size_bytes: u64,
+    pub(crate) blocks: u64,
+    pub(crate) filter_at: u64,
+    pub(crate) size_bytes: u64,
 }
 
 impl Header {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(PAGE_BYTES);
         body.extend_from_slice(MAGIC);
         body.extend_from_slice(&VERSION.to_be_bytes());
@@ -58,7 +58,7 @@ impl Header {
     }
 
     /// `None` if these are not the bytes of a header of this version.
-    pub(super) fn decode(body: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(body: &[u8]) -> Option<Self> {
         let (magic, rest) = body.split_first_chunk::<8>()?;
         let (version, rest) = rest.split_first_chunk()?;
         let (tier, rest) = rest.split_first_chunk()?;
@@ -80,7 +80,7 @@ impl Header {
     }
 
     /// `None` if no file has so many entries, or none.
-    pub(super) fn layout(&self) -> Option<Layout> {
+    pub(crate) fn layout(&self) -> Option<Layout> {
         let pages = self.count.div_ceil(PAGE_COUNT);
         let fences_at = pages.checked_add(1)?.checked_mul(PAGE_SIZE)?;
         let fences = pages.checked_mul(WORD_SIZE)?.checked_add(CHECKSUM_SIZE)?;
@@ -98,22 +98,22 @@ impl Header {
 
 impl Layout {
     /// Entries on a page, of a run that has `count` of them; pages count from 0.
-    pub(super) fn on_page(page: u64, count: u64) -> u64 {
+    pub(crate) fn on_page(page: u64, count: u64) -> u64 {
         count.saturating_sub(page.saturating_mul(PAGE_COUNT)).min(PAGE_COUNT)
     }
 
     /// Where a page of entries is.
-    pub(super) fn page_at(page: u64) -> u64 {
+    pub(crate) fn page_at(page: u64) -> u64 {
         page.saturating_add(1).saturating_mul(PAGE_SIZE)
     }
 }
 
 impl Entry {
-    pub(super) fn encode(self) -> [u8; 16] {
+    pub(crate) fn encode(self) -> [u8; 16] {
         (u128::from(self.key) << 64 | u128::from(self.index)).to_be_bytes()
     }
 
-    pub(super) fn decode(bytes: [u8; 16]) -> Self {
+    pub(crate) fn decode(bytes: [u8; 16]) -> Self {
         let both = u128::from_be_bytes(bytes);
         let half = |half: u128| u64::try_from(half).unwrap_or_default();
         Self { key: half(both >> 64), index: half(both & u128::from(u64::MAX)) }
@@ -121,7 +121,7 @@ impl Entry {
 }
 
 /// The body of a page with these entries, up to its zeros.
-pub(super) fn encode_entries(entries: &[Entry]) -> Vec<u8> {
+pub(crate) fn encode_entries(entries: &[Entry]) -> Vec<u8> {
     let mut body = Vec::with_capacity(PAGE_BYTES);
     body.extend_from_slice(&u16::try_from(entries.len()).unwrap_or_default().to_be_bytes());
     body.extend_from_slice(&[0; 2]);
@@ -130,7 +130,7 @@ pub(super) fn encode_entries(entries: &[Entry]) -> Vec<u8> {
 }
 
 /// The entries of a page, if it says that it has `count`.
-pub(super) fn decode_entries(body: &[u8], count: u64) -> Option<&[[u8; 16]]> {
+pub(crate) fn decode_entries(body: &[u8], count: u64) -> Option<&[[u8; 16]]> {
     let (stored, rest) = body.split_first_chunk()?;
     let (entries, _) = rest.get(2..)?.as_chunks();
     (u64::from(u16::from_be_bytes(*stored)) == count).then_some(())?;
@@ -138,12 +138,12 @@ pub(super) fn decode_entries(body: &[u8], count: u64) -> Option<&[[u8; 16]]> {
 }
 
 /// What the checksum of the bytes at `at` starts from.
-pub(super) fn checksum_start(number: u32, at: u64) -> u32 {
+pub(crate) fn checksum_start(number: u32, at: u64) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&number.to_be_bytes()), &at.to_be_bytes())
 }
 
 /// The body of a page, checked: everything behind the checksum.
-pub(super) fn checked(page: &[u8], number: u32, at: u64) -> Option<&[u8]> {
+pub(crate) fn checked(page: &[u8], number: u32, at: u64) -> Option<&[u8]> {
     let (stored, body) = page.split_first_chunk()?;
     let checksum = crc32c::crc32c_append(checksum_start(number, at), body);
     (checksum == u32::from_be_bytes(*stored)).then_some(body)

@@ -104,6 +104,7 @@ proptest! {
             for from in [0, from] {
                 let known = model.get(key).into_iter().flatten().copied();
                 let known: Vec<u64> = known.filter(|index| *index >= from).collect();
+                prop_assert_eq!(runs.first(*key, from).unwrap(), known.first().copied());
                 prop_assert_eq!(runs.get(*key, from).unwrap(), known);
             }
         }
@@ -172,6 +173,9 @@ fn a_key_may_fill_pages() {
     let runs = runs.with((0..1000).map(same).chain(others).collect(), 0).unwrap();
     assert_eq!(runs.get(9, 0).unwrap(), (0..1000).collect::<Vec<_>>());
     assert_eq!(runs.get(9, 700).unwrap(), (700..1000).collect::<Vec<_>>());
+    let firsts = [0, 254, 255, 700, 999, 1000].map(|from| runs.first(9, from).unwrap());
+    assert_eq!(firsts, [Some(0), Some(254), Some(255), Some(700), Some(999), None]);
+    assert_eq!((runs.first(8, 0).unwrap(), runs.first(11, 0).unwrap()), (Some(7), None));
     assert_eq!((runs.get(9, 999).unwrap(), runs.get(9, 1000).unwrap()), (vec![999], vec![]));
     assert_eq!((runs.get(8, 0).unwrap(), runs.get(10, 0).unwrap()), (vec![7], vec![7]));
     assert_eq!((runs.get(7, 0).unwrap(), runs.get(11, 0).unwrap()), (vec![], vec![]));

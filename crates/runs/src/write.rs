@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use vouch_journal::Disk;
 
-use super::Entry;
-use super::filter::Filter;
-use super::format::{Header, Layout, PAGE_BYTES, PAGE_ENTRIES, checksum_start, encode_entries};
-use super::run::{CHUNK_BYTES, Run, RunFile};
+use crate::Entry;
+use crate::filter::Filter;
+use crate::format::{Header, Layout, PAGE_BYTES, PAGE_ENTRIES, checksum_start, encode_entries};
+use crate::run::{CHUNK_BYTES, Run, RunFile};
 
 /// Writes a file over what there is of this name, and syncs it; its name is the caller's to sync.
 /// The entries are in order, and as many as the header says.
-pub(super) fn write(
+pub(crate) fn write(
     disk: &dyn Disk,
     prefix: &str,
     number: u32,
@@ -119,14 +119,14 @@ impl Output {
 type Source<'a> = Box<dyn Iterator<Item = io::Result<Entry>> + 'a>;
 
 /// The entries of sorted sources, in order.
-pub(super) struct Merge<'a> {
+pub(crate) struct Merge<'a> {
     sources: Vec<Source<'a>>,
     /// The next entry of each source that has one, and which it is.
     next: BinaryHeap<Reverse<(Entry, usize)>>,
 }
 
 impl<'a> Merge<'a> {
-    pub(super) fn new(mut sources: Vec<Source<'a>>) -> io::Result<Self> {
+    pub(crate) fn new(mut sources: Vec<Source<'a>>) -> io::Result<Self> {
         let mut next = BinaryHeap::new();
         for (number, source) in sources.iter_mut().enumerate() {
             if let Some(entry) = source.next() {

@@ -1,4 +1,4 @@
-//! From keys to log indexes, on disk: sorted immutable runs that are merged in tiers.
+//! From keys to places in a file or log, on disk: sorted immutable runs that are merged in tiers.
 //!
 //! ```text
 //!  with(entries) ─▶ a new run of tier 0, or, where that makes four of a tier, one of the next
@@ -6,6 +6,18 @@
 //! ```
 //! A key is eight bytes of a hash: uniform, and not always one entry's alone. Who looks a key up
 //! checks the candidates.
+//!
+//! ```
+//! # use std::sync::Arc;
+//! use vouch_runs::{Entry, Runs, prefix};
+//! # let disk = Arc::new(vouch_journal::testing::MemoryDisk::default());
+//! let runs = Runs::new(disk, "index/names", true);
+//! let entry = |name: [u8; 32], index| Entry { key: prefix(&name), index };
+//! let runs = runs.with(vec![entry([7; 32], 1), entry([7; 32], 9), entry([8; 32], 4)], 0)?;
+//! assert_eq!(runs.get(prefix(&[7; 32]), 0)?, [1, 9]);
+//! assert_eq!(runs.first(prefix(&[7; 32]), 2)?, Some(9));
+//! # Ok::<(), std::io::Error>(())
+//! ```
 //!
 //! # Invariants
 //! - A run never changes, and its number is used once: whoever has a [`Runs`] can read it while
@@ -18,6 +30,8 @@
 //! once that is durable. One writer at a time: neither [`Runs::with`] nor [`Runs::sweep`] looks out
 //! for another. No entry is ever removed. A view that is damaged is built again from the journal,
 //! with [`Runs::new`]; the old list has to go before, lest it name new files.
+
+#![deny(missing_docs, clippy::missing_errors_doc)]
 
 mod filter;
 mod format;
@@ -35,17 +49,24 @@ use run::Run;
 /// As many runs of a tier become one of the next.
 const FANOUT: usize = 4;
 
-/// A key, and the log index that has it.
+/// A key, and the place that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Entry {
-    pub(crate) key: u64,
-    pub(crate) index: u64,
+pub struct Entry {
+    /// Uniform, as the [`prefix`] of a hash is.
+    pub key: u64,
+    /// The place.
+    pub index: u64,
+}
+
+/// The first eight bytes of a hash, as a key.
+pub fn prefix(hash: &[u8; 32]) -> u64 {
+    hash.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// An immutable set of runs. In memory 0.03 bytes an entry, and 1.25 more where filters are kept;
 /// one open file a run.
 #[derive(Debug, Clone)]
-pub(crate) struct Runs {
+pub struct Runs {
     disk: Arc<dyn Disk>,
     prefix: &'static str,
     filtered: bool,
@@ -54,7 +75,7 @@ pub(crate) struct Runs {
 
 impl Runs {
     /// No entries. Files will be `{prefix}-{number:08}`; the prefix may lead through a directory.
-    pub(crate) fn new(disk: Arc<dyn Disk>, prefix: &'static str, filtered: bool) -> Self {
+    pub fn new(disk: Arc<dyn Disk>, prefix: &'static str, filtered: bool) -> Self {
         Self { disk, prefix, filtered, runs: Vec::new() }
     }
 
@@ -64,7 +85,7 @@ impl Runs {
     /// # Errors
     /// `NotFound` if one is missing; `InvalidData` if a header, fence or filter is damaged or a
     /// file is not as long as it should be; those of the device.
-    pub(crate) fn open(
+    pub fn open(
         disk: Arc<dyn Disk>,
         prefix: &'static str,
         filtered: bool,
@@ -76,20 +97,33 @@ impl Runs {
         Ok(Self { disk, prefix, filtered, runs })
     }
 
-    pub(crate) fn numbers(&self) -> Vec<u32> {
+    /// What to store: they name these runs.
+    pub fn numbers(&self) -> Vec<u32> {
         self.runs.iter().map(|run| run.number).collect()
     }
 
-    /// All log indexes at or above `from` that have this key, ascending.
+    /// All places at or above `from` that have this key, ascending.
     ///
     /// # Errors
     /// `InvalidData` if a page that may have the key is damaged; those of the device.
-    pub(crate) fn get(&self, key: u64, from: u64) -> io::Result<Vec<u64>> {
+    pub fn get(&self, key: u64, from: u64) -> io::Result<Vec<u64>> {
         let mut found = Vec::new();
         self.runs.iter().try_for_each(|run| run.get(key, from, &mut found))?;
         found.sort_unstable();
         found.dedup();
         Ok(found)
+    }
+
+    /// The first place at or above `from` that has this key; cheap also where very many have it.
+    ///
+    /// # Errors
+    /// `InvalidData` if a page that may have the key is damaged; those of the device.
+    pub fn first(&self, key: u64, from: u64) -> io::Result<Option<u64>> {
+        let found = self.runs.iter().map(|run| run.first(key, from));
+        found.fold(Ok(None), |least, found| {
+            let (least, found) = (least?, found?);
+            Ok(least.into_iter().chain(found).min())
+        })
     }
 
     /// These runs and one more of these entries, in any order; merged where a tier is full. What it
@@ -98,7 +132,7 @@ impl Runs {
     ///
     /// # Errors
     /// `InvalidData` if a run to be merged is damaged; those of the device.
-    pub(crate) fn with(&self, mut entries: Vec<Entry>, keep_from: u64) -> io::Result<Self> {
+    pub fn with(&self, mut entries: Vec<Entry>, keep_from: u64) -> io::Result<Self> {
         let mut next = self.clone();
         if let Some(newest) = entries.iter().map(|entry| entry.index).max() {
             entries.sort_unstable();
@@ -131,7 +165,7 @@ impl Runs {
     ///
     /// # Errors
     /// Those of the device.
-    pub(crate) fn sweep(&self) -> io::Result<()> {
+    pub fn sweep(&self) -> io::Result<()> {
         for number in self.numbers_on_disk()? {
             if self.runs.iter().all(|run| run.number != number) {
                 self.disk.remove(&run::name(self.prefix, number))?;
