@@ -13,10 +13,12 @@ use std::{
 mod anvil;
 mod bucket;
 mod proxy;
+mod random;
 
 pub use anvil::Anvil;
 pub use bucket::Bucket;
 pub use proxy::{KEY, Mood, Proxy};
+pub use random::{Random, seed, variable};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 

@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
     io::Read,
     path::Path,
     sync::{
@@ -13,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use alloy_primitives::B256;
@@ -22,30 +21,9 @@ use vouch_core::{
     bundle::Bundle,
     log::{Checkpoint, merkle, note::Note},
 };
-use vouch_tests::{Running, free_address, http, send, try_http};
+use vouch_tests::{Random, Running, free_address, http, seed, send, try_http, variable};
 
 const CLIENTS: u64 = 8;
-
-/// SplitMix64: moments and victims, repeatable by their seed.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
-
-fn variable(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
-}
 
 /// Provider and buyer, each on one address for all its lives.
 struct World<'a> {
@@ -242,12 +220,8 @@ fn check(world: &World<'_>, told: &[(B256, String)]) {
 
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_is_charged_twice() {
-    let seed = variable("VOUCH_TEST_SEED").unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-        u64::try_from(now.as_millis()).expect("before the year 584556019")
-    });
-    let kills = variable("VOUCH_TEST_KILLS").unwrap_or(20);
-    eprintln!("{kills} kills; VOUCH_TEST_SEED={seed} repeats their moments");
+    let (seed, kills) = (seed(), variable("VOUCH_TEST_KILLS").unwrap_or(20));
+    eprintln!("{kills} kills");
     let directory = tempfile::tempdir().expect("a directory");
     let world = World {
         directory: directory.path(),
@@ -264,7 +238,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_charged_twice() {
             let (world, model, told, over) = (&world, &model, &told, &over);
             let refused = &refused;
             scope.spawn(move || {
-                let mut random = Random(seed ^ (client + 1));
+                let mut random = Random::of(seed ^ (client + 1));
                 for number in 0_u64.. {
                     if over.load(Ordering::Relaxed) {
                         break;
@@ -282,7 +256,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_charged_twice() {
             });
         }
         let _over = Over(&over);
-        let (mut random, mut running) = (Random(seed), (up, connect));
+        let (mut random, mut running) = (Random::of(seed), (up, connect));
         for _ in 0..kills {
             wait(&told, &mut random);
             running = kill(&world, running.0, running.1, random.below(3));

@@ -115,14 +115,18 @@ impl Options {
     }
 }
 
-/// The journal on this disk, begun if need be, and what it comes to.
-fn open(disk: Arc<dyn Disk>, options: &mut Options) -> Result<(Journal, Recovery, Replayed)> {
-    let snapshot = Snapshot::read(disk.as_ref()).unwrap_or_else(|error| {
+/// The journal on a disk, begun if need be, and what it comes to.
+fn open(
+    disk: &Arc<dyn Disk>,
+    index: &Arc<dyn Disk>,
+    options: &mut Options,
+) -> Result<(Journal, Recovery, Replayed)> {
+    let snapshot = Snapshot::read(index.as_ref()).unwrap_or_else(|error| {
         tracing::warn!(%error, "the chain's index cannot be read and is made again");
         None
     });
     if let Some(snapshot) = snapshot {
-        match open_at(disk.clone(), options, &snapshot) {
+        match open_at(disk, index, options, &snapshot) {
             Ok(Some(opened)) => return Ok(opened),
             Ok(None) => tracing::info!("the chain's index is of other records and is made again"),
             Err(error) => tracing::warn!(%error, "the chain is executed from its first block"),
@@ -133,21 +137,21 @@ fn open(disk: Arc<dyn Disk>, options: &mut Options) -> Result<(Journal, Recovery
         journal.append(&record::encode_genesis(&options.genesis)?)?;
         journal.sync()?;
     }
-    let mut replay = options.replay(&journal, disk, recovery.records);
-    let replayed = replay.from_start()?;
+    let replayed = options.replay(&journal, index, recovery.records).from_start()?;
     Ok((journal, recovery, replayed))
 }
 
 /// As [`open`], from a snapshot.
 fn open_at(
-    disk: Arc<dyn Disk>,
+    disk: &Arc<dyn Disk>,
+    index: &Arc<dyn Disk>,
     options: &mut Options,
     snapshot: &Snapshot,
 ) -> Result<Option<(Journal, Recovery, Replayed)>> {
     let known = Some(snapshot.known());
     let (journal, recovery) = Journal::open_known(Box::new(disk.clone()), options.journal, known)?;
     let records = snapshot.record + recovery.records;
-    let replayed = options.replay(&journal, disk, records).from(snapshot)?;
+    let replayed = options.replay(&journal, index, records).from(snapshot)?;
     Ok(replayed.map(|replayed| (journal, recovery, replayed)))
 }
 
@@ -155,11 +159,11 @@ impl Options {
     fn replay<'a>(
         &'a mut self,
         journal: &'a Journal,
-        disk: Arc<dyn Disk>,
+        index: &Arc<dyn Disk>,
         records: u64,
     ) -> Replay<'a> {
         let past = Past {
-            disk: Some(disk),
+            disk: Some(index.clone()),
             history_blocks: self.history_blocks,
             step_bytes: self.step_bytes,
         };
@@ -213,16 +217,22 @@ impl Chain {
     pub fn open(dir: &Path, options: Options) -> Result<Self> {
         // Before anything is begun with it.
         options.genesis.validate()?;
-        Self::open_on(Arc::new(Directory::open(dir)?), options)
+        let locked = Arc::new(Directory::open(dir)?);
+        // Whoever still reads a closed chain must not keep the next process out.
+        Self::open_in(locked, Arc::new(Directory::unlocked(dir)), options)
     }
 
     /// As [`Chain::open`], on any disk.
     ///
     /// # Errors
     /// As [`Chain::open`].
-    pub fn open_on(disk: Arc<dyn Disk>, mut options: Options) -> Result<Self> {
+    pub fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Self> {
         options.genesis.validate()?;
-        let (journal, recovery, replayed) = open(disk, &mut options)?;
+        Self::open_in(disk.clone(), disk, options)
+    }
+
+    fn open_in(disk: Arc<dyn Disk>, index: Arc<dyn Disk>, mut options: Options) -> Result<Self> {
+        let (journal, recovery, replayed) = open(&disk, &index, &mut options)?;
         let genesis = replayed.genesis;
         if let Some(expected) = options.expected_chain_id.filter(|id| *id != genesis.chain_id()) {
             return Err(Error::OtherChain { expected, found: genesis.chain_id() });

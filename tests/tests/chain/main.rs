@@ -1,5 +1,8 @@
 //! `vouch chain`: another network's blocks in and out, and tools that read them.
 
+mod differential;
+mod kills;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};

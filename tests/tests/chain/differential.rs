@@ -1,0 +1,350 @@
+//! The same random transactions, executed by `vouch chain` and by anvil, come to the same receipts
+//! and state roots.
+//!
+//! `VOUCH_TEST_SEQUENCES` says how many sequences (2), `VOUCH_TEST_SEED` repeats a run.
+
+use std::fmt::Write;
+
+use alloy::{
+    consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip7702, TxEnvelope, TxLegacy},
+    eips::{
+        eip2718::Encodable2718,
+        eip2930::{AccessList, AccessListItem},
+        eip7702::Authorization,
+    },
+    signers::{SignerSync, local::PrivateKeySigner},
+};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use serde_json::{Value, json};
+use vouch_tests::{Anvil, Random, Running, rpc, seed, variable, vouch};
+
+const CHAIN_ID: u64 = 424_242;
+const GENESIS_TIME: u64 = 1_800_000_000;
+const BLOCKS: u64 = 12;
+const MOST_TRANSACTIONS: u64 = 12;
+const SENDERS: u8 = 4;
+const AUTHORITIES: u8 = 3;
+
+/// Of each: what it does, and its code.
+const CONTRACTS: [(&str, &[u8]); 8] = [
+    ("stores a word at a key", &hex!("6020356000355500")),
+    ("logs a word under a topic", &hex!("6020355f525f3560205fa100")),
+    ("reverts with its input", &hex!("365f5f37365ffd")),
+    // And stores where.
+    ("deploys its input (CREATE2)", &hex!("365f5f375f365f5ff55f5500")),
+    ("destroys itself for who calls", &hex!("33ff")),
+    // call(gas, input[0], value, input[32..]); store its success at 0
+    ("calls", &hex!("6020360360205f375f5f602036035f345f355af15f5500")),
+    // The same by DELEGATECALL.
+    ("delegates", &hex!("6020360360205f375f5f602036035f5f355af45f5500")),
+    ("counts in storage until its gas is gone", &hex!("5b5f546001015f555f56")),
+];
+
+fn contract(number: usize) -> Address {
+    Address::repeat_byte(0xc0 + u8::try_from(number).expect("few"))
+}
+
+fn key(number: u8) -> PrivateKeySigner {
+    PrivateKeySigner::from_slice(&[number + 1; 32]).expect("a key")
+}
+
+/// Init code that deploys `runtime`.
+fn deploys(runtime: &[u8]) -> Bytes {
+    let length = u8::try_from(runtime.len()).expect("short");
+    [&[0x60, length][..], &hex!("8060095f395ff3"), runtime].concat().into()
+}
+
+/// Both begin with it. Without the contracts that blocks call: anvil does not call them.
+fn genesis() -> Value {
+    let mut accounts = serde_json::Map::new();
+    for number in 0..SENDERS + AUTHORITIES {
+        let address = key(number).address().to_string();
+        accounts.insert(address, json!({ "balance": "0x3635c9adc5dea00000" }));
+    }
+    for (number, (_, code)) in CONTRACTS.iter().enumerate() {
+        let account = json!({ "balance": "0x5", "code": hex::encode_prefixed(code) });
+        accounts.insert(contract(number).to_string(), account);
+    }
+    json!({
+        "config": {
+            "chainId": CHAIN_ID, "homesteadBlock": 0, "eip150Block": 0, "eip155Block": 0,
+            "eip158Block": 0, "byzantiumBlock": 0, "constantinopleBlock": 0, "petersburgBlock": 0,
+            "istanbulBlock": 0, "berlinBlock": 0, "londonBlock": 0,
+            "terminalTotalDifficulty": 0, "terminalTotalDifficultyPassed": true,
+            "shanghaiTime": 0, "cancunTime": 0, "pragueTime": 0,
+            "blobSchedule": {
+                "cancun": { "target": 3, "max": 6, "baseFeeUpdateFraction": 3_338_477 },
+                "prague": { "target": 6, "max": 9, "baseFeeUpdateFraction": 5_007_716 }
+            }
+        },
+        "timestamp": format!("{GENESIS_TIME:#x}"), "gasLimit": "0x1c9c380", "difficulty": "0x0",
+        "baseFeePerGas": "0x3b9aca00", "nonce": "0x0", "extraData": "0x",
+        "mixHash": B256::ZERO, "coinbase": Address::ZERO, "alloc": accounts,
+    })
+}
+
+/// What is sent, and of whom.
+struct Sequence {
+    random: Random,
+    nonces: [u64; SENDERS as usize],
+    /// Of the authorities, if all that they have signed counted.
+    authorized: [u64; AUTHORITIES as usize],
+    /// Contracts, accounts, and what may have been deployed.
+    known: Vec<Address>,
+}
+
+impl Sequence {
+    fn new(random: Random) -> Self {
+        let mut known: Vec<Address> = (0..CONTRACTS.len()).map(contract).collect();
+        known.extend((0..SENDERS + AUTHORITIES).map(|number| key(number).address()));
+        known.push(Address::with_last_byte(4));
+        Self { random, nonces: [0; 4], authorized: [0; 3], known }
+    }
+
+    fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
+        let at = self.random.below(of.len() as u64);
+        of[usize::try_from(at).expect("small")]
+    }
+
+    fn word(&mut self) -> [u8; 32] {
+        U256::from(self.random.below(4)).to_be_bytes()
+    }
+
+    fn init_code(&mut self) -> Bytes {
+        let codes: Vec<&[u8]> = CONTRACTS.iter().map(|(_, code)| *code).collect();
+        let runtime = self.one_of(&codes);
+        match self.random.below(5) {
+            // Stores, and destroys what it creates.
+            0 => hex!("600160015533ff").into(),
+            // Reverts, or is no code.
+            1 => hex!("60005ffd").into(),
+            2 => hex!("60ef5f5360015ff3").into(),
+            _ => deploys(runtime),
+        }
+    }
+
+    fn input(&mut self, to: Address) -> Bytes {
+        let known = self.known.clone();
+        match () {
+            () if to == contract(3) => self.init_code(),
+            // Into another call.
+            () if to == contract(5) || to == contract(6) => {
+                let inner = self.one_of(&known);
+                let rest = if inner == to {
+                    [self.word(), self.word()].concat()
+                } else {
+                    self.input(inner).to_vec()
+                };
+                [inner.into_word().as_slice(), &rest].concat().into()
+            }
+            () => [self.word(), self.word()].concat().into(),
+        }
+    }
+
+    fn access_list(&mut self) -> AccessList {
+        let known = self.known.clone();
+        let items = (0..self.random.below(3)).map(|_| AccessListItem {
+            address: self.one_of(&known),
+            storage_keys: (0..self.random.below(3)).map(|_| B256::from(self.word())).collect(),
+        });
+        AccessList(items.collect())
+    }
+
+    fn authorizations(&mut self) -> Vec<alloy::eips::eip7702::SignedAuthorization> {
+        let known = self.known.clone();
+        let count = 1 + self.random.below(3);
+        let signed = (0..count).map(|_| {
+            let who = u8::try_from(self.random.below(u64::from(AUTHORITIES))).expect("small");
+            let nonce = &mut self.authorized[usize::from(who)];
+            // Now and then one that does not count: of another nonce or chain.
+            let (chain_id, wrong) = match self.random.below(6) {
+                0 => (U256::ZERO, 0),
+                1 => (U256::from(7), 0),
+                2 => (U256::from(CHAIN_ID), 5),
+                _ => (U256::from(CHAIN_ID), 0),
+            };
+            let counts = wrong == 0 && chain_id != U256::from(7);
+            let nonce = std::mem::replace(nonce, *nonce + u64::from(counts)) + wrong;
+            let address = match self.random.below(5) {
+                0 => Address::ZERO,
+                _ => self.one_of(&known),
+            };
+            let authorization = Authorization { chain_id, address, nonce };
+            let hash = authorization.signature_hash();
+            let signature = key(SENDERS + who).sign_hash_sync(&hash).expect("a signature");
+            authorization.into_signed(signature)
+        });
+        signed.collect()
+    }
+
+    fn transaction(&mut self) -> Vec<u8> {
+        let who = u8::try_from(self.random.below(u64::from(SENDERS))).expect("small");
+        let signer = key(who);
+        let nonce = self.nonces[usize::from(who)];
+        self.nonces[usize::from(who)] += 1;
+        let known = self.known.clone();
+        let creates = self.random.below(6) == 0;
+        let to = self.one_of(&known);
+        let input = if creates { self.init_code() } else { self.input(to) };
+        if creates {
+            self.known.push(signer.address().create(nonce));
+        }
+        let kind = if creates { TxKind::Create } else { TxKind::Call(to) };
+        let value = U256::from(self.random.below(3));
+        // Enough to be taken; not always enough to end well.
+        let gas_limit = self.one_of(&[160_000, 200_000, 400_000, 900_000]);
+        let gwei = 1_000_000_000;
+        let (fee, tip) =
+            (u128::from(self.random.below(3) + 5) * gwei, u128::from(self.random.below(3)) * gwei);
+        let sign = |hash: B256| signer.sign_hash_sync(&hash).expect("a signature");
+        let signed: TxEnvelope = match self.random.below(4) {
+            0 => {
+                let chain_id = Some(CHAIN_ID);
+                let tx =
+                    TxLegacy { chain_id, nonce, gas_price: fee, gas_limit, to: kind, value, input };
+                let hash = tx.signature_hash();
+                tx.into_signed(sign(hash)).into()
+            }
+            1 => {
+                let access_list = self.access_list();
+                let tx = TxEip2930 {
+                    chain_id: CHAIN_ID,
+                    nonce,
+                    gas_price: fee,
+                    gas_limit,
+                    to: kind,
+                    value,
+                    input,
+                    access_list,
+                };
+                let hash = tx.signature_hash();
+                tx.into_signed(sign(hash)).into()
+            }
+            2 if !creates => {
+                let (access_list, authorization_list) = (self.access_list(), self.authorizations());
+                let tx = TxEip7702 {
+                    chain_id: CHAIN_ID,
+                    nonce,
+                    gas_limit,
+                    max_fee_per_gas: fee,
+                    max_priority_fee_per_gas: tip,
+                    to,
+                    value,
+                    access_list,
+                    authorization_list,
+                    input,
+                };
+                let hash = tx.signature_hash();
+                tx.into_signed(sign(hash)).into()
+            }
+            _ => {
+                let access_list = self.access_list();
+                let tx = TxEip1559 {
+                    chain_id: CHAIN_ID,
+                    nonce,
+                    gas_limit,
+                    max_fee_per_gas: fee,
+                    max_priority_fee_per_gas: tip,
+                    to: kind,
+                    value,
+                    access_list,
+                    input,
+                };
+                let hash = tx.signature_hash();
+                tx.into_signed(sign(hash)).into()
+            }
+        };
+        signed.encoded_2718()
+    }
+}
+
+/// What of a block both must have alike: all that follows from its transactions.
+fn outcome(url: &str, number: u64) -> Value {
+    let at = format!("{number:#x}");
+    let block = rpc(url, "eth_getBlockByNumber", &json!([at, false]));
+    let fields = [
+        "stateRoot",
+        "receiptsRoot",
+        "transactionsRoot",
+        "logsBloom",
+        "gasUsed",
+        "baseFeePerGas",
+        "transactions",
+        "timestamp",
+    ];
+    let header: Vec<&Value> = fields.iter().map(|field| &block[field]).collect();
+    let receipts = rpc(url, "eth_getBlockReceipts", &json!([at]));
+    let receipts = receipts.as_array().expect("receipts").iter().map(|receipt| {
+        let logs = receipt["logs"].as_array().expect("logs").iter();
+        let logs: Vec<Value> = logs
+            .map(|log| json!([log["address"], log["topics"], log["data"], log["logIndex"]]))
+            .collect();
+        let fields = [
+            "transactionHash",
+            "type",
+            "status",
+            "gasUsed",
+            "cumulativeGasUsed",
+            "effectiveGasPrice",
+            "contractAddress",
+            "from",
+            "to",
+            "logsBloom",
+        ];
+        let fields: Vec<&Value> = fields.iter().map(|field| &receipt[field]).collect();
+        json!([fields, logs])
+    });
+    json!([header, receipts.collect::<Vec<_>>()])
+}
+
+#[test]
+fn anvil_comes_to_the_same() {
+    let seed = seed();
+    let (mut transactions, mut failed) = (0, 0);
+    for number in 0..variable("VOUCH_TEST_SEQUENCES").unwrap_or(2) {
+        let data = tempfile::tempdir().expect("a directory");
+        let file = data.path().join("genesis.json");
+        std::fs::write(&file, genesis().to_string()).expect("a file");
+        let file = file.display().to_string();
+        let anvil = Anvil::start(&[
+            "--init",
+            &file,
+            "--hardfork",
+            "prague",
+            "--no-mining",
+            "--order",
+            "fifo",
+            "--chain-id",
+            &CHAIN_ID.to_string(),
+        ]);
+        let arguments = ["chain", "--genesis", &file, "--port", "0", "--no-mining", "--json"];
+        let running = Running::spawn(vouch(&data.path().join("data"), &arguments));
+        let ours = running.field("chain");
+        let both = [&ours, &anvil.url];
+        assert_eq!(outcome(&ours, 0)[0][0], outcome(&anvil.url, 0)[0][0], "of the genesis");
+
+        let mut sequence = Sequence::new(Random::of(seed ^ number));
+        for block in 1..=BLOCKS {
+            let mut said = String::new();
+            for _ in 0..1 + sequence.random.below(MOST_TRANSACTIONS) {
+                let raw = hex::encode_prefixed(sequence.transaction());
+                let _written = writeln!(said, "{raw}");
+                let hashes = both.map(|url| rpc(url, "eth_sendRawTransaction", &json!([raw])));
+                assert_eq!(hashes[0], hashes[1]);
+                transactions += 1;
+            }
+            for url in both {
+                let time = json!([GENESIS_TIME + 12 * block]);
+                let _set = rpc(url, "evm_setNextBlockTimestamp", &time);
+                let _mined = rpc(url, "evm_mine", &json!([]));
+            }
+            let [one, other] = both.map(|url| outcome(url, block));
+            assert_eq!(one, other, "block {block} of sequence {number} (seed {seed}):\n{said}");
+            let receipts = one[1].as_array().expect("receipts");
+            failed += receipts.iter().filter(|receipt| receipt[0][2] == "0x0").count();
+        }
+        assert!(running.stop(), "it ends cleanly");
+    }
+    println!("{transactions} transactions, of which {failed} failed");
+    assert!(failed > 0 && failed < transactions, "{failed} of {transactions} failed");
+}
