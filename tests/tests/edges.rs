@@ -14,8 +14,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("wire", &["core"]),
     ("wallet", &["core"]),
     ("model", &["core"]),
-    ("chain", &["core", "journal"]),
-    ("store", &["core", "journal"]),
+    ("runs", &["journal"]),
+    ("chain", &["core", "journal", "runs"]),
+    ("store", &["core", "journal", "runs"]),
     // journal: what was sent and is not final must survive a restart.
     ("settle", &["core", "contracts", "store", "wallet", "journal"]),
     ("buyer", &["core", "evidence", "wire", "model", "contracts", "wallet", "journal"]),
