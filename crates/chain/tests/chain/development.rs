@@ -315,6 +315,7 @@ async fn blocks_come_by_themselves_by_interval_or_when_told() {
     let hash = *waiting.tx_hash();
     assert_eq!(fixture.result("anvil_dropTransaction", json!([hash])).await, json!(hash));
     assert_eq!(fixture.result("anvil_dropTransaction", json!([hash])).await, Value::Null);
+    assert_eq!(fixture.result("hardhat_dropTransaction", json!([hash])).await, json!(false));
     assert_eq!(fixture.provider.get_transaction_by_hash(hash).await.unwrap(), None);
     fixture.result("evm_setIntervalMining", json!([10])).await;
     heads.borrow_and_update();

@@ -5,7 +5,7 @@ import { network } from "hardhat";
 import module from "../ignition/modules/Counter.mjs";
 
 const connection = await network.create();
-const { ethers, ignition } = connection;
+const { ethers, ignition, networkHelpers } = connection;
 const ask = (method, ...params) => connection.provider.request({ method, params });
 const done = async (sent) => (await sent).wait();
 
@@ -49,6 +49,19 @@ for (const signer of signers) {
 await ask("hardhat_stopImpersonatingAccount", guest);
 const counted = (await counter.queryFilter("Counted")).map(({ args }) => args);
 const all = [owner, ...signers].map(({ address }) => address);
+
+const kept = await networkHelpers.takeSnapshot();
+const before = await networkHelpers.time.latest();
+await networkHelpers.time.increase(3600);
+await networkHelpers.setBalance(guest, 7n);
+await networkHelpers.mine(3);
+const later = [
+  (await networkHelpers.time.latest()) >= before + 3600,
+  await ask("eth_getBalance", guest, "latest"),
+];
+const height = await ethers.provider.getBlockNumber();
+await kept.restore();
+later.push(height - (await ethers.provider.getBlockNumber()) - 1);
 const message = "signed by the chain";
 const report = {
   ignited: (await ignited.count()).toString(),
@@ -58,6 +71,7 @@ const report = {
   traced: [trace.type, trace.to === address.toLowerCase()],
   wentBack,
   counted: counted.map(({ by, count }) => [all.indexOf(by), count.toString()]),
+  later,
   signed: ethers.verifyMessage(message, await owner.signMessage(message)) === owner.address,
 };
 console.log(JSON.stringify(report));

@@ -7,7 +7,7 @@ use alloy_primitives::U256;
 use serde_json::{Value, json as value};
 
 use super::params::{Number, Params};
-use super::{CLIENT_VERSION, Outcome, Rpc, RpcError, json};
+use super::{Outcome, Rpc, RpcError, json};
 use crate::builder::Command;
 use crate::chain::{ByHand, Mining};
 use crate::edit::Edit;
@@ -53,7 +53,12 @@ impl Rpc {
             "impersonateAccount" => self.impersonate(params),
             "stopImpersonatingAccount" => self.stop_impersonating(params),
             "autoImpersonateAccount" => self.impersonate_all(params),
-            "dropTransaction" => self.drop_transaction(params),
+            // Hardhat's says whether, anvil's which.
+            "dropTransaction" => {
+                let dropped = self.drop_transaction(params)?;
+                let says_whether = method.starts_with("hardhat_");
+                Ok(if says_whether { value!(!dropped.is_null()) } else { dropped })
+            }
             "dropAllTransactions" => self.drop_all_transactions(params),
             "removePoolTransactions" => self.drop_transactions_of(params),
             "evm_snapshot" | "snapshot" => self.snapshot(params),
@@ -126,7 +131,7 @@ impl Rpc {
         params.finish()?;
         let (head, first) = (self.node.head(), self.node.block(0)?);
         Ok(value!({
-            "clientVersion": CLIENT_VERSION,
+            "clientVersion": self.client_version(),
             "chainId": self.node.genesis.chain_id(),
             "instanceId": first.map(|block| block.hash),
             "latestBlockNumber": head.header.number,
