@@ -9,13 +9,14 @@ use alloy::consensus::Header;
 use alloy::rpc::types::state::StateOverride;
 use alloy_primitives::Address;
 use serde::{Deserialize, Serialize};
+use vouch_journal::{Position, Reader};
 
 use crate::block::{Body, next_base_fee};
 use crate::execute::Execution;
 use crate::node::View;
 use crate::rules::Rules;
 use crate::state::{Changes, Overlay, Patch};
-use crate::{Error, Genesis, Result};
+use crate::{Error, Genesis, Result, record};
 
 /// Rewinds that connections can be told of late; who has missed more looks at the whole chain.
 const REMEMBERED_REWINDS: usize = 1024;
@@ -140,6 +141,28 @@ impl Undone {
         self.ranges.retain(|range| range.start < to);
         self.ranges.push(to..at + 1);
         Ok(())
+    }
+
+    /// Of the records from `position` on, the place `first` among all; `None` if that one was taken
+    /// back.
+    ///
+    /// # Errors
+    /// [`Error::Journal`]; [`Error::Record`] if one of them cannot be read.
+    pub(crate) fn in_records(
+        reader: &Reader,
+        position: Position,
+        first: u64,
+    ) -> Result<Option<Self>> {
+        let mut undone = Self::default();
+        for (index, stored) in (first..).zip(reader.iter_from(position)).skip(1) {
+            let (_, stored) = stored?;
+            match record::decode_edit(&stored, index)? {
+                Some(Edit::Rewind(to)) if to <= first => return Ok(None),
+                Some(Edit::Rewind(to)) => undone.add(index, to)?,
+                _ => {}
+            }
+        }
+        Ok(Some(undone))
     }
 
     pub(crate) fn contains(&self, record: u64) -> bool {

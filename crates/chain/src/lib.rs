@@ -30,7 +30,8 @@
 //!   genesis sets, from Frontier to Osaka: state, transactions and receipts roots, logs bloom, base
 //!   fee and hash are the real ones. Blocks of other networks can be imported: one that is not what
 //!   its header says is refused, and leaves nothing behind.
-//! - Opening executes every block again and compares every root; a difference is refused.
+//! - The journal is the truth. A start goes on from a snapshot whose state comes to its root, and
+//!   executes what follows again, comparing every root; a difference is refused.
 //! - There are no reorganisations: `latest`, `safe` and `finalized` are the same block. Only who
 //!   develops takes blocks back (`evm_revert`), where [`Options::by_hand`] allows it.
 //! - Timestamps never go back, and may repeat: blocks can be mined faster than one a second, and
@@ -41,8 +42,9 @@
 //! with blobs (type 3) are executed where blocks are imported and not taken into the pool. Work
 //! (ethash) is not checked, and no block is made before the merge. It signs for
 //! [`Options::accounts`] alone.
-//! No state older than the history window. The transaction index and one entry a block are in
-//! memory; restarts take as long as executing the chain, as there are no state snapshots yet.
+//! The state, its tries and the newest blocks are in memory; older blocks, where transactions are and
+//! what accounts were at each block are on disk, and nothing of that is ever removed. Proofs of old
+//! blocks look through all that has changed since, up to 256 MiB of it.
 
 mod accounts;
 mod admission;
@@ -50,6 +52,7 @@ mod block;
 mod builder;
 mod chain;
 mod clock;
+mod compact;
 mod edit;
 mod error;
 mod exchange;
@@ -71,8 +74,10 @@ mod transport;
 
 pub use chain::{ByHand, Chain, Mining, Options, Progress, check};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use compact::{Compacted, compact};
 pub use error::{Error, Result};
 pub use genesis::{Genesis, GenesisAccount, random_chain_id};
+pub use index::{check_index, remove_index};
 pub use record::is_genesis_record;
 pub use rpc::BODY_LIMIT_BYTES;
 pub use status::{Monitor, Status};

@@ -73,7 +73,8 @@ impl Replay<'_> {
     pub(crate) fn from(&mut self, snapshot: &Snapshot) -> Result<Option<Replayed>> {
         let Some(disk) = self.past.disk.clone() else { return Ok(None) };
         let known = snapshot.known();
-        let undone = self.undone(known.record, snapshot.record)?;
+        let reader = self.journal.reader();
+        let undone = Undone::in_records(&reader, known.record, snapshot.record)?;
         let Some(undone) = undone.filter(|_| known.journal == self.journal.id()) else {
             return Ok(None);
         };
@@ -85,7 +86,7 @@ impl Replay<'_> {
         if tries.apply(snapshot.blocks, &mut changes) != snapshot.state_root {
             return Err(Error::Index(std::io::Error::other("the state is not that of its root")));
         }
-        view.resume(snapshot, changes, &self.journal.reader())?;
+        view.resume(snapshot, changes, &reader)?;
         let last = Last { record: snapshot.record, position: known.record };
         let keeper = Keeper::new(self.journal.id(), snapshot.record);
         let past = self.past.clone();
@@ -113,7 +114,7 @@ impl Replay<'_> {
             if self.go_on(&mut replayed, &taken_back)? {
                 return Ok(replayed);
             }
-            let undone = self.undone(Position::FIRST, 0)?;
+            let undone = Undone::in_records(&self.journal.reader(), Position::FIRST, 0)?;
             taken_back = undone.unwrap_or_default();
         }
     }
@@ -158,24 +159,6 @@ impl Replay<'_> {
             }
         }
         Ok(true)
-    }
-
-    /// Which records from `position` on, the place `first` among all, were taken back by later
-    /// ones; `None` if that one was.
-    fn undone(&self, position: Position, first: u64) -> Result<Option<Undone>> {
-        let mut undone = Undone::default();
-        for (index, record) in (first..).zip(self.journal.reader().iter_from(position)) {
-            let (_, record) = record?;
-            if let Some(Edit::Rewind(to)) = record::decode_edit(&record, index)?
-                && index > first
-            {
-                if to <= first {
-                    return Ok(None);
-                }
-                undone.add(index, to)?;
-            }
-        }
-        Ok(Some(undone))
     }
 }
 

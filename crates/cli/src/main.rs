@@ -59,7 +59,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     })?;
     match arguments.command {
         Command::Up(up) => commands::up::run(up, &config, &data_dir, output).await?,
-        Command::Chain(chain) => commands::chain::run(chain, &config, &data_dir, output).await?,
+        Command::Chain(chain) => {
+            return commands::chain::run(chain, &config, &data_dir, output).await;
+        }
         Command::Serve(serve) => commands::serve::run(serve, &config, &data_dir, output).await?,
         Command::Connect(connect) => {
             commands::connect::run(connect, &config, &data_dir, output).await?;

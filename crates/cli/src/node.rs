@@ -88,7 +88,8 @@ pub(crate) fn is_begun(data_dir: &Path) -> bool {
     files.is_ok_and(|mut files| files.next().is_some())
 }
 
-fn directory(data_dir: &Path) -> PathBuf {
+/// Where the chain is.
+pub(crate) fn directory(data_dir: &Path) -> PathBuf {
     data_dir.join("chain")
 }
 

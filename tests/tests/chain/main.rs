@@ -118,3 +118,60 @@ fn a_chain_for_development_has_accounts_that_stay() {
     assert_eq!(running.ready["chainId"], 31337);
     assert!(running.stop(), "it ends cleanly");
 }
+
+#[test]
+fn a_chain_is_looked_at_checked_and_made_smaller() {
+    let data = tempfile::tempdir().expect("a directory");
+    let chain = |more: &[&str]| vouch(data.path(), &[&["chain", "--json"], more].concat());
+    let refused = chain(&["status"]).output().expect("it runs");
+    assert!(text(&refused).contains("holds no chain"), "{}", text(&refused));
+
+    let running = Running::spawn(chain(&["--port", "0"]));
+    let url = running.field("chain");
+    let snapshot = rpc(&url, "evm_snapshot", &json!([]));
+    // More than is only in memory.
+    for code in 0..64 {
+        let contract = [vec![code; 20_000], vec![0]].concat();
+        let code: String = contract.iter().map(|byte| format!("{byte:02x}")).collect();
+        let address = format!("{:#042x}", 0xc0de);
+        let _set = rpc(&url, "anvil_setCode", &json!([address, format!("0x{code}")]));
+        let _mined = rpc(&url, "anvil_mine", &json!(["0x80"]));
+    }
+    assert_eq!(rpc(&url, "evm_revert", &json!([snapshot])), json!(true));
+    let _mined = rpc(&url, "anvil_mine", &json!(["0x800"]));
+    let head = rpc(&url, "eth_getBlockByNumber", &json!(["latest", false]));
+    let refused = chain(&["status"]).output().expect("it runs");
+    assert!(text(&refused).contains("in use by another process"), "{}", text(&refused));
+    assert!(running.stop(), "it ends cleanly");
+
+    let status = printed(&mut chain(&["status"]));
+    assert_eq!((&status["block"], &status["transactions"]), (&json!(2048), &json!(0)), "{status}");
+    assert!(status["indexBytes"].as_u64().is_some_and(|bytes| bytes > 500_000), "{status}");
+    let compacted = printed(&mut chain(&["compact"]));
+    assert_eq!(compacted["kept"], 2049, "{compacted}");
+    assert_eq!(compacted["leftOut"], 64 * 129 + 1, "{compacted}");
+    let (before, after) = (&compacted["bytesBefore"], &compacted["bytesAfter"]);
+    assert!(after.as_u64() < before.as_u64(), "{compacted}");
+    assert_eq!(printed(&mut chain(&["compact"]))["leftOut"], 0);
+
+    let again = printed(&mut chain(&["status"]));
+    assert_eq!(again["block"], 2048);
+    assert_eq!(printed(&mut chain(&["fsck"]))["damaged"], false);
+    let rows = data.path().join("chain/index/rows");
+    let mut bytes = std::fs::read(&rows).expect("rows");
+    bytes[100_000] ^= 1;
+    std::fs::write(&rows, bytes).expect("rows");
+    let found = chain(&["fsck"]).output().expect("it runs");
+    assert!(
+        !found.status.success() && text(&found).contains("fails its checksum"),
+        "{}",
+        text(&found)
+    );
+    assert_eq!(printed(&mut chain(&["fsck", "--rebuild"]))["damaged"], false);
+    assert!(!rows.exists());
+
+    let running = Running::spawn(chain(&["--port", "0"]));
+    let url = running.field("chain");
+    assert_eq!(rpc(&url, "eth_getBlockByNumber", &json!(["latest", false])), head);
+    assert!(running.stop(), "it ends cleanly");
+}

@@ -1,5 +1,6 @@
 //! Where blocks and transactions are: of the newest in memory, of all others on disk.
 
+mod check;
 mod decoded;
 mod kept;
 mod rows;
@@ -17,6 +18,7 @@ use vouch_journal::{Position, Reader};
 use crate::block::SealedBlock;
 use crate::{Result, record};
 
+pub use check::{check_index, remove_index};
 pub(crate) use decoded::Decoded;
 pub(crate) use kept::{Kept, Step, remove};
 use rows::Row;

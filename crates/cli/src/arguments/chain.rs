@@ -34,7 +34,7 @@ pub(crate) struct Chain {
     #[command(flatten)]
     pub(crate) new: NewChain,
     #[command(subcommand)]
-    pub(crate) blocks: Option<Blocks>,
+    pub(crate) task: Option<Task>,
 }
 
 /// What a new chain begins with; one that is there goes on as it began.
@@ -65,7 +65,7 @@ pub(crate) struct NewChain {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Blocks {
+pub(crate) enum Task {
     /// Execute blocks that were made elsewhere, and keep them
     #[command(after_help = "Example: vouch chain --genesis genesis.json import chain.rlp
 Each must follow the one before it and be what its header says; those that are there already are passed over.")]
@@ -85,6 +85,17 @@ Each must follow the one before it and be what its header says; those that are t
         #[arg(long, value_name = "NUMBER")]
         to: Option<u64>,
     },
+    /// Say what there is of the chain, and how much of the disk it takes
+    #[command(after_help = "Example: vouch chain status
+Of a chain that runs, GET /metrics and its JSON-RPC tell.")]
+    Status,
+    /// Check that every record is as it was written and every block is what its header says
+    #[command(after_help = "Example: vouch chain fsck --rebuild")]
+    Fsck(super::Fsck),
+    /// Leave out of the chain's files what was taken back (evm_revert, anvil_reset)
+    #[command(after_help = "Example: vouch chain compact
+What counts is written anew and takes the place of what there was in one step.")]
+    Compact,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod banner;
+mod compact;
+mod inspect;
 mod status;
 
 use std::{
@@ -9,6 +11,7 @@ use std::{
     io::{BufReader, BufWriter},
     net::SocketAddr,
     path::Path,
+    process::ExitCode,
 };
 
 use alloy_primitives::Address;
@@ -19,7 +22,8 @@ use vouch_chain::{Chain, Genesis, Mining};
 use vouch_wallet::Wallet;
 
 use crate::{
-    arguments::chain::{self as arguments, Blocks},
+    arguments::chain::{self as arguments, Task},
+    commands::fsck,
     config::Config,
     node::{self, Usage},
     output::Output,
@@ -36,21 +40,37 @@ pub(crate) async fn run(
     config: &Config,
     data_dir: &Path,
     output: Output,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
     ensure!(
-        !arguments.in_memory || arguments.blocks.is_none(),
-        "--in-memory keeps nothing, so that nothing can be imported or exported: leave it out"
+        !arguments.in_memory || arguments.task.is_none(),
+        "--in-memory keeps nothing, so that nothing can be imported or looked at: leave it out"
     );
+    if let Some(Task::Status | Task::Fsck(_) | Task::Compact) = &arguments.task {
+        ensure!(
+            node::is_begun(data_dir),
+            "{} holds no chain: name the directory of one with --data-dir",
+            data_dir.display()
+        );
+    }
+    match &arguments.task {
+        Some(Task::Fsck(options)) => return fsck::run(options, &node::directory(data_dir), output),
+        Some(Task::Compact) => {
+            compact::run(&node::directory(data_dir), output)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
     let passing = arguments.in_memory.then(passing_directory).transpose()?;
     let data_dir = passing.as_ref().map_or(data_dir, TempDir::path);
     let (chain, accounts) = open(&arguments, data_dir)?;
-    match &arguments.blocks {
-        Some(Blocks::Import { file }) => import(&chain, file, output)?,
-        Some(Blocks::Export { file, from, to }) => export(&chain, file, *from, *to, output)?,
+    match &arguments.task {
+        Some(Task::Import { file }) => import(&chain, file, output)?,
+        Some(Task::Export { file, from, to }) => export(&chain, file, *from, *to, output)?,
+        Some(_) => inspect::run(&chain, &node::directory(data_dir), output)?,
         None => listen_at(&chain, &arguments, config, accounts.as_ref(), data_dir, output).await?,
     }
     chain.close()?;
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Goes with the process.

@@ -54,7 +54,7 @@ impl Kind {
 }
 
 pub(super) fn check(
-    mut journal: Journal,
+    journal: Journal,
     disk: &Arc<dyn Disk>,
     recovery: &Recovery,
     place: &Place<'_>,
@@ -73,7 +73,7 @@ pub(super) fn check(
     }
     match kind {
         Kind::Store => store(&journal, disk, place, &mut checked)?,
-        Kind::Chain => chain(&mut journal, recovery.records, place, &mut checked),
+        Kind::Chain => chain(&journal, disk, recovery.records, place, &mut checked)?,
         Kind::Purchases => purchases(&journal, place, &mut checked)?,
         Kind::Transactions => records(&journal, place, &mut checked, transaction)?,
         Kind::Records => records(&journal, place, &mut checked, document)?,
@@ -112,7 +112,13 @@ fn store(
     Ok(())
 }
 
-fn chain(journal: &mut Journal, records: u64, place: &Place<'_>, checked: &mut Checked) {
+fn chain(
+    journal: &Journal,
+    disk: &Arc<dyn Disk>,
+    records: u64,
+    place: &Place<'_>,
+    checked: &mut Checked,
+) -> anyhow::Result<()> {
     let bar = ProgressBar::new(records);
     let executed = vouch_chain::check(journal, records, &mut |at| bar.set_position(at.done));
     bar.finish_and_clear();
@@ -124,8 +130,19 @@ fn chain(journal: &mut Journal, records: u64, place: &Place<'_>, checked: &mut C
             let means = "the chain cannot be started from here, and its balances are not known";
             let at = place.short(place.path);
             checked.problems.push(Problem::lost(place, at, error.to_string(), means));
+            return Ok(());
         }
     }
+    if let Err(error) = vouch_chain::check_index(journal, Arc::clone(disk)) {
+        let at = place.short(&place.path.join("index"));
+        let means = "old blocks and balances are not found; nothing is lost";
+        if place.rebuild {
+            // The next start makes it.
+            vouch_chain::remove_index(disk.as_ref())?;
+        }
+        checked.problems.push(Problem::view(at, error.to_string(), means, place.rebuild));
+    }
+    Ok(())
 }
 
 fn purchases(journal: &Journal, place: &Place<'_>, checked: &mut Checked) -> anyhow::Result<()> {

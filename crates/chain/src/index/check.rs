@@ -1,0 +1,63 @@
+//! Holds an index against the journal that it is made from.
+
+use std::io;
+use std::sync::Arc;
+
+use vouch_journal::{Disk, Journal};
+
+use super::kept::{Kept, damaged};
+use super::snapshot::Snapshot;
+use crate::state::Tries;
+use crate::{Result, record};
+
+/// Reads the whole index on a disk, each block that it names and all that is in it; false if there
+/// is none.
+///
+/// # Errors
+/// [`Error::Index`](crate::Error::Index) if it is not that of this journal, or damaged.
+pub fn check_index(journal: &Journal, disk: Arc<dyn Disk>) -> Result<bool> {
+    let Some(snapshot) = Snapshot::read(disk.as_ref())? else { return Ok(false) };
+    if snapshot.known().journal != journal.id() {
+        return Err(damaged("snapshot", "it is of another journal").into());
+    }
+    let kept = Kept::open(disk.clone(), &snapshot)?;
+    blocks(&kept, journal)?;
+    kept.changed_after(0, |_| ())?;
+    let mut state = snapshot.state(disk.as_ref())?;
+    if Tries::default().apply(snapshot.blocks, &mut state) != snapshot.state_root {
+        return Err(damaged("state", "it does not come to its root").into());
+    }
+    Ok(true)
+}
+
+fn blocks(kept: &Kept, journal: &Journal) -> Result<()> {
+    let (reader, mut transactions) = (journal.reader(), 0);
+    for number in 1..=kept.blocks() {
+        let wrong = |what: &str| io::Error::other(format!("block {number}: {what}"));
+        let row = kept.row(number)?.ok_or_else(|| wrong("it has no row"))?;
+        let stored = reader.read(row.position).map_err(|e| wrong(&e.to_string()))?;
+        let block = record::decode_block(&stored, number).map_err(|e| wrong(&e.to_string()))?;
+        transactions += block.transactions().len() as u64;
+        let is_meant = block.hash == row.hash && block.header.number == number;
+        if !is_meant || row.transactions != transactions || row.bloom != block.header.logs_bloom {
+            return Err(wrong("its row is another's").into());
+        }
+        if kept.number(&block.hash)? != Some(number) {
+            return Err(wrong("its hash is not found").into());
+        }
+        for (at, transaction) in block.transactions().iter().enumerate() {
+            if !kept.transaction(transaction.hash())?.contains(&(number, at)) {
+                return Err(wrong(&format!("transaction {at} is not found")).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes the index on a disk: the next start makes it again.
+///
+/// # Errors
+/// Those of the device.
+pub fn remove_index(disk: &dyn Disk) -> io::Result<()> {
+    super::remove(disk)
+}
