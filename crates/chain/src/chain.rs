@@ -137,7 +137,7 @@ fn open(
         journal.append(&record::encode_genesis(&options.genesis)?)?;
         journal.sync()?;
     }
-    let replayed = options.replay(&journal, index, recovery.records).from_start()?;
+    let replayed = options.replay(&journal, index, recovery.records).whole()?;
     Ok((journal, recovery, replayed))
 }
 
@@ -151,7 +151,7 @@ fn open_at(
     let known = Some(snapshot.known());
     let (journal, recovery) = Journal::open_known(Box::new(disk.clone()), options.journal, known)?;
     let records = snapshot.record + recovery.records;
-    let replayed = options.replay(&journal, index, records).from(snapshot)?;
+    let replayed = options.replay(&journal, index, records).resume(snapshot)?;
     Ok(replayed.map(|replayed| (journal, recovery, replayed)))
 }
 
@@ -192,7 +192,7 @@ pub fn check(journal: &Journal, records: u64, progress: &mut dyn FnMut(Progress)
     }
     let past = Past { disk: None, history_blocks: None, step_bytes: STEP_BYTES };
     let mut replay = Replay { journal, past, records, progress };
-    Ok(replay.from_start()?.view.state.number())
+    Ok(replay.whole()?.view.state.number())
 }
 
 /// A running chain. Dropping it stops it as [`Chain::close`] does, without telling errors.

@@ -69,8 +69,8 @@ impl Replay<'_> {
     /// since.
     ///
     /// # Errors
-    /// [`Error::Index`] if the index cannot be read; and as [`Self::from_start`].
-    pub(crate) fn from(&mut self, snapshot: &Snapshot) -> Result<Option<Replayed>> {
+    /// [`Error::Index`] if the index cannot be read; and as [`Self::whole`].
+    pub(crate) fn resume(&mut self, snapshot: &Snapshot) -> Result<Option<Replayed>> {
         let Some(disk) = self.past.disk.clone() else { return Ok(None) };
         let known = snapshot.known();
         let reader = self.journal.reader();
@@ -101,7 +101,7 @@ impl Replay<'_> {
     /// # Errors
     /// [`Error::Journal`], and [`Error::Record`], [`Error::Newer`], [`Error::Replay`] or
     /// [`Error::Parent`] if what it holds is not a chain of this program.
-    pub(crate) fn from_start(&mut self) -> Result<Replayed> {
+    pub(crate) fn whole(&mut self) -> Result<Replayed> {
         // Most journals take nothing back, and are read once.
         let mut taken_back = Undone::default();
         loop {
@@ -450,7 +450,7 @@ mod tests {
     }
 
     fn again(journal: &Journal, records: u64) -> Result<Replayed> {
-        Replay { journal, past: PAST, records, progress: &mut |_| {} }.from_start()
+        Replay { journal, past: PAST, records, progress: &mut |_| {} }.whole()
     }
 
     /// As some networks begin that have never known work.

@@ -119,10 +119,8 @@ impl Runs {
     /// # Errors
     /// `InvalidData` if a page that may have the key is damaged; those of the device.
     pub fn first(&self, key: u64, from: u64) -> io::Result<Option<u64>> {
-        let found = self.runs.iter().map(|run| run.first(key, from));
-        found.fold(Ok(None), |least, found| {
-            let (least, found) = (least?, found?);
-            Ok(least.into_iter().chain(found).min())
+        self.runs.iter().try_fold(None, |least: Option<u64>, run| {
+            Ok(least.into_iter().chain(run.first(key, from)?).min())
         })
     }
 
