@@ -44,7 +44,7 @@
 //! [`Options::accounts`] alone.
 //! The state, its tries and the newest blocks are in memory; older blocks, where transactions are and
 //! what accounts were at each block are on disk, and nothing of that is ever removed. Proofs of old
-//! blocks look through all that has changed since, up to 256 MiB of it.
+//! blocks look through all that has changed since, up to 16 MiB of it.
 
 mod accounts;
 mod admission;

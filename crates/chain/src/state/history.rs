@@ -16,8 +16,8 @@ use crate::index::{Before, Kept};
 /// About what a value takes in memory, with what finds it.
 const VALUE_BYTES: usize = 250;
 /// What has changed since a block is looked through for its tries (proofs, simulations), on disk up
-/// to this many bytes: a few seconds.
-const LOOKED_THROUGH_BYTES: u64 = 256 << 20;
+/// to this many bytes: a tenth of a second, in which no block appears.
+const LOOKED_THROUGH_BYTES: u64 = 16 << 20;
 
 type SlotKey = (Address, U256);
 
