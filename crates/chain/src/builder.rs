@@ -84,6 +84,8 @@ impl Builder {
     pub(crate) fn run(mut self) -> Result<()> {
         let outcome = self.serve();
         if let Err(error) = &outcome {
+            // Nothing is written any more once this has ended.
+            drop(self.keeper.finish());
             tracing::error!(%error, "the chain has stopped");
             self.node.stop(error.to_string());
         }
@@ -134,10 +136,11 @@ impl Builder {
     }
 
     fn parts(&self) -> Option<Parts> {
+        let step = self.node.view.write().step();
         let tries = self.node.tries.read();
-        let mut view = self.node.view.write();
+        let view = self.node.view.read();
         let kept = view.index.kept()?.clone();
-        Some(Parts::of(&mut view, &tries, kept))
+        Some(Parts::of(&view, &tries, kept, step))
     }
 
     /// Waits for what is on its way to the disk.
@@ -306,12 +309,12 @@ impl Builder {
         let head = view.state.number();
         pool.clear();
         drop((view, pool, tries));
-        if snapshot.records <= self.keeper.kept() {
-            self.keep_again(head)?;
-        }
         *node.time.lock() = snapshot.time;
         *node.chosen.lock() = snapshot.chosen;
         node.went_back(head);
+        if snapshot.records <= self.keeper.kept() {
+            self.keep_again(head)?;
+        }
         Ok(true)
     }
 

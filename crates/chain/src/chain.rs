@@ -129,7 +129,12 @@ fn open(
         match open_at(disk, index, options, &snapshot) {
             Ok(Some(opened)) => return Ok(opened),
             Ok(None) => tracing::info!("the chain's index is of other records and is made again"),
-            Err(error) => tracing::warn!(%error, "the chain is executed from its first block"),
+            Err(error @ Error::Index(_)) => {
+                tracing::warn!(%error, "the chain is executed from its first block");
+            }
+            // Above all where the journal lacks what the index has seen in it: opened without the
+            // index, it would pass for one that was torn.
+            Err(error) => return Err(error),
         }
     }
     let (mut journal, recovery) = Journal::open_on(Box::new(disk.clone()), options.journal)?;

@@ -1,6 +1,6 @@
 //! A journal without what its chain has taken back.
 
-use vouch_journal::{Journal, Position};
+use vouch_journal::Journal;
 
 use crate::edit::Undone;
 use crate::{Result, record};
@@ -25,7 +25,7 @@ pub fn compact(
     to: &mut Journal,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Compacted> {
-    let undone = Undone::in_records(&from.reader(), Position::FIRST, 0)?.unwrap_or_default();
+    let undone = Undone::of_all(&from.reader())?;
     let mut compacted = Compacted { kept: 0, left_out: 0 };
     for (index, stored) in (0..).zip(from.iter()) {
         let (_, stored) = stored?;

@@ -165,6 +165,16 @@ impl Undone {
         Ok(Some(undone))
     }
 
+    /// Of all records.
+    ///
+    /// # Errors
+    /// As [`Self::in_records`]; also if all of them were taken back.
+    pub(crate) fn of_all(reader: &Reader) -> Result<Self> {
+        let undone = Self::in_records(reader, Position::FIRST, 0)?;
+        let reason = || "it is taken back, and is none to go back behind".to_owned();
+        undone.ok_or_else(|| Error::Record { record: 0, reason: reason() })
+    }
+
     pub(crate) fn contains(&self, record: u64) -> bool {
         let after = self.ranges.partition_point(|range| range.end <= record);
         self.ranges.get(after).is_some_and(|range| range.contains(&record))

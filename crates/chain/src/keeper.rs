@@ -51,11 +51,10 @@ impl Keeper {
     /// Begins a step, which tells the builder when it is done.
     pub(crate) fn begin(&mut self, parts: Parts, last: Last, done: Sender<Command>) -> Result<()> {
         let at = self.at(last);
+        let done = Done(done);
         let step = move || {
-            let kept = parts.write(at);
-            // Who no longer listens will join.
-            drop(done.send(Command::Kept));
-            kept
+            let _done = done;
+            parts.write(at)
         };
         let spawned = thread::Builder::new().name("chain index".to_owned()).spawn(step);
         let failed = |e: std::io::Error| Error::System { what: "a thread", reason: e.to_string() };
@@ -86,6 +85,17 @@ impl Keeper {
     }
 }
 
+/// Tells the builder of the end of a step, however it ends.
+#[derive(Debug)]
+struct Done(Sender<Command>);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        // Who no longer listens will join.
+        drop(self.0.send(Command::Kept));
+    }
+}
+
 /// What a step writes.
 #[derive(Debug)]
 pub(crate) struct Parts {
@@ -96,8 +106,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// Of what is to be kept on the disk of `kept`.
-    pub(crate) fn of(view: &mut View, tries: &Tries, kept: Kept) -> Self {
-        let step = view.step();
+    pub(crate) fn of(view: &View, tries: &Tries, kept: Kept, step: Step) -> Self {
         let frozen = Frozen::new(&view.state, tries.root(), view.total_difficulty, view.next);
         Self { kept, step, frozen }
     }

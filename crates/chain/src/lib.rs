@@ -77,7 +77,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use compact::{Compacted, compact};
 pub use error::{Error, Result};
 pub use genesis::{Genesis, GenesisAccount, random_chain_id};
-pub use index::{check_index, remove_index};
+pub use index::{check_index, known_record, remove_index};
 pub use record::is_genesis_record;
 pub use rpc::BODY_LIMIT_BYTES;
 pub use status::{Monitor, Status};

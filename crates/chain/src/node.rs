@@ -108,7 +108,9 @@ impl View {
 
     fn outweighs(&self, least: usize, state: usize) -> bool {
         let bytes = self.index.bytes() + self.state.history().bytes();
-        !self.index.is_kept() && bytes > least.max(state)
+        // What was changed by hand goes there, too, once there is a block.
+        let can_be_kept = self.state.number() > 0;
+        can_be_kept && bytes > least.max(state)
     }
 
     /// What goes to the disk; until [`Self::keep`] it is in memory, too.

@@ -114,8 +114,7 @@ impl Replay<'_> {
             if self.go_on(&mut replayed, &taken_back)? {
                 return Ok(replayed);
             }
-            let undone = Undone::in_records(&self.journal.reader(), Position::FIRST, 0)?;
-            taken_back = undone.unwrap_or_default();
+            taken_back = Undone::of_all(&self.journal.reader())?;
         }
     }
 
@@ -152,7 +151,8 @@ impl Replay<'_> {
             }
             match view.index.kept().cloned() {
                 Some(kept) => {
-                    let kept = keeper.keep_now(Parts::of(view, tries, kept), *last)?;
+                    let step = view.step();
+                    let kept = keeper.keep_now(Parts::of(view, tries, kept, step), *last)?;
                     view.keep(kept);
                 }
                 None => view.let_go(),

@@ -88,6 +88,11 @@ pub(crate) fn is_begun(data_dir: &Path) -> bool {
     files.is_ok_and(|mut files| files.next().is_some())
 }
 
+/// Whether there is a chain to look at.
+pub(crate) fn has_blocks(data_dir: &Path) -> bool {
+    directory(data_dir).join("journal-00000000.log").exists()
+}
+
 /// Where the chain is.
 pub(crate) fn directory(data_dir: &Path) -> PathBuf {
     data_dir.join("chain")

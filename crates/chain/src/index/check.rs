@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use vouch_journal::{Disk, Journal};
+use vouch_journal::{Disk, Journal, Known};
 
 use super::kept::{Kept, damaged};
 use super::snapshot::Snapshot;
@@ -14,15 +14,17 @@ use crate::{Result, record};
 /// is none.
 ///
 /// # Errors
-/// [`Error::Index`](crate::Error::Index) if it is not that of this journal, or damaged.
+/// [`Error::Index`](crate::Error::Index) if it is not that of this journal, or damaged;
+/// [`Error::Journal`](crate::Error::Journal) if the journal lacks what was in it.
 pub fn check_index(journal: &Journal, disk: Arc<dyn Disk>) -> Result<bool> {
     let Some(snapshot) = Snapshot::read(disk.as_ref())? else { return Ok(false) };
     if snapshot.known().journal != journal.id() {
         return Err(damaged("snapshot", "it is of another journal").into());
     }
+    journal.read(snapshot.known().record)?;
     let kept = Kept::open(disk.clone(), &snapshot)?;
     blocks(&kept, journal)?;
-    kept.changed_after(0, |_| ())?;
+    kept.check_values()?;
     let mut state = snapshot.state(disk.as_ref())?;
     if Tries::default().apply(snapshot.blocks, &mut state) != snapshot.state_root {
         return Err(damaged("state", "it does not come to its root").into());
@@ -52,6 +54,15 @@ fn blocks(kept: &Kept, journal: &Journal) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The last record of a journal that the index beside it has seen: who opens the journal has to look
+/// for it there.
+///
+/// # Errors
+/// Those of the device, `InvalidData` among them.
+pub fn known_record(disk: &dyn Disk) -> io::Result<Option<Known>> {
+    Ok(Snapshot::read(disk)?.map(|snapshot| snapshot.known()))
 }
 
 /// Removes the index on a disk: the next start makes it again.

@@ -182,11 +182,27 @@ impl Kept {
 
     /// All values that have changed after block `number`, in order; what the chain has taken back
     /// may be among them.
-    pub(crate) fn changed_after(&self, number: u64, found: impl FnMut(Before)) -> io::Result<()> {
+    pub(crate) fn changed_after(
+        &self,
+        number: u64,
+        mut found: impl FnMut(Before),
+    ) -> io::Result<()> {
         match self.values_after(number)? {
-            Some(from) => self.values.scan(from, self.values.end, found),
+            Some(from) => self.values.scan(from, self.values.end, |_, value| found(value)),
             None => Ok(()),
         }
+    }
+
+    /// Reads all values, and finds each of them.
+    pub(super) fn check_values(&self) -> io::Result<()> {
+        let mut places = Vec::new();
+        self.values.scan(0, self.values.end, |at, value| places.push((at, value.key())))?;
+        for (at, key) in places {
+            if self.changes.first(key, at)? != Some(at) {
+                return Err(damaged("changes", &format!("the value at byte {at} is not found")));
+            }
+        }
+        Ok(())
     }
 
     /// The index with more in it; all durable but for the snapshot that names it.

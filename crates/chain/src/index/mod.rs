@@ -18,7 +18,7 @@ use vouch_journal::{Position, Reader};
 use crate::block::SealedBlock;
 use crate::{Result, record};
 
-pub use check::{check_index, remove_index};
+pub use check::{check_index, known_record, remove_index};
 pub(crate) use decoded::Decoded;
 pub(crate) use kept::{Kept, Step, remove};
 use rows::Row;
@@ -189,11 +189,6 @@ impl Index {
         step
     }
 
-    /// Whether no block is in memory alone.
-    pub(crate) fn is_kept(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// The index on disk.
     pub(crate) fn kept(&self) -> Option<&Kept> {
         self.kept.as_ref()
@@ -265,11 +260,13 @@ impl Index {
     /// Where a transaction may be: block numbers and places in them. One of a block that is read
     /// there and has another hash is not meant.
     pub(crate) fn transaction(&self, hash: B256) -> io::Result<Vec<(u64, usize)>> {
-        match (self.transactions.get(&hash), &self.kept) {
-            (Some((number, at)), _) => Ok(vec![(*number, *at as usize)]),
-            (None, Some(kept)) => kept.transaction(&hash),
-            (None, None) => Ok(Vec::new()),
-        }
+        let mut places = match &self.kept {
+            Some(kept) => kept.transaction(&hash)?,
+            None => Vec::new(),
+        };
+        // After those: the first one counts.
+        places.extend(self.transactions.get(&hash).map(|(number, at)| (*number, *at as usize)));
+        Ok(places)
     }
 
     /// A block that is in memory.

@@ -136,12 +136,12 @@ impl Values {
         value.map(|(value, _)| value).ok_or_else(|| fails(at))
     }
 
-    /// All values from one place to another, in order, until `found` says no.
+    /// All values from one place to another with their places, in order.
     pub(super) fn scan(
         &self,
         mut at: u64,
         end: u64,
-        mut found: impl FnMut(Before),
+        mut found: impl FnMut(u64, Before),
     ) -> io::Result<()> {
         let mut bytes = vec![0; CHUNK_BYTES];
         while at < end {
@@ -151,7 +151,7 @@ impl Values {
             while at < end
                 && let Some((value, size)) = Before::decode(at, rest)
             {
-                found(value);
+                found(at, value);
                 at += size as u64;
                 rest = &rest[size..];
             }
@@ -232,24 +232,21 @@ mod tests {
             let (written, places) = Values::default().write(&disk, &values).unwrap();
             let (written, more) = written.write(&disk, &values).unwrap();
             prop_assert_eq!(places.last(), more.first());
-            for (place, value) in places.iter().chain(&more).zip(values.iter().chain(&values)) {
-                if *place < written.end {
-                    let at = if place == places.last().unwrap() { more[0] } else { *place };
-                    prop_assert_eq!(written.read(at).is_ok(), true);
-                }
-                let _: &Before = value;
-            }
             let mut all = Vec::new();
-            written.scan(0, written.end, |value| all.push(value)).unwrap();
-            prop_assert_eq!(&all[..values.len()], &values[..]);
-            prop_assert_eq!(&all[values.len()..], &values[..]);
+            written.scan(0, written.end, |at, value| all.push((at, value))).unwrap();
+            let starts = places[..values.len()].iter().chain(&more[..values.len()]).copied();
+            let known: Vec<_> = starts.zip(values.iter().chain(&values).copied()).collect();
+            prop_assert_eq!(&all, &known);
+            for (at, value) in known {
+                prop_assert_eq!(written.read(at).unwrap(), value);
+            }
 
             let mut bytes = disk.bytes(VALUES).unwrap();
             let bit = bit.index(bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
             disk.replace(VALUES, bytes);
             let opened = Values::open(&disk, written.end).unwrap();
-            prop_assert!(opened.scan(0, written.end, |_| ()).is_err());
+            prop_assert!(opened.scan(0, written.end, |_, _| ()).is_err());
         }
     }
 }

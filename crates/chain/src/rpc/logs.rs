@@ -163,8 +163,8 @@ impl Rpc {
         match filter {
             Some(filter) => json(self.logs_between(&filter, from, head)?),
             None => {
-                let view = self.node.view.read();
-                let hashes = (from..=head).filter_map(|number| view.index.hash(number).transpose());
+                let hash = |number| self.node.view.read().index.hash(number);
+                let hashes = (from..=head).filter_map(|number| hash(number).transpose());
                 json(hashes.collect::<io::Result<Vec<B256>>>()?)
             }
         }

@@ -215,13 +215,13 @@ impl Rpc {
     }
 }
 
-/// Whether a method may take hundreds of megabytes: copies of tries, traces, all of the pool.
+/// Whether a method may take long or hundreds of megabytes: copies of tries, traces, all of the pool.
 fn is_heavy(method: &str) -> bool {
     method.starts_with("debug_trace")
         || method.ends_with("_dumpState")
         || method.ends_with("_loadState")
         || otterscan::is_heavy(method)
-        || matches!(method, "eth_simulateV1" | "txpool_content" | "txpool_inspect")
+        || matches!(method, "eth_getProof" | "eth_simulateV1" | "txpool_content" | "txpool_inspect")
 }
 
 const CLIENT_VERSION: &str = concat!("vouch/v", env!("CARGO_PKG_VERSION"));

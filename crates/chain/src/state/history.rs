@@ -16,8 +16,10 @@ use crate::index::{Before, Kept};
 /// About what a value takes in memory, with what finds it.
 const VALUE_BYTES: usize = 250;
 /// What has changed since a block is looked through for its tries (proofs, simulations), on disk up
-/// to this many bytes: a tenth of a second, in which no block appears.
-const LOOKED_THROUGH_BYTES: u64 = 16 << 20;
+/// to this many bytes: some tenths of a second, in which no block appears.
+pub(crate) const LOOKED_THROUGH_BYTES: u64 = 16 << 20;
+/// The same where one request may look again and again.
+pub(crate) const LOOKED_THROUGH_OFTEN_BYTES: u64 = 64 << 10;
 
 type SlotKey = (Address, U256);
 
@@ -95,7 +97,7 @@ impl History {
 
     /// All accounts changed after block `number`, each once, in order.
     pub(crate) fn accounts_changed_after(&self, number: u64) -> Result<Vec<Address>, StateError> {
-        self.changed_after(number, |value| match value {
+        self.changed_after(number, LOOKED_THROUGH_BYTES, |value| match value {
             Before::Account(address, _) => Some(address),
             Before::Slot(..) => None,
         })
@@ -106,8 +108,9 @@ impl History {
         &self,
         address: Address,
         number: u64,
+        most_bytes: u64,
     ) -> Result<Vec<U256>, StateError> {
-        self.changed_after(number, |value| match value {
+        self.changed_after(number, most_bytes, |value| match value {
             Before::Slot(owner, key, _) => (owner == address).then_some(key),
             Before::Account(..) => None,
         })
@@ -116,13 +119,14 @@ impl History {
     fn changed_after<T: Ord>(
         &self,
         number: u64,
+        most: u64,
         meant: impl Fn(Before) -> Option<T>,
     ) -> Result<Vec<T>, StateError> {
         let mut changed = Vec::new();
         if let Some(kept) = &self.kept {
             let bytes = kept.bytes_after(number)?;
-            if bytes > LOOKED_THROUGH_BYTES {
-                return Err(StateError::TooFar { number, bytes, most: LOOKED_THROUGH_BYTES });
+            if bytes > most {
+                return Err(StateError::TooFar { number, bytes, most });
             }
             kept.changed_after(number, |value| changed.extend(meant(value)))?;
         }
@@ -149,7 +153,9 @@ impl History {
             return;
         }
         values.retain(|value| !self.has(number, value));
-        self.record(number, values);
+        if !values.is_empty() {
+            self.record(number, values);
+        }
     }
 
     fn remember(&mut self, number: u64, value: Before) {
@@ -274,7 +280,7 @@ mod tests {
         assert_eq!(history.oldest(5), 2);
         assert_eq!((at(&history, 7, 2), at(&history, 7, 4)), (Some(2), Some(4)));
         assert_eq!(at(&history, 7, 5), None, "unchanged since");
-        let changed = |number| history.slots_changed_after(OWNER, number).unwrap();
+        let changed = |number| history.slots_changed_after(OWNER, number, 0).unwrap();
         assert_eq!(changed(4), vec![U256::from(7)]);
         assert!(changed(5).is_empty());
         history.forget_after(3);

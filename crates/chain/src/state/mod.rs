@@ -24,7 +24,7 @@ use revm::bytecode::Bytecode;
 use crate::error::INDEX_UNREADABLE;
 use crate::index::Before;
 
-pub(crate) use history::History;
+pub(crate) use history::{History, LOOKED_THROUGH_BYTES, LOOKED_THROUGH_OFTEN_BYTES};
 pub(crate) use overlay::Overlay;
 pub(crate) use patch::Patch;
 pub(crate) use tries::{Scratch, Tries};
@@ -207,7 +207,11 @@ impl State {
     pub(crate) fn keys_at(&self, address: Address, number: u64) -> Result<Vec<U256>, StateError> {
         let mut keys = self.keys(address);
         if number < self.number {
-            keys.extend(self.history.slots_changed_after(address, number)?);
+            keys.extend(self.history.slots_changed_after(
+                address,
+                number,
+                LOOKED_THROUGH_OFTEN_BYTES,
+            )?);
             keys.sort_unstable();
             keys.dedup();
         }

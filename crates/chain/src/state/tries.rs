@@ -8,7 +8,9 @@ use alloy_rlp::Encodable;
 use alloy_trie::EMPTY_ROOT_HASH;
 
 use super::trie::Trie;
-use super::{Account, Changes, State, StateError};
+use super::{
+    Account, Changes, LOOKED_THROUGH_BYTES, LOOKED_THROUGH_OFTEN_BYTES, State, StateError,
+};
 
 /// The tries at one block.
 #[derive(Debug, Default)]
@@ -82,7 +84,7 @@ impl Tries {
         self.check(state, number)?;
         let account = state.account_at(address, number)?.unwrap_or_default();
         let accounts = self.accounts_at(state, number)?;
-        let storage = self.storage_at(state, address, number)?;
+        let storage = self.storage_at(state, address, number, LOOKED_THROUGH_BYTES)?;
         let slots = keys
             .iter()
             .map(|key| {
@@ -111,8 +113,9 @@ impl Tries {
         state: &State,
         address: Address,
         number: u64,
+        most_bytes: u64,
     ) -> Result<Cow<'_, Trie>, StateError> {
-        let changed = state.history().slots_changed_after(address, number)?;
+        let changed = state.history().slots_changed_after(address, number, most_bytes)?;
         let newest = self.storage.get(&address);
         if changed.is_empty() {
             return Ok(newest.map_or_else(|| Cow::Owned(Trie::default()), Cow::Borrowed));
@@ -155,7 +158,9 @@ impl Scratch {
             let address = change.address;
             let mut account = change.account;
             if !change.slots.is_empty() && !self.storage.contains_key(&address) {
-                let copy = tries.storage_at(state, address, self.base)?.into_owned();
+                let copy = tries
+                    .storage_at(state, address, self.base, LOOKED_THROUGH_OFTEN_BYTES)?
+                    .into_owned();
                 self.storage.insert(address, copy);
             }
             let storage_root = match self.storage.get_mut(&address) {

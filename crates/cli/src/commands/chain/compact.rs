@@ -22,7 +22,9 @@ pub(super) fn run(directory: &Path, output: Output) -> anyhow::Result<()> {
         // What an earlier one has left.
         fs::remove_dir_all(&written).with_context(|| format!("{}", written.display()))?;
     }
-    let (from, recovery) = Journal::open_on(Box::new(Arc::clone(&held)), Options::default())?;
+    let known = vouch_chain::known_record(held.as_ref()).unwrap_or_default();
+    let (from, recovery) =
+        Journal::open_known(Box::new(Arc::clone(&held)), Options::default(), known)?;
     ensure!(recovery.records > 0, "{} holds no chain yet", directory.display());
     let before = bytes(directory)?;
     let (mut to, _) = Journal::open(&written, Options::default())?;
@@ -36,6 +38,10 @@ pub(super) fn run(directory: &Path, output: Output) -> anyhow::Result<()> {
     if left_out > 0 {
         renameat_with(CWD, &written, CWD, directory, RenameFlags::EXCHANGE)
             .context("the system cannot put one directory in the place of another in one step")?;
+        // Before what there was is removed.
+        let parent = directory.parent().unwrap_or(directory);
+        let synced = fs::File::open(parent).and_then(|parent| parent.sync_all());
+        synced.with_context(|| format!("{} cannot be synced", parent.display()))?;
     }
     fs::remove_dir_all(&written).with_context(|| format!("{}", written.display()))?;
     let report = json!({

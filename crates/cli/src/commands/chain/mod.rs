@@ -47,7 +47,7 @@ pub(crate) async fn run(
     );
     if let Some(Task::Status | Task::Fsck(_) | Task::Compact) = &arguments.task {
         ensure!(
-            node::is_begun(data_dir),
+            node::has_blocks(data_dir),
             "{} holds no chain: name the directory of one with --data-dir",
             data_dir.display()
         );
@@ -89,7 +89,7 @@ fn open(
 ) -> anyhow::Result<(Chain, Option<Accounts>)> {
     let new = &arguments.new;
     let mining = match arguments.block_time {
-        _ if arguments.no_mining => Mining::Manual,
+        _ if arguments.no_mining || arguments.task.is_some() => Mining::Manual,
         Some(every) => Mining::Interval(every),
         None => Mining::Instant,
     };

@@ -133,7 +133,12 @@ fn chain(
             return Ok(());
         }
     }
-    if let Err(error) = vouch_chain::check_index(journal, Arc::clone(disk)) {
+    let checked_index = vouch_chain::check_index(journal, Arc::clone(disk));
+    if let Err(error @ vouch_chain::Error::Journal(_)) = &checked_index {
+        let means = "blocks or changes that were acknowledged are gone from the journal";
+        let at = place.short(place.path);
+        checked.problems.push(Problem::lost(place, at, error.to_string(), means));
+    } else if let Err(error) = checked_index {
         let at = place.short(&place.path.join("index"));
         let means = "old blocks and balances are not found; nothing is lost";
         if place.rebuild {
