@@ -81,7 +81,8 @@ pub struct Options {
     pub mining: Mining,
     /// Where block timestamps come from.
     pub clock: Arc<dyn Clock>,
-    /// For how many blocks back old state answers; all where it is not told.
+    /// For how many blocks back old state answers; all where it is not told. What is older stays on
+    /// the disk.
     pub history_blocks: Option<u64>,
     /// About how many bytes of what is to be in the index on disk may be in memory: blocks, where
     /// transactions are, earlier values. A start executes as much again. It is more where the

@@ -1,8 +1,8 @@
 //! What the builder and all requests share, and in which order it is locked.
 //!
 //! Locks are taken in the order `tries`, `pool`, `view`, and requests hold them only for single
-//! reads. Only the builder writes `view`: it may therefore hold it for reading while it executes
-//! and lock the pool meanwhile.
+//! reads, or for what a proof looks through, which is bounded. Only the builder writes `view`: it may
+//! therefore hold it for reading while it executes and lock the pool meanwhile.
 
 use std::mem;
 use std::sync::Arc;

@@ -30,7 +30,7 @@ pub(crate) struct Header {
     pub(crate) tier: u32,
     pub(crate) filtered: bool,
     pub(crate) count: u64,
-    /// The highest log index of all entries.
+    /// The highest place of all entries.
     pub(crate) newest: u64,
 }
 

@@ -130,7 +130,7 @@ impl Snapshot {
         decode(body).ok_or_else(|| damaged("state", "it is cut"))
     }
 
-    /// No two snapshots are at one record: each is written after another one.
+    /// No two snapshots are at one record: each has one that the one before had not.
     fn state_name(&self) -> String {
         format!("{STATE}{:016}", self.record)
     }

@@ -1,8 +1,9 @@
-//! Accounts, storage and code: the newest state flat in memory, a window of older ones behind it.
+//! Accounts, storage and code: the newest state flat in memory, behind it the values before each
+//! block.
 //!
 //! ```text
 //! State  (flat, newest) ◀── apply(Changes) ── Overlay (one block's writes) ◀── EVM
-//!   └ History (values before each recent block)
+//!   └ History (values before each block)
 //! Tries  (the same content as Merkle-Patricia tries, for roots and proofs)
 //! ```
 
@@ -147,7 +148,7 @@ impl Changes {
     }
 }
 
-/// The newest state and the window of older values.
+/// The newest state and the values before it.
 #[derive(Debug)]
 pub(crate) struct State {
     number: u64,
@@ -202,7 +203,7 @@ impl State {
         keys
     }
 
-    /// As [`Self::keys`], after block `number`, which must be within the window; some that were
+    /// As [`Self::keys`], after block `number`, which must still answer; some that were
     /// empty then may be among them.
     pub(crate) fn keys_at(&self, address: Address, number: u64) -> Result<Vec<U256>, StateError> {
         let mut keys = self.keys(address);
@@ -255,7 +256,7 @@ impl State {
         Ok(())
     }
 
-    /// The values that differed from now at `number`, which must be within the window.
+    /// The values that were before.
     pub(crate) fn history(&self) -> &History {
         &self.history
     }

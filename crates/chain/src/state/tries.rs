@@ -139,7 +139,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// At block `base`, which must be within the window.
+    /// At block `base`, which must still answer.
     pub(crate) fn new(tries: &Tries, state: &State, base: u64) -> Result<Self, StateError> {
         tries.check(state, base)?;
         let accounts = tries.accounts_at(state, base)?.into_owned();
