@@ -1,4 +1,4 @@
-//! `eth_getProof` (EIP-1186), for the latest block and for those since which not too much has changed.
+//! `eth_getProof` (EIP-1186), for blocks since which not too much has changed.
 
 use alloy::eips::BlockId;
 use alloy::rpc::types::{EIP1186AccountProofResponse, EIP1186StorageProof};
