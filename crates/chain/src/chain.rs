@@ -119,15 +119,16 @@ impl Options {
 /// The journal on a disk, begun if need be, and what it comes to.
 fn open(
     disk: &Arc<dyn Disk>,
-    index: &Arc<dyn Disk>,
+    past: &Past,
     options: &mut Options,
 ) -> Result<(Journal, Recovery, Replayed)> {
-    let snapshot = Snapshot::read(index.as_ref()).unwrap_or_else(|error| {
+    let found = past.disk.as_ref().map(|index| Snapshot::read(index.as_ref()));
+    let snapshot = found.unwrap_or(Ok(None)).unwrap_or_else(|error| {
         tracing::warn!(%error, "the chain's index cannot be read and is made again");
         None
     });
     if let Some(snapshot) = snapshot {
-        match open_at(disk, index, options, &snapshot) {
+        match open_at(disk, past, options, &snapshot) {
             Ok(Some(opened)) => return Ok(opened),
             Ok(None) => tracing::info!("the chain's index is of other records and is made again"),
             Err(error @ Error::Index(_)) => {
@@ -143,38 +144,23 @@ fn open(
         journal.append(&record::encode_genesis(&options.genesis)?)?;
         journal.sync()?;
     }
-    let replayed = options.replay(&journal, index, recovery.records).whole()?;
+    let (records, progress) = (recovery.records, &mut *options.progress);
+    let replayed = Replay { journal: &journal, past, records, progress }.whole()?;
     Ok((journal, recovery, replayed))
 }
 
 /// As [`open`], from a snapshot.
 fn open_at(
     disk: &Arc<dyn Disk>,
-    index: &Arc<dyn Disk>,
+    past: &Past,
     options: &mut Options,
     snapshot: &Snapshot,
 ) -> Result<Option<(Journal, Recovery, Replayed)>> {
     let known = Some(snapshot.known());
     let (journal, recovery) = Journal::open_known(Box::new(disk.clone()), options.journal, known)?;
-    let records = snapshot.record + recovery.records;
-    let replayed = options.replay(&journal, index, records).resume(snapshot)?;
+    let (records, progress) = (snapshot.record + recovery.records, &mut *options.progress);
+    let replayed = Replay { journal: &journal, past, records, progress }.resume(snapshot)?;
     Ok(replayed.map(|replayed| (journal, recovery, replayed)))
-}
-
-impl Options {
-    fn replay<'a>(
-        &'a mut self,
-        journal: &'a Journal,
-        index: &Arc<dyn Disk>,
-        records: u64,
-    ) -> Replay<'a> {
-        let past = Past {
-            disk: Some(index.clone()),
-            history_blocks: self.history_blocks,
-            step_bytes: self.step_bytes,
-        };
-        Replay { journal, past, records, progress: &mut *self.progress }
-    }
 }
 
 impl fmt::Debug for Options {
@@ -197,7 +183,7 @@ pub fn check(journal: &Journal, records: u64, progress: &mut dyn FnMut(Progress)
         return Ok(0);
     }
     let past = Past { disk: None, history_blocks: None, step_bytes: STEP_BYTES };
-    let mut replay = Replay { journal, past, records, progress };
+    let mut replay = Replay { journal, past: &past, records, progress };
     Ok(replay.whole()?.view.state.number())
 }
 
@@ -238,7 +224,9 @@ impl Chain {
     }
 
     fn open_in(disk: Arc<dyn Disk>, index: Arc<dyn Disk>, mut options: Options) -> Result<Self> {
-        let (journal, recovery, replayed) = open(&disk, &index, &mut options)?;
+        let Options { history_blocks, step_bytes, .. } = options;
+        let past = Past { disk: Some(index), history_blocks, step_bytes };
+        let (journal, recovery, replayed) = open(&disk, &past, &mut options)?;
         let genesis = replayed.genesis;
         if let Some(expected) = options.expected_chain_id.filter(|id| *id != genesis.chain_id()) {
             return Err(Error::OtherChain { expected, found: genesis.chain_id() });
@@ -272,7 +260,7 @@ impl Chain {
             commands: received,
             last: replayed.last,
             keeper: replayed.keeper,
-            past: replayed.past,
+            past,
             snapshots: Snapshots::default(),
             due: None,
             was_due: false,

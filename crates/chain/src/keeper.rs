@@ -24,15 +24,14 @@ pub(crate) struct Keeper {
     journal: [u8; 16],
     /// The last record that the snapshot on disk has; 0 of none.
     kept: u64,
-    running: Option<JoinHandle<Result<Kept>>>,
-    /// What it will be when the step is done.
-    next: u64,
+    /// The step under way, and the last record that it has.
+    running: Option<(JoinHandle<Result<Kept>>, u64)>,
 }
 
 impl Keeper {
     /// Of the journal with this id, whose snapshot on disk has all up to record `kept`.
     pub(crate) fn new(journal: [u8; 16], kept: u64) -> Self {
-        Self { journal, kept, running: None, next: kept }
+        Self { journal, kept, running: None }
     }
 
     /// The last record that the snapshot on disk has; 0 of none.
@@ -58,17 +57,16 @@ impl Keeper {
         };
         let spawned = thread::Builder::new().name("chain index".to_owned()).spawn(step);
         let failed = |e: std::io::Error| Error::System { what: "a thread", reason: e.to_string() };
-        self.running = Some(spawned.map_err(failed)?);
-        self.next = last.record;
+        self.running = Some((spawned.map_err(failed)?, last.record));
         Ok(())
     }
 
     /// Waits for the step under way; gives what it has come to.
     pub(crate) fn finish(&mut self) -> Result<Option<Kept>> {
-        let Some(running) = self.running.take() else { return Ok(None) };
+        let Some((running, record)) = self.running.take() else { return Ok(None) };
         let panicked = || Err(Error::Stopped("the thread of its index panicked".to_owned()));
         let kept = running.join().unwrap_or_else(|_| panicked())?;
-        self.kept = self.next;
+        self.kept = record;
         Ok(Some(kept))
     }
 

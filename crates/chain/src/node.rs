@@ -38,7 +38,7 @@ const WORTH_KEEPING: usize = 16;
 /// Newest blocks that are read at a start: those whose ommers count, and more.
 const RESUMED_BLOCKS: u64 = 8;
 /// How far back `BLOCKHASH` sees.
-const BLOCK_HASH_WINDOW: u64 = 256;
+pub(crate) const BLOCK_HASH_WINDOW: u64 = 256;
 
 /// All that a published block changes, behind one lock.
 #[derive(Debug)]
@@ -59,10 +59,6 @@ impl View {
     /// Moves on to a block that is stored at `position`.
     pub(crate) fn push(&mut self, block: Arc<SealedBlock>, changes: Changes, position: Position) {
         self.state.apply(block.header.number, changes);
-        self.take_in(block, position);
-    }
-
-    fn take_in(&mut self, block: Arc<SealedBlock>, position: Position) {
         self.total_difficulty = self.total_difficulty.saturating_add(block.header.difficulty);
         self.gas_used = self.gas_used.saturating_add(block.header.gas_used);
         self.index.push(block, position);

@@ -32,11 +32,10 @@ pub(crate) struct Replayed {
     pub(crate) tries: Tries,
     pub(crate) last: Last,
     pub(crate) keeper: Keeper,
-    pub(crate) past: Past,
 }
 
 /// What is known of what was, and where.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Past {
     /// Where what memory cannot hold goes; without, it is let go.
     pub(crate) disk: Option<Arc<dyn Disk>>,
@@ -50,7 +49,7 @@ impl Past {
     /// An index of nothing, in place of what there is.
     pub(crate) fn begin(&self) -> Result<Option<Kept>> {
         let Some(disk) = &self.disk else { return Ok(None) };
-        index::remove(disk.as_ref())?;
+        index::remove_index(disk.as_ref())?;
         Ok(Some(Kept::new(disk.clone())))
     }
 }
@@ -58,7 +57,7 @@ impl Past {
 /// What a replay needs besides the journal.
 pub(crate) struct Replay<'a> {
     pub(crate) journal: &'a Journal,
-    pub(crate) past: Past,
+    pub(crate) past: &'a Past,
     /// How many records there are.
     pub(crate) records: u64,
     pub(crate) progress: &'a mut dyn FnMut(Progress),
@@ -80,7 +79,7 @@ impl Replay<'_> {
         };
         let genesis = self.genesis()?;
         let kept = Kept::open(disk.clone(), snapshot)?;
-        let (mut view, _) = begin(&genesis, Some(kept), &self.past)?;
+        let (mut view, _) = begin(&genesis, Some(kept), self.past)?;
         let mut tries = Tries::default();
         let mut changes = snapshot.state(disk.as_ref())?;
         if tries.apply(snapshot.blocks, &mut changes) != snapshot.state_root {
@@ -89,8 +88,7 @@ impl Replay<'_> {
         view.resume(snapshot, changes, &reader)?;
         let last = Last { record: snapshot.record, position: known.record };
         let keeper = Keeper::new(self.journal.id(), snapshot.record);
-        let past = self.past.clone();
-        let mut replayed = Replayed { genesis, view, tries, last, keeper, past };
+        let mut replayed = Replayed { genesis, view, tries, last, keeper };
         // What was taken back is known: all goes by.
         self.go_on(&mut replayed, &undone)?;
         Ok(Some(replayed))
@@ -106,11 +104,10 @@ impl Replay<'_> {
         let mut taken_back = Undone::default();
         loop {
             let genesis = self.genesis()?;
-            let (view, tries) = begin(&genesis, self.past.begin()?, &self.past)?;
+            let (view, tries) = begin(&genesis, self.past.begin()?, self.past)?;
             let last = Last { record: 0, position: Position::FIRST };
             let keeper = Keeper::new(self.journal.id(), 0);
-            let past = self.past.clone();
-            let mut replayed = Replayed { genesis, view, tries, last, keeper, past };
+            let mut replayed = Replayed { genesis, view, tries, last, keeper };
             if self.go_on(&mut replayed, &taken_back)? {
                 return Ok(replayed);
             }
@@ -137,7 +134,7 @@ impl Replay<'_> {
             if undone.contains(index) {
                 continue;
             }
-            let Replayed { genesis, view, tries, last, keeper, .. } = replayed;
+            let Replayed { genesis, view, tries, last, keeper } = replayed;
             match record::decode(&record, index)? {
                 Stored::Block(block) => import(view, tries, *block, position, genesis)?,
                 Stored::Edit(Edit::Accounts(accounts)) => {
@@ -450,7 +447,7 @@ mod tests {
     }
 
     fn again(journal: &Journal, records: u64) -> Result<Replayed> {
-        Replay { journal, past: PAST, records, progress: &mut |_| {} }.whole()
+        Replay { journal, past: &PAST, records, progress: &mut |_| {} }.whole()
     }
 
     /// As some networks begin that have never known work.

@@ -118,6 +118,18 @@ impl<D: Disk + ?Sized> Disk for Arc<D> {
     }
 }
 
+/// Reads a file whole.
+///
+/// # Errors
+/// Those of the device, `NotFound` among them.
+pub fn read(disk: &dyn Disk, name: &str) -> io::Result<Vec<u8>> {
+    let file = disk.open(name, false)?;
+    let mut bytes = vec![0; usize::try_from(file.size()?).map_err(io::Error::other)?];
+    let read = file.read_at(&mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
 /// Writes a view whole: who reads it finds the old bytes or the new ones, also after a crash, and
 /// once this has returned the new ones.
 ///

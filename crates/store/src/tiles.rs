@@ -82,11 +82,7 @@ impl TileStore for FileTiles {
     }
 
     fn get(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        let Some(file) = self.file(path)? else { return Ok(None) };
-        let mut bytes = vec![0; usize::try_from(file.size()?).unwrap_or(usize::MAX)];
-        let read = file.read_at(&mut bytes, 0)?;
-        bytes.truncate(read);
-        Ok(Some(bytes))
+        absent(vouch_journal::read(self.disk.as_ref(), path))
     }
 
     fn size(&self, path: &str) -> io::Result<Option<u64>> {

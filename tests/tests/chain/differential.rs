@@ -5,14 +5,14 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
+use super::signing::{key, raw};
 use alloy::{
-    consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip7702, TxEnvelope, TxLegacy},
+    consensus::{TxEip1559, TxEip2930, TxEip7702, TxLegacy},
     eips::{
-        eip2718::Encodable2718,
         eip2930::{AccessList, AccessListItem},
         eip7702::Authorization,
     },
-    signers::{SignerSync, local::PrivateKeySigner},
+    signers::SignerSync,
 };
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use alloy_trie::{
@@ -50,10 +50,6 @@ const CONTRACTS: [(&str, &[u8]); 8] = [
 
 fn contract(number: usize) -> Address {
     Address::repeat_byte(0xc0 + u8::try_from(number).expect("few"))
-}
-
-fn key(number: u8) -> PrivateKeySigner {
-    PrivateKeySigner::from_slice(&[number + 1; 32]).expect("a key")
 }
 
 /// Init code that deploys `runtime`.
@@ -186,7 +182,8 @@ impl Sequence {
         signed.collect()
     }
 
-    fn transaction(&mut self) -> Vec<u8> {
+    /// As it is sent.
+    fn transaction(&mut self) -> String {
         let who = u8::try_from(self.random.below(u64::from(SENDERS))).expect("small");
         let signer = key(who);
         let nonce = self.nonces[usize::from(who)];
@@ -205,14 +202,12 @@ impl Sequence {
         let gwei = 1_000_000_000;
         let (fee, tip) =
             (u128::from(self.random.below(3) + 5) * gwei, u128::from(self.random.below(3)) * gwei);
-        let sign = |hash: B256| signer.sign_hash_sync(&hash).expect("a signature");
-        let signed: TxEnvelope = match self.random.below(4) {
+        match self.random.below(4) {
             0 => {
                 let chain_id = Some(CHAIN_ID);
                 let tx =
                     TxLegacy { chain_id, nonce, gas_price: fee, gas_limit, to: kind, value, input };
-                let hash = tx.signature_hash();
-                tx.into_signed(sign(hash)).into()
+                raw(tx, &signer)
             }
             1 => {
                 let access_list = self.access_list();
@@ -226,8 +221,7 @@ impl Sequence {
                     input,
                     access_list,
                 };
-                let hash = tx.signature_hash();
-                tx.into_signed(sign(hash)).into()
+                raw(tx, &signer)
             }
             2 if !creates => {
                 let (access_list, authorization_list) = (self.access_list(), self.authorizations());
@@ -243,8 +237,7 @@ impl Sequence {
                     authorization_list,
                     input,
                 };
-                let hash = tx.signature_hash();
-                tx.into_signed(sign(hash)).into()
+                raw(tx, &signer)
             }
             _ => {
                 let access_list = self.access_list();
@@ -259,11 +252,9 @@ impl Sequence {
                     access_list,
                     input,
                 };
-                let hash = tx.signature_hash();
-                tx.into_signed(sign(hash)).into()
+                raw(tx, &signer)
             }
-        };
-        signed.encoded_2718()
+        }
     }
 }
 
@@ -375,7 +366,7 @@ fn anvil_comes_to_the_same() {
         for block in 1..=BLOCKS {
             let mut said = String::new();
             for _ in 0..1 + sequence.random.below(MOST_TRANSACTIONS) {
-                let raw = hex::encode_prefixed(sequence.transaction());
+                let raw = sequence.transaction();
                 let _written = writeln!(said, "{raw}");
                 let hashes = both.map(|url| rpc(url, "eth_sendRawTransaction", &json!([raw])));
                 assert_eq!(hashes[0], hashes[1]);

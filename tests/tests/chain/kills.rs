@@ -12,12 +12,9 @@ use std::{
     time::Duration,
 };
 
-use alloy::{
-    consensus::{SignableTransaction, TxEip1559, TxEnvelope},
-    eips::eip2718::Encodable2718,
-    signers::{SignerSync, local::PrivateKeySigner},
-};
-use alloy_primitives::{Address, TxKind, U256, hex};
+use super::signing::{key, raw};
+use alloy::consensus::TxEip1559;
+use alloy_primitives::{Address, TxKind, U256};
 use serde_json::{Value, json};
 use vouch_tests::{Random, Running, free_address, rpc, seed, try_http, variable, vouch};
 
@@ -25,7 +22,7 @@ const CLIENTS: u8 = 4;
 
 /// Sends one transaction after another, wherever the chain is; gives the receipts.
 fn client(url: &str, chain_id: u64, number: u8, over: &AtomicBool, told: &Mutex<Vec<Value>>) {
-    let signer = PrivateKeySigner::from_slice(&[number + 1; 32]).expect("a key");
+    let signer = key(number);
     let call = |method: &str, params: Value| -> Option<Value> {
         let call = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let reply = try_http("POST", url, &call.to_string()).ok()?;
@@ -46,10 +43,7 @@ fn client(url: &str, chain_id: u64, number: u8, over: &AtomicBool, told: &Mutex<
                 value: U256::from(1),
                 ..TxEip1559::default()
             };
-            let signature = signer.sign_hash_sync(&transaction.signature_hash()).ok()?;
-            let signed = TxEnvelope::from(transaction.into_signed(signature));
-            let raw = hex::encode_prefixed(signed.encoded_2718());
-            call("eth_sendRawTransactionSync", json!([raw]))
+            call("eth_sendRawTransactionSync", json!([raw(transaction, &signer)]))
         };
         match sent() {
             Some(receipt) => told.lock().expect("no panic").push(receipt),
@@ -71,7 +65,7 @@ fn every_receipt_outlives_the_process() {
     let (url, chain_id) = (running.field("chain"), running.ready["chainId"].as_u64());
     let chain_id = chain_id.expect("an id");
     for number in 0..CLIENTS {
-        let who = PrivateKeySigner::from_slice(&[number + 1; 32]).expect("a key").address();
+        let who = key(number).address();
         let _set = rpc(&url, "anvil_setBalance", &json!([who, "0x3635c9adc5dea00000"]));
     }
     let (told, over) = (Mutex::new(Vec::new()), AtomicBool::new(false));

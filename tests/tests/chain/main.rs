@@ -2,6 +2,7 @@
 
 mod differential;
 mod kills;
+mod signing;
 
 use std::path::{Path, PathBuf};
 

@@ -64,11 +64,3 @@ fn blocks(kept: &Kept, journal: &Journal) -> Result<()> {
 pub fn known_record(disk: &dyn Disk) -> io::Result<Option<Known>> {
     Ok(Snapshot::read(disk)?.map(|snapshot| snapshot.known()))
 }
-
-/// Removes the index on a disk: the next start makes it again.
-///
-/// # Errors
-/// Those of the device.
-pub fn remove_index(disk: &dyn Disk) -> io::Result<()> {
-    super::remove(disk)
-}

@@ -25,7 +25,7 @@ use super::values::{Before, Values, account_key, slot_key};
 use crate::state::Account;
 
 /// Where its files are, on the journal's disk.
-const DIRECTORY: &str = "index";
+pub(super) const DIRECTORY: &str = "index";
 const PLACES: &str = "index/places";
 const CHANGES: &str = "index/changes";
 /// A place is a block's number and, in the lower bits, 0 for the block or a transaction's place
@@ -243,8 +243,11 @@ impl Kept {
     }
 }
 
-/// Removes the whole index: first what names the rest.
-pub(crate) fn remove(disk: &dyn Disk) -> io::Result<()> {
+/// Removes the index on a disk, first what names the rest: the next start makes it again.
+///
+/// # Errors
+/// Those of the device.
+pub fn remove_index(disk: &dyn Disk) -> io::Result<()> {
     let mut names = disk.list(DIRECTORY)?;
     names.sort_unstable_by_key(|name| format!("{DIRECTORY}/{name}") != SNAPSHOT);
     for name in names {

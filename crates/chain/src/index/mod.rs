@@ -16,11 +16,13 @@ use alloy_primitives::{B256, Bloom};
 use vouch_journal::{Position, Reader};
 
 use crate::block::SealedBlock;
+use crate::node::BLOCK_HASH_WINDOW;
 use crate::{Result, record};
 
-pub use check::{check_index, known_record, remove_index};
+pub use check::{check_index, known_record};
 pub(crate) use decoded::Decoded;
-pub(crate) use kept::{Kept, Step, remove};
+pub use kept::remove_index;
+pub(crate) use kept::{Kept, Step};
 use rows::Row;
 pub(crate) use snapshot::{At, Frozen, Snapshot};
 pub(crate) use values::Before;
@@ -30,8 +32,6 @@ const RECENT_BLOCKS: usize = 512;
 /// Bound on transactions in the blocks kept whole, about 1 KB each.
 const RECENT_TRANSACTIONS: usize = 16 << 10;
 
-/// Newest blocks whose hashes stay in memory where nothing is kept: what `BLOCKHASH` sees.
-const LEAST_BLOCKS: u64 = 256;
 /// About what a block and a transaction take in memory until they are on disk.
 const BLOCK_BYTES: usize = 500;
 const TRANSACTION_BYTES: usize = 400;
@@ -200,10 +200,10 @@ impl Index {
         self.kept = Some(kept);
     }
 
-    /// Lets go, where nothing is kept, what need not be in memory.
+    /// Lets go, where nothing is kept, what `BLOCKHASH` does not see.
     pub(crate) fn let_go(&mut self) {
         let newest = self.let_go + self.entries.len() as u64;
-        self.drop_until(newest.saturating_sub(LEAST_BLOCKS));
+        self.drop_until(newest.saturating_sub(BLOCK_HASH_WINDOW));
     }
 
     fn drop_until(&mut self, number: u64) {

@@ -18,7 +18,7 @@ use revm::bytecode::Bytecode;
 use serde::{Deserialize, Serialize};
 use vouch_journal::{Disk, Known, Position};
 
-use super::kept::{Kept, damaged};
+use super::kept::{DIRECTORY, Kept, damaged};
 use crate::edit::NextBlock;
 use crate::state::{Account, AccountChange, Changes, State};
 
@@ -84,7 +84,7 @@ impl Snapshot {
 
     /// The snapshot on this disk; `None` if there is none.
     pub(crate) fn read(disk: &dyn Disk) -> io::Result<Option<Self>> {
-        let bytes = match read(disk, SNAPSHOT) {
+        let bytes = match vouch_journal::read(disk, SNAPSHOT) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             bytes => bytes?,
         };
@@ -114,8 +114,8 @@ impl Snapshot {
         let json = serde_json::to_vec(&snapshot).map_err(io::Error::other)?;
         vouch_journal::replace(disk, SNAPSHOT, &sealed(&SNAPSHOT_MAGIC, &json))?;
         kept.sweep()?;
-        for name in disk.list("index")? {
-            let name = format!("index/{name}");
+        for name in disk.list(DIRECTORY)? {
+            let name = format!("{DIRECTORY}/{name}");
             if name.starts_with(STATE) && name != snapshot.state_name() {
                 disk.remove(&name)?;
             }
@@ -125,7 +125,7 @@ impl Snapshot {
 
     /// The state as changes of nothing.
     pub(crate) fn state(&self, disk: &dyn Disk) -> io::Result<Changes> {
-        let bytes = read(disk, &self.state_name())?;
+        let bytes = vouch_journal::read(disk, &self.state_name())?;
         let body = opened(&STATE_MAGIC, &bytes, "state")?;
         decode(body).ok_or_else(|| damaged("state", "it is cut"))
     }
@@ -137,14 +137,6 @@ impl Snapshot {
 }
 
 const STATE: &str = "index/state-";
-
-fn read(disk: &dyn Disk, name: &str) -> io::Result<Vec<u8>> {
-    let file = disk.open(name, false)?;
-    let mut bytes = vec![0; usize::try_from(file.size()?).map_err(io::Error::other)?];
-    let read = file.read_at(&mut bytes, 0)?;
-    bytes.truncate(read);
-    Ok(bytes)
-}
 
 fn sealed(magic: &[u8; 9], body: &[u8]) -> Vec<u8> {
     [magic, &crc32c::crc32c(body).to_be_bytes()[..], body].concat()
@@ -173,8 +165,9 @@ fn encode(state: &State) -> Vec<u8> {
         to.extend_from_slice(account.storage_root.as_slice());
         to.extend_from_slice(account.code_hash.as_slice());
         let slots = state.slots(address);
-        to.extend_from_slice(&(slots.len() as u64).to_be_bytes());
-        slots.for_each(|(key, value)| {
+        let count = slots.map_or(0, |slots| slots.len() as u64);
+        to.extend_from_slice(&count.to_be_bytes());
+        slots.into_iter().flatten().for_each(|(key, value)| {
             to.extend_from_slice(&key.to_be_bytes::<32>());
             to.extend_from_slice(&value.to_be_bytes::<32>());
         });

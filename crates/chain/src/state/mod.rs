@@ -15,8 +15,6 @@ mod tests;
 mod trie;
 mod tries;
 
-use std::sync::LazyLock;
-
 use alloy_primitives::map::{AddressMap, B256Map, HashMap};
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
@@ -333,14 +331,9 @@ impl State {
         self.accounts.iter().map(|(address, account)| (*address, *account))
     }
 
-    /// What an account has in storage, in no order.
-    pub(crate) fn slots(
-        &self,
-        address: Address,
-    ) -> impl ExactSizeIterator<Item = (U256, U256)> + '_ {
-        static NONE: LazyLock<HashMap<U256, U256>> = LazyLock::new(HashMap::default);
-        let slots = self.slots.get(&address).unwrap_or(&NONE);
-        slots.iter().map(|(key, value)| (*key, *value))
+    /// What an account has in storage, if it has anything.
+    pub(crate) fn slots(&self, address: Address) -> Option<&HashMap<U256, U256>> {
+        self.slots.get(&address)
     }
 
     /// All code that there has been, in no order.

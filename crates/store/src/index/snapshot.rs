@@ -49,14 +49,10 @@ impl Snapshot {
 
     /// The snapshot on this disk; `None` if there is none.
     pub(crate) fn read(disk: &dyn Disk) -> Result<Option<Self>> {
-        let file = match disk.open(SNAPSHOT, false) {
+        let bytes = match vouch_journal::read(disk, SNAPSHOT) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            file => file.map_err(Error::Index)?,
+            bytes => bytes.map_err(Error::Index)?,
         };
-        let size = usize::try_from(file.size().map_err(Error::Index)?).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; size];
-        let read = file.read_at(&mut bytes, 0).map_err(Error::Index)?;
-        bytes.truncate(read);
         Self::decode(&bytes).map(Some)
     }
 
