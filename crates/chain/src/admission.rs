@@ -13,7 +13,7 @@ use crate::execute::{SignedTransaction, tx_gas_limit_cap};
 use crate::pool::PoolError;
 use crate::rules::Rules;
 use crate::sender;
-use crate::state::Account;
+use crate::state::{Account, StateError};
 
 /// Largest transaction, as geth has it: four slots of 32 KiB.
 const MAX_TRANSACTION_BYTES: usize = 128 << 10;
@@ -66,6 +66,8 @@ pub(crate) enum Rejection {
     Funds { balance: U256, cost: U256 },
     #[error("sender not an eoa: address {sender}, codehash: {code_hash}")]
     SenderHasCode { sender: Address, code_hash: B256 },
+    #[error(transparent)]
+    State(#[from] StateError),
     #[error(transparent)]
     Pool(#[from] PoolError),
     #[error("blocks are found by work until the merge: this chain can only be imported so far")]

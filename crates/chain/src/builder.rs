@@ -5,8 +5,11 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 
-use alloy::consensus::Header;
+use alloy::consensus::{Header, Transaction};
+use alloy::eips::eip2935::HISTORY_STORAGE_ADDRESS;
+use alloy::eips::eip4788::BEACON_ROOTS_ADDRESS;
 use alloy::rpc::types::state::StateOverride;
+use alloy_primitives::{Address, U256};
 use parking_lot::RwLockWriteGuard;
 use revm::context::result::InvalidTransaction;
 use vouch_journal::{Journal, Position};
@@ -16,7 +19,7 @@ use crate::chain::Mining;
 use crate::edit::{self, Edit};
 use crate::execute::{Executed, Execution, Refused, SignedTransaction};
 use crate::keeper::{Keeper, Last, Parts};
-use crate::node::{Chosen, Node, TimeShift};
+use crate::node::{Chosen, Node};
 use crate::record;
 use crate::replay::{Past, begin, execute};
 use crate::rules::Rules;
@@ -30,7 +33,7 @@ pub(crate) enum Command {
     /// A transaction has arrived.
     Work,
     /// Make a block now, empty or not, and answer with its number.
-    Mine(SyncSender<u64>),
+    Mine(SyncSender<Result<u64>>),
     /// Take in a block that was made elsewhere.
     Import(Box<Imported>),
     /// Change something by hand.
@@ -69,7 +72,16 @@ pub(crate) struct Builder {
     pub(crate) due: Option<(Instant, Duration)>,
     /// Whether the last turn was a block that was due.
     pub(crate) was_due: bool,
+    /// When to try again what a fork's node did not answer.
+    pub(crate) again: Option<Instant>,
 }
+
+/// What the contracts have room for that know of earlier blocks.
+const RING_SLOTS: u64 = 8191;
+/// Of how many blocks those are read of a fork at once.
+const BLOCKS_AHEAD: u64 = 8;
+/// Between two attempts to make a block where a fork's node does not answer.
+const FORK_PAUSE: Duration = Duration::from_secs(1);
 
 /// A block that is executed but not yet stored.
 struct Built {
@@ -98,13 +110,22 @@ impl Builder {
         loop {
             self.keep_if_full()?;
             let Some(command) = self.next_command(stalled) else {
-                stalled = self.mine(self.due.is_some())?.is_none();
+                stalled = match self.try_mine(self.due.is_some())? {
+                    Ok(mined) => mined.is_none(),
+                    Err(error) => {
+                        tracing::warn!(%error, "what waits is not mined yet");
+                        self.again = Some(Instant::now() + FORK_PAUSE);
+                        true
+                    }
+                };
                 continue;
             };
             stalled = false;
             match command {
                 Command::Work => self.node.told.store(false, Ordering::Release),
-                Command::Mine(answer) => tell(&answer, self.mine(true)?.unwrap_or_default()),
+                Command::Mine(answer) => {
+                    tell(&answer, self.try_mine(true)?.map(Option::unwrap_or_default));
+                }
                 Command::Import(imported) => {
                     let Imported { header, body, answer } = *imported;
                     tell(&answer, self.import(&header, &body)?);
@@ -153,6 +174,9 @@ impl Builder {
 
     /// A start has to execute what is not on the disk.
     fn keep_at_last(&mut self) -> Result<()> {
+        if let Some(fork) = &self.node.fork {
+            fork.save()?;
+        }
         self.keep_finished()?;
         if self.node.view.read().is_worth_keeping() {
             self.keep_now()?;
@@ -176,6 +200,17 @@ impl Builder {
             return self.next_command_within(every);
         }
         self.due = None;
+        if mining == Mining::Instant
+            && stalled
+            && let Some(again) = self.again.take()
+        {
+            return match self.commands.recv_timeout(again.saturating_duration_since(Instant::now()))
+            {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => Some(Command::Close),
+            };
+        }
         if mining == Mining::Instant && !stalled && self.node.pool.lock().has_ready() {
             return match self.commands.try_recv() {
                 Ok(command) => Some(command),
@@ -206,6 +241,14 @@ impl Builder {
         None
     }
 
+    /// As [`Self::mine`]; or why not now, where a fork's node does not answer, and nothing has changed.
+    fn try_mine(&mut self, may_be_empty: bool) -> Result<Result<Option<u64>>> {
+        match self.mine(may_be_empty) {
+            Err(error @ Error::Fork(_)) => Ok(Err(error)),
+            mined => mined.map(Ok),
+        }
+    }
+
     /// Makes a block; `None` if it would be empty and may not be.
     fn mine(&mut self, may_be_empty: bool) -> Result<Option<u64>> {
         let node = self.node.clone();
@@ -213,15 +256,18 @@ impl Builder {
         let number = built.header.number;
         // Held until the block is visible: proofs must never be ahead of it.
         let mut tries = node.tries.write();
-        let state_root = tries.apply(number, &mut built.changes);
+        let state_root = tries.apply(number, &mut built.changes)?;
         let block = seal(built.header, built.body, built.executed, state_root);
         let position = self.store(&record::encode_block(&block))?;
-        self.publish(Arc::new(block), built.changes, position, tries);
+        self.publish(Arc::new(block), built.changes, position, tries)?;
         Ok(Some(number))
     }
 
-    /// Durable when it returns.
+    /// Durable when it returns, with what it was made from.
     fn store(&mut self, record: &[u8]) -> Result<Position> {
+        if let Some(fork) = &self.node.fork {
+            fork.save()?;
+        }
         let position = self.journal.append(record)?;
         self.journal.sync()?;
         self.last = Last { record: self.last.record + 1, position };
@@ -238,11 +284,11 @@ impl Builder {
             Err(error) => return Ok(Err(error)),
         };
         let position = self.store(&record::encode_block(&block))?;
-        self.publish(Arc::new(block), changes, position, tries);
+        self.publish(Arc::new(block), changes, position, tries)?;
         // What waits did not see these go by.
         let (mut pool, view) = (node.pool.lock(), node.view.read());
         for sender in body.transactions.iter().map(SignedTransaction::signer) {
-            pool.set_nonce(sender, view.state.account(sender).unwrap_or_default().nonce);
+            pool.set_nonce(sender, view.state.account(sender)?.unwrap_or_default().nonce);
         }
         Ok(Ok(()))
     }
@@ -280,12 +326,12 @@ impl Builder {
         let mut pool = node.pool.lock();
         let mut view = node.view.write();
         let number = view.state.number();
-        self.snapshots.note(&changes, &view.state, false);
-        tries.apply(number, &mut changes);
+        self.snapshots.note(&changes, &view.state, false)?;
+        tries.apply(number, &mut changes)?;
         for change in &changes.accounts {
             pool.set_nonce(change.address, change.account.unwrap_or_default().nonce);
         }
-        view.state.apply(number, changes);
+        view.state.apply(number, changes)?;
         Ok(Ok(()))
     }
 
@@ -299,10 +345,10 @@ impl Builder {
         let mut view = node.view.write();
         for Step { mut undone, is_block } in steps {
             let number = view.state.number() - u64::from(is_block);
-            tries.apply(number, &mut undone);
+            tries.apply(number, &mut undone)?;
             match is_block {
                 true => view.pop(undone, &node.reader)?,
-                false => view.state.undo(number, undone),
+                false => view.state.undo(number, undone)?,
             }
         }
         view.next = snapshot.next;
@@ -320,10 +366,11 @@ impl Builder {
 
     /// The disk has what was taken back: the next start must not go on from there.
     fn keep_again(&mut self, head: u64) -> Result<()> {
-        if head > 0 {
+        let first = self.node.first_block();
+        if head > first {
             return self.keep_now();
         }
-        if let Some(kept) = self.past.begin()? {
+        if let Some(kept) = self.past.begin(first)? {
             self.node.view.write().keep(kept);
         }
         self.keeper.forget();
@@ -334,17 +381,20 @@ impl Builder {
         let node = self.node.clone();
         self.keep_finished()?;
         self.store(&record::encode_edit(&Edit::Rewind(1))?)?;
-        let (first, first_tries) = begin(&node.genesis, self.past.begin()?, &self.past)?;
+        let first = node.first_block();
+        let kept = self.past.begin(first)?;
+        let (view, first_tries) = begin(&node.genesis, node.fork.clone(), kept, &self.past)?;
         self.keeper.forget();
         self.snapshots.clear();
         let (mut tries, mut pool) = (node.tries.write(), node.pool.lock());
-        *node.view.write() = first;
+        *node.view.write() = view;
         *tries = first_tries;
         pool.clear();
         drop((pool, tries));
-        *node.time.lock() = TimeShift::ahead_of(node.clock.as_ref(), node.genesis.timestamp());
+        let time = Node::time_from(&node.genesis, node.clock.as_ref(), node.genesis.timestamp());
+        *node.time.lock() = time;
         *node.chosen.lock() = Chosen::default();
-        node.went_back(0);
+        node.went_back(first);
         Ok(())
     }
 
@@ -355,6 +405,9 @@ impl Builder {
         }
         let header = node.next_header();
         let rules = Rules::of_header(node.genesis.config(), &header);
+        if let Some(fork) = &node.fork {
+            fork.prefetch_slots(&ring_slots(&header))?;
+        }
         let view = node.view.read();
         let mut overlay = Overlay::new(&*view);
         let mut execution = Execution::begin(&mut overlay, header, rules)?;
@@ -380,7 +433,9 @@ impl Builder {
                 postponed.push(transaction);
                 break;
             }
-            match execution.execute(&transaction)? {
+            let executed = execution.execute(&transaction);
+            let executed = executed.inspect_err(|_| self.put_back(&transaction, &included))?;
+            match executed {
                 Ok(()) => {
                     pool.lock().executed(&transaction);
                     included.push((*transaction).clone());
@@ -404,6 +459,16 @@ impl Builder {
         Ok(included)
     }
 
+    /// What was taken for a block that is not made waits again.
+    fn put_back(&self, taken: &SignedTransaction, included: &[SignedTransaction]) {
+        let mut pool = self.node.pool.lock();
+        pool.postpone(taken);
+        // The lowest nonce of each sender, last.
+        for transaction in included.iter().rev() {
+            pool.set_nonce(transaction.signer(), transaction.nonce());
+        }
+    }
+
     fn drop_invalid(&self, transaction: &SignedTransaction, reason: &InvalidTransaction) {
         let mut pool = self.node.pool.lock();
         pool.reject(transaction);
@@ -420,19 +485,20 @@ impl Builder {
         changes: Changes,
         position: Position,
         tries: RwLockWriteGuard<'_, Tries>,
-    ) {
+    ) -> Result<()> {
         let node = self.node.clone();
         let number = block.header.number;
         tracing::debug!(number, transactions = block.transactions().len(), "block");
         self.settle_time(block.header.timestamp);
         let mut pool = node.pool.lock();
         let mut view = node.view.write();
-        self.snapshots.note(&changes, &view.state, true);
-        view.push(block.clone(), changes, position);
+        self.snapshots.note(&changes, &view.state, true)?;
+        view.push(block.clone(), changes, position)?;
         pool.mined(block.transactions());
         drop((view, pool, tries));
         node.chosen.lock().prev_randao = None;
         node.head.send_replace(number);
+        Ok(())
     }
 
     /// A demanded timestamp is used once; time goes on from there.
@@ -443,6 +509,18 @@ impl Builder {
             time.offset = i64::try_from(offset).unwrap_or_default();
         }
     }
+}
+
+/// Where a block writes before its transactions (EIP-2935, EIP-4788), and the next few.
+fn ring_slots(header: &Header) -> Vec<(Address, U256)> {
+    let slots = |address, from, count| {
+        (from..from + count).map(move |at| (address, U256::from(at % RING_SLOTS)))
+    };
+    let hashes = slots(HISTORY_STORAGE_ADDRESS, header.number - 1, BLOCKS_AHEAD);
+    let times = slots(BEACON_ROOTS_ADDRESS, header.timestamp, 1);
+    let roots = slots(BEACON_ROOTS_ADDRESS, header.timestamp, 1)
+        .map(|(address, at)| (address, at + U256::from(RING_SLOTS)));
+    hashes.chain(times).chain(roots).collect()
 }
 
 fn tell<T>(answer: &SyncSender<T>, with: T) {

@@ -18,11 +18,12 @@ use vouch_journal::{Directory, Disk, Journal, Recovery};
 use crate::accounts::Accounts;
 use crate::builder::{self, Builder, Command};
 use crate::clock::Clock;
+use crate::fork::Fork;
 use crate::index::Snapshot;
-use crate::node::{Node, TimeShift};
+use crate::node::Node;
 use crate::pool::Pool;
 use crate::record;
-use crate::replay::{Past, Replay, Replayed};
+use crate::replay::{self, Past, Replay, Replayed};
 use crate::rpc::{self, Rpc};
 use crate::snapshots::Snapshots;
 use crate::status::{Monitor, Status};
@@ -92,6 +93,9 @@ pub struct Options {
     pub by_hand: ByHand,
     /// Accounts that the chain signs for whoever asks (`eth_sendTransaction`): test money only.
     pub accounts: Vec<PrivateKeySigner>,
+    /// Where the node of the chain that this one goes on from is asked (HTTP), if it does
+    /// ([`Genesis::fork`]). Without, only what was read before is known of it.
+    pub fork_url: Option<String>,
     /// How the journal lays out its files.
     pub journal: vouch_journal::Options,
     /// Called while a stored chain is executed again.
@@ -110,18 +114,24 @@ impl Options {
             step_bytes: STEP_BYTES,
             by_hand: ByHand::Everything,
             accounts: Vec::new(),
+            fork_url: None,
             journal: vouch_journal::Options::default(),
             progress: Box::new(|_| {}),
         }
     }
 }
 
+/// What is in a directory.
+struct Opened {
+    journal: Journal,
+    recovery: Recovery,
+    genesis: Genesis,
+    fork: Option<Arc<Fork>>,
+    replayed: Replayed,
+}
+
 /// The journal on a disk, begun if need be, and what it comes to.
-fn open(
-    disk: &Arc<dyn Disk>,
-    past: &Past,
-    options: &mut Options,
-) -> Result<(Journal, Recovery, Replayed)> {
+fn open(disk: &Arc<dyn Disk>, past: &Past, options: &mut Options) -> Result<Opened> {
     let found = past.disk.as_ref().map(|index| Snapshot::read(index.as_ref()));
     let snapshot = found.unwrap_or(Ok(None)).unwrap_or_else(|error| {
         tracing::warn!(%error, "the chain's index cannot be read and is made again");
@@ -144,9 +154,31 @@ fn open(
         journal.append(&record::encode_genesis(&options.genesis)?)?;
         journal.sync()?;
     }
-    let (records, progress) = (recovery.records, &mut *options.progress);
-    let replayed = Replay { journal: &journal, past, records, progress }.whole()?;
-    Ok((journal, recovery, replayed))
+    let (genesis, fork) = origin(&journal, past, options)?;
+    let (journal_of, records, progress) = (&journal, recovery.records, &mut *options.progress);
+    let of = (&genesis, fork.clone());
+    let mut replay =
+        Replay { journal: journal_of, genesis: of.0, fork: of.1, past, records, progress };
+    let replayed = replay.whole()?;
+    Ok(Opened { journal, recovery, genesis, fork, replayed })
+}
+
+/// What a journal begins with, and the chain that it is a fork of.
+fn origin(
+    journal: &Journal,
+    past: &Past,
+    options: &Options,
+) -> Result<(Genesis, Option<Arc<Fork>>)> {
+    let (genesis, url) = (replay::genesis(journal)?, options.fork_url.as_deref());
+    if url.is_some() && genesis.fork_point().is_none() {
+        return Err(Error::Fork(
+            "the directory holds a chain that is no fork: choose another data directory, or go on \
+             with that chain without naming a node"
+                .to_owned(),
+        ));
+    }
+    let fork = past.disk.as_ref().map(|disk| replay::fork(&genesis, url, disk)).transpose()?;
+    Ok((genesis, fork.flatten()))
 }
 
 /// As [`open`], from a snapshot.
@@ -155,12 +187,16 @@ fn open_at(
     past: &Past,
     options: &mut Options,
     snapshot: &Snapshot,
-) -> Result<Option<(Journal, Recovery, Replayed)>> {
+) -> Result<Option<Opened>> {
     let known = Some(snapshot.known());
     let (journal, recovery) = Journal::open_known(Box::new(disk.clone()), options.journal, known)?;
+    let (genesis, fork) = origin(&journal, past, options)?;
     let (records, progress) = (snapshot.record + recovery.records, &mut *options.progress);
-    let replayed = Replay { journal: &journal, past, records, progress }.resume(snapshot)?;
-    Ok(replayed.map(|replayed| (journal, recovery, replayed)))
+    let (of, beside) = (&genesis, fork.clone());
+    let mut replay =
+        Replay { journal: &journal, genesis: of, fork: beside, past, records, progress };
+    let replayed = replay.resume(snapshot)?;
+    Ok(replayed.map(|replayed| Opened { journal, recovery, genesis, fork, replayed }))
 }
 
 impl fmt::Debug for Options {
@@ -173,17 +209,25 @@ impl fmt::Debug for Options {
     }
 }
 
-/// Executes every block that a journal holds again, and makes none; gives how many there are.
+/// Executes every block that a journal holds again, and makes none; gives the newest's number. On
+/// its disk is what was read of the chain that it is a fork of, if it is one.
 ///
 /// # Errors
 /// [`Error::Journal`], and [`Error::Record`], [`Error::Newer`], [`Error::Replay`] or
 /// [`Error::Parent`] if what it holds is not a chain of this program.
-pub fn check(journal: &Journal, records: u64, progress: &mut dyn FnMut(Progress)) -> Result<u64> {
+pub fn check(
+    journal: &Journal,
+    disk: &Arc<dyn Disk>,
+    records: u64,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<u64> {
     if records == 0 {
         return Ok(0);
     }
-    let past = Past { disk: None, history_blocks: None, step_bytes: STEP_BYTES };
-    let mut replay = Replay { journal, past: &past, records, progress };
+    let past = &Past { disk: None, history_blocks: None, step_bytes: STEP_BYTES };
+    let genesis = &replay::genesis(journal)?;
+    let fork = replay::fork(genesis, None, disk)?;
+    let mut replay = Replay { journal, genesis, fork, past, records, progress };
     Ok(replay.whole()?.view.state.number())
 }
 
@@ -226,16 +270,17 @@ impl Chain {
     fn open_in(disk: Arc<dyn Disk>, index: Arc<dyn Disk>, mut options: Options) -> Result<Self> {
         let Options { history_blocks, step_bytes, .. } = options;
         let past = Past { disk: Some(index), history_blocks, step_bytes };
-        let (journal, recovery, replayed) = open(&disk, &past, &mut options)?;
-        let genesis = replayed.genesis;
+        let Opened { journal, recovery, genesis, fork, replayed } =
+            open(&disk, &past, &mut options)?;
         if let Some(expected) = options.expected_chain_id.filter(|id| *id != genesis.chain_id()) {
             return Err(Error::OtherChain { expected, found: genesis.chain_id() });
         }
         let head = replayed.view.index.head().header.clone();
-        let time = TimeShift::ahead_of(options.clock.as_ref(), head.timestamp);
+        let time = Node::time_from(&genesis, options.clock.as_ref(), head.timestamp);
         let (commands, received) = mpsc::channel();
         let node = Arc::new(Node {
             genesis,
+            fork,
             by_hand: options.by_hand,
             accounts: Accounts::new(options.accounts),
             mining: Mutex::new(options.mining),
@@ -264,6 +309,7 @@ impl Chain {
             snapshots: Snapshots::default(),
             due: None,
             was_due: false,
+            again: None,
         };
         let builder = Some(builder::spawn(builder)?);
         let rpc = Arc::new(Rpc::new(node.clone()));
@@ -308,9 +354,12 @@ impl Chain {
     }
 
     /// What accounts own now, in wei.
-    pub fn balances(&self, addresses: impl IntoIterator<Item = Address>) -> Vec<U256> {
+    ///
+    /// # Errors
+    /// [`Error::Fork`] if they are those of another chain whose node cannot be reached.
+    pub fn balances(&self, addresses: impl IntoIterator<Item = Address>) -> Result<Vec<U256>> {
         let view = self.node.view.read();
-        let balance = |address| view.state.account(address).unwrap_or_default().balance;
+        let balance = |address| Ok(view.state.account(address)?.unwrap_or_default().balance);
         addresses.into_iter().map(balance).collect()
     }
 

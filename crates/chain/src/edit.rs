@@ -111,9 +111,20 @@ fn written(patches: &[(Address, Patch)], view: &View) -> Result<Changes> {
 fn patched<'a>(patches: &[(Address, Patch)], view: &'a View) -> Result<Overlay<&'a View>> {
     let mut overlay = Overlay::new(view);
     for (address, patch) in patches {
+        if patch.replaces_storage && is_stored_elsewhere(*address, view)? {
+            let why = "it has storage on the chain that is forked, which is not known as a whole: \
+                       set single slots";
+            return Err(refused(*address, &why));
+        }
         overlay.patch(*address, patch).map_err(|error| refused(*address, &error))?;
     }
     Ok(overlay)
+}
+
+fn is_stored_elsewhere(address: Address, view: &View) -> Result<bool> {
+    let Some(fork) = view.state.fork() else { return Ok(false) };
+    let account = fork.account(address)?;
+    Ok(account.is_some_and(|account| account.has_code()))
 }
 
 fn refused(address: Address, why: &dyn Display) -> Error {

@@ -93,6 +93,9 @@ pub enum Error {
     /// What lies beside the journal to find things in it cannot be read or written.
     #[error("{INDEX_UNREADABLE} ({0})")]
     Index(#[from] std::io::Error),
+    /// The chain that this one goes on from cannot be read, or is another.
+    #[error("the fork cannot be read: {0}")]
+    Fork(String),
     /// The builder has stopped after an error.
     #[error("the chain stopped: {0}; start again to recover what was synced")]
     Stopped(String),
@@ -108,7 +111,10 @@ pub enum Error {
 
 impl From<StateError> for Error {
     fn from(error: StateError) -> Self {
-        Self::Index(std::io::Error::other(error.to_string()))
+        match error {
+            StateError::Fork(why) => Self::Fork(why),
+            error => Self::Index(std::io::Error::other(error.to_string())),
+        }
     }
 }
 

@@ -69,7 +69,10 @@ impl Chain {
     pub fn export(&self, numbers: RangeInclusive<u64>, mut to: impl Write) -> Result<u64> {
         let failed = |error: std::io::Error| Error::Import(format!("cannot write them: {error}"));
         let mut written = 0;
-        for number in numbers {
+        // Of a fork, what is here.
+        let (first, from) = (self.node.first_block(), *numbers.start());
+        let from = if self.node.fork.is_some() { from.max(first + 1) } else { from };
+        for number in from..=*numbers.end() {
             let Some(block) = self.node.block(number)? else { break };
             let mut bytes = Vec::new();
             block.to_consensus().encode(&mut bytes);

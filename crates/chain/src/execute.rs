@@ -238,12 +238,12 @@ impl<'a, R: StateRead> Execution<'a, R> {
 
     /// What the contract answers; nothing if it is not there.
     fn system_call(&mut self, contract: Address, data: Bytes) -> Result<Bytes> {
-        let account = self.overlay().account(contract).map_err(|e| failed(&self.header, &e))?;
+        let account = self.overlay().account(contract).map_err(|e| unread(&self.header, e))?;
         if account.is_none_or(|account| !account.has_code()) {
             return Ok(Bytes::new());
         }
         let result = self.evm.system_call_commit(contract, data);
-        let result = result.map_err(|e| failed(&self.header, &e))?;
+        let result = result.map_err(|e| stopped(&self.header, e))?;
         if !result.is_success() {
             let reason = format!("the system's call of {contract} fails");
             return Err(failed(&self.header, &reason));
@@ -274,7 +274,7 @@ impl<'a, R: StateRead> Execution<'a, R> {
                 Ok(Err(Refused::FeeTooLow))
             }
             Err(EVMError::Transaction(reason)) => Ok(Err(Refused::Invalid(reason))),
-            Err(error) => Err(failed(&self.header, &error)),
+            Err(error) => Err(stopped(&self.header, error)),
         }
     }
 
@@ -309,7 +309,7 @@ impl<'a, R: StateRead> Execution<'a, R> {
             true => Some(self.requests()?.requests_hash()),
             false => None,
         };
-        self.pay(body).map_err(|e| failed(&self.header, &e))?;
+        self.pay(body).map_err(|e| unread(&self.header, e))?;
         let Self { rules, header, begun, .. } = self;
         let Begun { receipts, gas_used, blob_gas_used, .. } = begun;
         let blob_gas_used = rules.blobs.map(|_| blob_gas_used);
@@ -382,6 +382,21 @@ impl Rewards {
         };
         let finder = U256::from(reward) + U256::from(reward / 32) * U256::from(ommers.len());
         Self { finder, ommers: ommers.iter().map(share).collect() }
+    }
+}
+
+fn stopped(header: &Header, error: EvmError) -> Error {
+    match error {
+        EVMError::Database(error) => unread(header, error),
+        error => failed(header, &error),
+    }
+}
+
+/// Of a fork's node it is known that it may answer later.
+fn unread(header: &Header, error: StateError) -> Error {
+    match error {
+        StateError::Fork(why) => Error::Fork(why),
+        error => failed(header, &error),
     }
 }
 

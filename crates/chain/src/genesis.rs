@@ -7,9 +7,10 @@ use alloy::eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy::genesis::{ChainConfig, GenesisAccount as Leaf};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::primitives::hardfork::SpecId;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::block::INITIAL_BASE_FEE_WEI;
+use crate::fork::ForkPoint;
 use crate::rules::{self, Rules};
 use crate::{Error, Result};
 
@@ -32,11 +33,13 @@ pub fn random_chain_id() -> Result<u64> {
     Ok(CHAIN_ID_RANDOM_FROM + random % ((1 << CHAIN_ID_BITS) - CHAIN_ID_RANDOM_FROM))
 }
 
-/// What block 0 says, in the form of geth's `genesis.json`. Written to the journal once; later
-/// openings use the stored one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Genesis(alloy::genesis::Genesis);
+/// What block 0 says, in the form of geth's `genesis.json`, or what is changed after the block that
+/// is forked from. Written to the journal once; later openings use the stored one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Genesis {
+    geth: alloy::genesis::Genesis,
+    fork: Option<ForkPoint>,
+}
 
 /// One account of the genesis.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -74,10 +77,44 @@ impl Genesis {
             gas_limit: DEVELOPMENT_GAS_LIMIT,
             ..alloy::genesis::Genesis::default()
         };
-        Self(genesis).with_account(
+        Self::new(genesis, None).with_account(
             HISTORY_STORAGE_ADDRESS,
             GenesisAccount::contract(HISTORY_STORAGE_CODE.clone()),
         )
+    }
+
+    /// A chain that goes on from a block of another, with its id, by the rules of Osaka. Accounts
+    /// that are added get their balance; what else they are is as it is there.
+    pub fn fork(point: ForkPoint) -> Self {
+        let osaka = ChainConfig { osaka_time: Some(0), ..prague(point.chain_id()) };
+        let header = point.header();
+        let genesis = alloy::genesis::Genesis {
+            config: osaka,
+            timestamp: header.timestamp,
+            gas_limit: header.gas_limit,
+            ..alloy::genesis::Genesis::default()
+        };
+        Self::new(genesis, Some(point))
+    }
+
+    /// As a journal has it.
+    pub(crate) fn new(geth: alloy::genesis::Genesis, fork: Option<ForkPoint>) -> Self {
+        Self { geth, fork }
+    }
+
+    /// As geth has it.
+    pub(crate) fn geth(&self) -> &alloy::genesis::Genesis {
+        &self.geth
+    }
+
+    /// The block that is forked from.
+    pub fn fork_point(&self) -> Option<&ForkPoint> {
+        self.fork.as_ref()
+    }
+
+    /// The number of the first block: 0, or of that which is forked from.
+    pub(crate) fn first_block(&self) -> u64 {
+        self.fork.as_ref().map_or(0, ForkPoint::number)
     }
 
     /// Reads geth's `genesis.json`.
@@ -86,7 +123,7 @@ impl Genesis {
     /// [`Error::Genesis`] if it is none, contradicts itself, or names rules that are not supported.
     pub fn from_json(json: &[u8]) -> Result<Self> {
         let genesis = serde_json::from_slice(json).map_err(|e| Error::Genesis(e.to_string()))?;
-        let genesis = Self(genesis);
+        let genesis = Self::new(genesis, None);
         genesis.validate()?;
         Ok(genesis)
     }
@@ -100,58 +137,63 @@ impl Genesis {
             .with_nonce(Some(account.nonce))
             .with_code(Some(account.code))
             .with_storage(Some(storage.collect()));
-        self.0.alloc.insert(address, leaf);
+        self.geth.alloc.insert(address, leaf);
         self
     }
 
     /// With another chain id, 1 to 2^52 - 1; for building in one expression.
     #[must_use]
     pub fn with_chain_id(mut self, chain_id: u64) -> Self {
-        self.0.config.chain_id = chain_id;
+        self.geth.config.chain_id = chain_id;
         self
     }
 
     /// With another gas limit of a block, at least 5,000.
     #[must_use]
     pub fn with_gas_limit(mut self, gas_limit: u64) -> Self {
-        self.0.gas_limit = gas_limit;
+        self.geth.gas_limit = gas_limit;
         self
     }
 
     /// With another timestamp of block 0, in seconds since the Unix epoch.
     #[must_use]
     pub fn with_timestamp(mut self, timestamp: u64) -> Self {
-        self.0.timestamp = timestamp;
+        self.geth.timestamp = timestamp;
         self
     }
 
     /// Whether it begins with this account.
     pub fn has_account(&self, address: Address) -> bool {
-        self.0.alloc.contains_key(&address)
+        self.geth.alloc.contains_key(&address)
     }
 
     /// EIP-155 chain id, 1 to 2^52 - 1.
     pub fn chain_id(&self) -> u64 {
-        self.0.config.chain_id
+        self.geth.config.chain_id
     }
 
-    /// Timestamp of block 0, seconds since the Unix epoch.
+    /// Timestamp of the first block, seconds since the Unix epoch.
     pub fn timestamp(&self) -> u64 {
-        self.0.timestamp
+        self.geth.timestamp
+    }
+
+    /// Gas that a block may use at first.
+    pub(crate) fn gas_limit(&self) -> u64 {
+        self.geth.gas_limit
     }
 
     /// When which fork begins.
     pub(crate) fn config(&self) -> &ChainConfig {
-        &self.0.config
+        &self.geth.config
     }
 
     /// Accounts that exist from the beginning.
     pub(crate) fn accounts(&self) -> impl Iterator<Item = (Address, &Leaf)> {
-        self.0.alloc.iter().map(|(address, account)| (*address, account))
+        self.geth.alloc.iter().map(|(address, account)| (*address, account))
     }
 
     pub(crate) fn validate(&self) -> Result<()> {
-        let (chain_id, gas_limit) = (self.chain_id(), self.0.gas_limit);
+        let (chain_id, gas_limit) = (self.chain_id(), self.geth.gas_limit);
         if chain_id == 0 || chain_id >> CHAIN_ID_BITS != 0 {
             return Err(Error::Genesis(format!(
                 "chain id {chain_id} is not between 1 and 2^{CHAIN_ID_BITS} - 1"
@@ -160,14 +202,14 @@ impl Genesis {
         if gas_limit < 5_000 || gas_limit > i64::MAX as u64 {
             return Err(Error::Genesis(format!("gas limit {gas_limit} is out of range")));
         }
-        if self.0.number.is_some_and(|number| number > 0) {
+        if self.geth.number.is_some_and(|number| number > 0) {
             return Err(Error::Genesis("it is not of block 0".to_owned()));
         }
         rules::check(self.config())
     }
 
     pub(crate) fn header(&self, state_root: B256) -> Header {
-        let genesis = &self.0;
+        let genesis = &self.geth;
         let merged = rules::is_merged(self.config(), genesis.difficulty);
         let rules = Rules::of(self.config(), 0, genesis.timestamp, merged);
         let (london, cancun) = (rules.are(SpecId::LONDON), rules.are(SpecId::CANCUN));
@@ -231,12 +273,13 @@ pub(crate) struct FirstGenesis {
 
 impl From<FirstGenesis> for Genesis {
     fn from(first: FirstGenesis) -> Self {
-        let genesis = Self(alloy::genesis::Genesis {
+        let genesis = alloy::genesis::Genesis {
             config: prague(first.chain_id),
             timestamp: first.timestamp,
             gas_limit: first.gas_limit,
             ..alloy::genesis::Genesis::default()
-        });
+        };
+        let genesis = Self::new(genesis, None);
         let accounts = first.alloc.into_iter();
         accounts.fold(genesis, |genesis, (address, account)| genesis.with_account(address, account))
     }
@@ -252,7 +295,7 @@ mod tests {
         assert!(good.validate().is_ok());
         let changed = |change: fn(&mut alloy::genesis::Genesis)| {
             let mut genesis = good.clone();
-            change(&mut genesis.0);
+            change(&mut genesis.geth);
             genesis.validate()
         };
         assert!(changed(|genesis| genesis.config.chain_id = 0).is_err());
@@ -270,7 +313,7 @@ mod tests {
             ..GenesisAccount::contract(Bytes::from_static(&[0x5f]))
         };
         let genesis = Genesis::development(9, 5).with_account(Address::ZERO, account);
-        let stored = serde_json::to_vec(&genesis).unwrap();
+        let stored = serde_json::to_vec(genesis.geth()).unwrap();
         assert_eq!(Genesis::from_json(&stored).unwrap(), genesis);
         assert!(Genesis::from_json(b"{}").is_err());
     }

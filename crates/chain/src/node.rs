@@ -25,6 +25,7 @@ use crate::chain::{ByHand, Mining};
 use crate::clock::Clock;
 use crate::edit::{NextBlock, Rewinds};
 use crate::execute::SignedTransaction;
+use crate::fork::Fork;
 use crate::genesis::Genesis;
 use crate::index::{Decoded, Index, Kept, Located, Snapshot, Step};
 use crate::pool::Pool;
@@ -57,12 +58,21 @@ pub(crate) struct View {
 
 impl View {
     /// Moves on to a block that is stored at `position`.
-    pub(crate) fn push(&mut self, block: Arc<SealedBlock>, changes: Changes, position: Position) {
-        self.state.apply(block.header.number, changes);
+    ///
+    /// # Errors
+    /// Where what it changes was not read of a fork before, which is no case.
+    pub(crate) fn push(
+        &mut self,
+        block: Arc<SealedBlock>,
+        changes: Changes,
+        position: Position,
+    ) -> Result<()> {
+        self.state.apply(block.header.number, changes)?;
         self.total_difficulty = self.total_difficulty.saturating_add(block.header.difficulty);
         self.gas_used = self.gas_used.saturating_add(block.header.gas_used);
         self.index.push(block, position);
         self.next = NextBlock::default();
+        Ok(())
     }
 
     /// Goes on from a snapshot, whose state is `state`.
@@ -73,8 +83,8 @@ impl View {
         reader: &Reader,
     ) -> Result<()> {
         let history = mem::take(self.state.history_mut());
-        self.state = State::new(history);
-        self.state.set(snapshot.blocks, state);
+        self.state = State::new(history, self.state.fork().cloned());
+        self.state.set(snapshot.blocks, state)?;
         self.total_difficulty = snapshot.total_difficulty;
         self.next = snapshot.next;
         self.index.load(reader, RESUMED_BLOCKS)
@@ -87,7 +97,7 @@ impl View {
     pub(crate) fn pop(&mut self, undone: Changes, reader: &Reader) -> Result<()> {
         let difficulty = self.index.head().header.difficulty;
         self.total_difficulty = self.total_difficulty.saturating_sub(difficulty);
-        self.state.undo(self.state.number() - 1, undone);
+        self.state.undo(self.state.number() - 1, undone)?;
         self.index.pop(reader)
     }
 
@@ -105,7 +115,7 @@ impl View {
     fn outweighs(&self, least: usize, state: usize) -> bool {
         let bytes = self.index.bytes() + self.state.history().bytes();
         // What was changed by hand goes there, too, once there is a block.
-        let can_be_kept = self.state.number() > 0;
+        let can_be_kept = self.state.number() > self.index.first_number();
         can_be_kept && bytes > least.max(state)
     }
 
@@ -153,6 +163,12 @@ pub(crate) struct TimeShift {
 }
 
 impl TimeShift {
+    /// By which time goes on from `timestamp`, as it does on a fork, whose blocks may be old.
+    pub(crate) fn from(clock: &dyn Clock, timestamp: u64) -> Self {
+        let offset = i128::from(timestamp) - i128::from(clock.unix_seconds());
+        Self { offset: i64::try_from(offset).unwrap_or_default(), ..Self::default() }
+    }
+
     /// By which no block after one at `timestamp` is earlier than that.
     pub(crate) fn ahead_of(clock: &dyn Clock, timestamp: u64) -> Self {
         let ahead = timestamp.saturating_sub(clock.unix_seconds());
@@ -172,6 +188,8 @@ pub(crate) struct Chosen {
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) genesis: Genesis,
+    /// The chain that this one goes on from.
+    pub(crate) fork: Option<Arc<Fork>>,
     pub(crate) by_hand: ByHand,
     pub(crate) accounts: Accounts,
     /// When blocks are made; the builder is to be [told](Self::wake) of a change.
@@ -252,10 +270,11 @@ impl Node {
 
     fn admit(&self, transaction: SignedTransaction) -> Result<B256, Rejection> {
         let hash = *transaction.hash();
+        self.prefetch(transaction.signer())?;
         {
             let mut pool = self.pool.lock();
             let view = self.view.read();
-            let account = view.state.account(transaction.signer()).unwrap_or_default();
+            let account = view.state.account(transaction.signer())?.unwrap_or_default();
             let may_send = is_delegation(&view.state, &account) || is_unsigned(&transaction);
             admission::check_account(&transaction, account, may_send, view.next_base_fee())?;
             pool.insert(transaction, account.nonce)?;
@@ -264,6 +283,25 @@ impl Node {
         drop(self.arrivals.send(hash));
         self.wake()?;
         Ok(hash)
+    }
+
+    /// Has an account of the fork read while no lock is held.
+    pub(crate) fn prefetch(&self, address: Address) -> Result<(), StateError> {
+        let fork = self.view.read().state.fork_of(address).cloned();
+        fork.map_or(Ok(()), |fork| fork.account(address).map(drop))
+    }
+
+    /// The number of the first block that is here.
+    pub(crate) fn first_block(&self) -> u64 {
+        self.genesis.first_block()
+    }
+
+    /// How the chain's time differs from the clock's after a start on top of a block at `timestamp`.
+    pub(crate) fn time_from(genesis: &Genesis, clock: &dyn Clock, timestamp: u64) -> TimeShift {
+        match genesis.fork_point() {
+            Some(_) => TimeShift::from(clock, timestamp),
+            None => TimeShift::ahead_of(clock, timestamp),
+        }
     }
 
     /// The rules of a block begun now, and the gas that it may use.
@@ -368,10 +406,15 @@ pub(crate) struct StateAt {
 
 impl StateRead for StateAt {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        self.node.prefetch(address)?;
         self.node.view.read().state.account_at(address, self.number)
     }
 
     fn slot(&self, address: Address, key: U256) -> Result<U256, StateError> {
+        let fork = self.node.view.read().state.fork_of_slot(address, key).cloned();
+        if let Some(fork) = fork {
+            fork.slot(address, key)?;
+        }
         self.node.view.read().state.slot_at(address, key, self.number)
     }
 
@@ -380,18 +423,23 @@ impl StateRead for StateAt {
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        block_hash(&self.node.view.read().index, number, self.number)
+        match &self.node.fork {
+            Some(fork) if number < self.node.first_block() => {
+                before_fork(fork, number, self.number)
+            }
+            _ => block_hash(&self.node.view.read().index, number, self.number),
+        }
     }
 }
 
 /// The newest state, for the builder.
 impl StateRead for &View {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        Ok(self.state.account(address))
+        self.state.account(address)
     }
 
     fn slot(&self, address: Address, key: U256) -> Result<U256, StateError> {
-        Ok(self.state.slot(address, key))
+        self.state.slot(address, key)
     }
 
     fn code(&self, hash: B256) -> Result<Bytecode, StateError> {
@@ -399,12 +447,26 @@ impl StateRead for &View {
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, StateError> {
-        block_hash(&self.index, number, self.state.number())
+        match self.state.fork() {
+            Some(fork) if number < self.index.first_number() => {
+                before_fork(fork, number, self.state.number())
+            }
+            _ => block_hash(&self.index, number, self.state.number()),
+        }
     }
 }
 
 fn block_hash(index: &Index, number: u64, head: u64) -> Result<B256, StateError> {
-    let known = number <= head && number + BLOCK_HASH_WINDOW > head;
-    let hash = if known { index.hash(number)? } else { None };
+    let hash = if is_in_window(number, head) { index.hash(number)? } else { None };
     Ok(hash.unwrap_or_default())
+}
+
+fn before_fork(fork: &Fork, number: u64, head: u64) -> Result<B256, StateError> {
+    let hash = is_in_window(number, head).then(|| fork.block_hash(number)).transpose()?;
+    Ok(hash.unwrap_or_default())
+}
+
+/// Whether a block on top of `head` sees the hash of block `number`.
+fn is_in_window(number: u64, head: u64) -> bool {
+    number <= head && number + BLOCK_HASH_WINDOW > head
 }

@@ -5,6 +5,8 @@
 //! kind 0, genesis: body = JSON, as geth's genesis.json
 //! kind 1, block:   body = rlp([ block, [sender, ...], [[status, gas, [log, ...]], ...] ])
 //! kind 2, edit:    body = JSON; see `edit`
+//! kind 3, fork:    body = JSON, { "genesis": as geth's genesis.json, "fork": block }, in place of a
+//!                         genesis
 //! ```
 //! `block` is Ethereum's own encoding. Senders are stored because recovering them costs more than
 //! executing; receipts so that old ones are read, not computed. Blooms are left out. The first
@@ -14,15 +16,18 @@ use alloy::consensus::transaction::Recovered;
 use alloy::consensus::{Block, Eip658Value, Receipt, ReceiptEnvelope, TxEnvelope, TxReceipt};
 use alloy_primitives::{Address, Log};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
+use serde::{Deserialize, Serialize};
 
 use crate::block::{Body, SealedBlock};
 use crate::edit::Edit;
+use crate::fork::ForkPoint;
 use crate::genesis::FirstGenesis;
 use crate::{Error, Genesis, Result};
 
 const KIND_GENESIS: u8 = 0;
 const KIND_BLOCK: u8 = 1;
 const KIND_EDIT: u8 = 2;
+const KIND_FORK: u8 = 3;
 const VERSION: u8 = 2;
 
 /// A record after the first.
@@ -47,10 +52,27 @@ struct StoredReceipt {
     logs: Vec<Log>,
 }
 
+/// The first record of a chain that is a fork.
+#[derive(Serialize, Deserialize)]
+struct StoredFork<G> {
+    genesis: G,
+    fork: ForkPoint,
+}
+
 /// The genesis record.
 pub(crate) fn encode_genesis(genesis: &Genesis) -> Result<Vec<u8>> {
-    let mut record = vec![KIND_GENESIS, VERSION];
-    serde_json::to_writer(&mut record, genesis).map_err(|e| Error::Genesis(e.to_string()))?;
+    let mut record = Vec::new();
+    let written = match genesis.fork_point().cloned() {
+        None => {
+            record.extend([KIND_GENESIS, VERSION]);
+            serde_json::to_writer(&mut record, genesis.geth())
+        }
+        Some(fork) => {
+            record.extend([KIND_FORK, VERSION]);
+            serde_json::to_writer(&mut record, &StoredFork { genesis: genesis.geth(), fork })
+        }
+    };
+    written.map_err(|e| Error::Genesis(e.to_string()))?;
     Ok(record)
 }
 
@@ -58,7 +80,7 @@ pub(crate) fn encode_genesis(genesis: &Genesis) -> Result<Vec<u8>> {
 /// journals without opening a chain.
 #[must_use]
 pub fn is_genesis_record(record: &[u8]) -> bool {
-    matches!(record, [KIND_GENESIS, _, b'{', ..])
+    matches!(record, [KIND_GENESIS | KIND_FORK, _, b'{', ..])
 }
 
 /// A block's record.
@@ -108,12 +130,19 @@ pub(crate) fn decode_edit(record: &[u8], index: u64) -> Result<Option<Edit>> {
 
 /// Reads the record at place `index`, which must be a genesis.
 pub(crate) fn decode_genesis(record: &[u8], index: u64) -> Result<Genesis> {
+    if record.first() == Some(&KIND_FORK) {
+        let (_, body) = body(record, KIND_FORK, index)?;
+        let stored: StoredFork<_> =
+            serde_json::from_slice(body).map_err(|e| malformed(index, &e))?;
+        return Ok(Genesis::new(stored.genesis, Some(stored.fork)));
+    }
     let (version, body) = body(record, KIND_GENESIS, index)?;
     if version == 1 {
         let first = serde_json::from_slice::<FirstGenesis>(body);
         return first.map(Genesis::from).map_err(|e| malformed(index, &e));
     }
-    serde_json::from_slice(body).map_err(|e| malformed(index, &e))
+    let genesis = serde_json::from_slice(body).map_err(|e| malformed(index, &e))?;
+    Ok(Genesis::new(genesis, None))
 }
 
 /// Reads the record at place `index`, which must be a block.

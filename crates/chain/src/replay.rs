@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy::consensus::{Header, TxEnvelope};
 use alloy::genesis::ChainConfig;
 use alloy::rpc::types::state::StateOverride;
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use revm::bytecode::Bytecode;
 use revm::primitives::hardfork::SpecId;
 use vouch_journal::{Disk, Journal, Position};
@@ -14,12 +14,13 @@ use crate::block::{Body, SealedBlock, next_excess_blob_gas, seal};
 use crate::chain::Progress;
 use crate::edit::{self, Edit, NextBlock, Undone};
 use crate::execute::{Executed, Execution};
+use crate::fork::Fork;
 use crate::index::{self, Index, Kept, Snapshot};
 use crate::keeper::{Keeper, Last, Parts};
 use crate::node::View;
 use crate::record::{self, Stored};
 use crate::rules::{self, Rules};
-use crate::state::{Account, Changes, History, Overlay, State, Tries};
+use crate::state::{Account, Changes, History, Overlay, Patch, State, Tries};
 use crate::{Error, Genesis, Result};
 
 /// How far back a block may name blocks beside the chain.
@@ -27,7 +28,6 @@ const OMMER_DEPTH: u64 = 6;
 
 /// The chain as it is after its newest block.
 pub(crate) struct Replayed {
-    pub(crate) genesis: Genesis,
     pub(crate) view: View,
     pub(crate) tries: Tries,
     pub(crate) last: Last,
@@ -46,17 +46,42 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    /// An index of nothing, in place of what there is.
-    pub(crate) fn begin(&self) -> Result<Option<Kept>> {
+    /// An index of nothing, in place of what there is, of a chain with this first block.
+    pub(crate) fn begin(&self, first: u64) -> Result<Option<Kept>> {
         let Some(disk) = &self.disk else { return Ok(None) };
         index::remove_index(disk.as_ref())?;
-        Ok(Some(Kept::new(disk.clone())))
+        Ok(Some(Kept::new(disk.clone(), first)))
     }
+}
+
+/// What a journal begins with.
+///
+/// # Errors
+/// [`Error::Journal`], [`Error::Record`] and [`Error::Newer`].
+pub(crate) fn genesis(journal: &Journal) -> Result<Genesis> {
+    let missing = || Error::Record { record: 0, reason: "it is missing".to_owned() };
+    let (_, first) = journal.iter().next().transpose()?.ok_or_else(missing)?;
+    record::decode_genesis(&first, 0)
+}
+
+/// The chain that one with this genesis goes on from, if it does, with what is on its disk of it.
+///
+/// # Errors
+/// [`Error::Fork`] if the node at `url` is of another chain; [`Error::Journal`].
+pub(crate) fn fork(
+    genesis: &Genesis,
+    url: Option<&str>,
+    disk: &Arc<dyn Disk>,
+) -> Result<Option<Arc<Fork>>> {
+    let fork = genesis.fork_point().map(|point| Fork::open(point, url, disk)).transpose()?;
+    Ok(fork.map(Arc::new))
 }
 
 /// What a replay needs besides the journal.
 pub(crate) struct Replay<'a> {
     pub(crate) journal: &'a Journal,
+    pub(crate) genesis: &'a Genesis,
+    pub(crate) fork: Option<Arc<Fork>>,
     pub(crate) past: &'a Past,
     /// How many records there are.
     pub(crate) records: u64,
@@ -77,18 +102,17 @@ impl Replay<'_> {
         let Some(undone) = undone.filter(|_| known.journal == self.journal.id()) else {
             return Ok(None);
         };
-        let genesis = self.genesis()?;
         let kept = Kept::open(disk.clone(), snapshot)?;
-        let (mut view, _) = begin(&genesis, Some(kept), self.past)?;
-        let mut tries = Tries::default();
+        let (mut view, _) = begin(self.genesis, self.fork.clone(), Some(kept), self.past)?;
+        let mut tries = Tries::new(self.fork.clone());
         let mut changes = snapshot.state(disk.as_ref())?;
-        if tries.apply(snapshot.blocks, &mut changes) != snapshot.state_root {
+        if tries.apply(snapshot.blocks, &mut changes)? != snapshot.state_root {
             return Err(Error::Index(std::io::Error::other("the state is not that of its root")));
         }
         view.resume(snapshot, changes, &reader)?;
         let last = Last { record: snapshot.record, position: known.record };
         let keeper = Keeper::new(self.journal.id(), snapshot.record);
-        let mut replayed = Replayed { genesis, view, tries, last, keeper };
+        let mut replayed = Replayed { view, tries, last, keeper };
         // What was taken back is known: all goes by.
         self.go_on(&mut replayed, &undone)?;
         Ok(Some(replayed))
@@ -103,22 +127,16 @@ impl Replay<'_> {
         // Most journals take nothing back, and are read once.
         let mut taken_back = Undone::default();
         loop {
-            let genesis = self.genesis()?;
-            let (view, tries) = begin(&genesis, self.past.begin()?, self.past)?;
+            let kept = self.past.begin(self.genesis.first_block())?;
+            let (view, tries) = begin(self.genesis, self.fork.clone(), kept, self.past)?;
             let last = Last { record: 0, position: Position::FIRST };
             let keeper = Keeper::new(self.journal.id(), 0);
-            let mut replayed = Replayed { genesis, view, tries, last, keeper };
+            let mut replayed = Replayed { view, tries, last, keeper };
             if self.go_on(&mut replayed, &taken_back)? {
                 return Ok(replayed);
             }
             taken_back = Undone::of_all(&self.journal.reader())?;
         }
-    }
-
-    fn genesis(&self) -> Result<Genesis> {
-        let missing = || Error::Record { record: 0, reason: "it is missing".to_owned() };
-        let (_, first) = self.journal.iter().next().transpose()?.ok_or_else(missing)?;
-        record::decode_genesis(&first, 0)
     }
 
     /// Executes what follows the last record; passes over what is `undone`, and stops with `false`
@@ -134,9 +152,9 @@ impl Replay<'_> {
             if undone.contains(index) {
                 continue;
             }
-            let Replayed { genesis, view, tries, last, keeper } = replayed;
+            let Replayed { view, tries, last, keeper } = replayed;
             match record::decode(&record, index)? {
-                Stored::Block(block) => import(view, tries, *block, position, genesis)?,
+                Stored::Block(block) => import(view, tries, *block, position, self.genesis)?,
                 Stored::Edit(Edit::Accounts(accounts)) => {
                     edit_again(view, tries, &accounts, index)?
                 }
@@ -169,25 +187,47 @@ fn edit_again(
     let mut changes = edit::changes_again(accounts, view)
         .map_err(|e| Error::Record { record: index, reason: e.to_string() })?;
     let number = view.state.number();
-    tries.apply(number, &mut changes);
-    view.state.apply(number, changes);
+    tries.apply(number, &mut changes)?;
+    view.state.apply(number, changes)?;
     Ok(())
 }
 
-/// State and index with block 0 alone, and an index on disk.
-pub(crate) fn begin(genesis: &Genesis, kept: Option<Kept>, past: &Past) -> Result<(View, Tries)> {
-    let history = kept.clone().map(|kept| History::new(kept, past.history_blocks));
-    let mut state = State::new(history.unwrap_or_default());
-    let mut tries = Tries::default();
+/// State and index with the first block alone, and an index on disk.
+pub(crate) fn begin(
+    genesis: &Genesis,
+    fork: Option<Arc<Fork>>,
+    kept: Option<Kept>,
+    past: &Past,
+) -> Result<(View, Tries)> {
+    let first = genesis.first_block();
+    let history = History::new(kept.clone(), past.history_blocks, first);
+    let mut state = State::new(history, fork.clone());
+    let mut tries = Tries::new(fork.clone());
     let view = |state, state_root| {
-        let block = seal_genesis(genesis, state_root);
-        let total_difficulty = block.header.difficulty;
-        let (index, next) = (Index::new(block, kept.clone()), NextBlock::default());
+        let block = first_block(genesis, state_root);
+        // That of a fork's block says nothing: what is made after it is merged.
+        let total_difficulty = match genesis.fork_point() {
+            Some(_) => U256::ZERO,
+            None => block.header.difficulty,
+        };
+        // Of a fork's block that is as it is there.
+        let chosen = Some(genesis.gas_limit()).filter(|limit| *limit != block.header.gas_limit);
+        let next = NextBlock { gas_limit: chosen, ..NextBlock::default() };
+        let index = Index::new(block, kept.clone());
         View { state, index, total_difficulty, next, gas_used: 0, step_bytes: past.step_bytes }
     };
+    if let Some(fork) = &fork {
+        let addresses: Vec<Address> = genesis.accounts().map(|(address, _)| address).collect();
+        fork.prefetch(&addresses)?;
+    }
     let empty = view(state, Default::default());
     let mut overlay = Overlay::new(&empty);
     for (address, account) in genesis.accounts() {
+        if fork.is_some() {
+            let balance = Some(account.balance);
+            overlay.patch(address, &Patch { balance, ..Patch::default() })?;
+            continue;
+        }
         let code = account.code.clone().unwrap_or_default();
         let leaf = Account {
             nonce: account.nonce.unwrap_or_default(),
@@ -208,12 +248,20 @@ pub(crate) fn begin(genesis: &Genesis, kept: Option<Kept>, past: &Past) -> Resul
     }
     let mut changes = overlay.into_changes(&empty.state)?;
     state = empty.state;
-    let state_root = tries.apply(0, &mut changes);
-    state.apply(0, changes);
+    let state_root = tries.apply(first, &mut changes)?;
+    state.apply(first, changes)?;
+    if let Some(fork) = fork {
+        fork.save()?;
+    }
     Ok((view(state, state_root), tries))
 }
 
-fn seal_genesis(genesis: &Genesis, state_root: alloy_primitives::B256) -> SealedBlock {
+/// Of a fork's block its header alone is here.
+fn first_block(genesis: &Genesis, state_root: B256) -> SealedBlock {
+    if let Some(point) = genesis.fork_point() {
+        let (header, hash) = (point.header().clone(), point.hash());
+        return SealedBlock { hash, header, body: Body::default(), receipts: Vec::new() };
+    }
     let header = genesis.header(state_root);
     let rules = Rules::of_header(genesis.config(), &header);
     let executed = Executed {
@@ -237,8 +285,7 @@ fn import(
         let reason = "its receipts are not those of its block".to_owned();
         return Err(Error::Record { record: block.header.number, reason });
     }
-    view.push(Arc::new(block), changes, position);
-    Ok(())
+    view.push(Arc::new(block), changes, position)
 }
 
 /// Executes a block that was made before or elsewhere on top of the newest. The tries are moved on;
@@ -258,20 +305,20 @@ pub(crate) fn execute(
     let ran = run(&mut overlay, view, tries, header, body, rules);
     let mut changes = overlay.into_writes(&view.state)?;
     if rules.are(SpecId::BYZANTIUM) {
-        changes.retain_changed(&view.state);
+        changes.retain_changed(&view.state)?;
     }
     let sealed = ran.and_then(|(begun, executed)| {
-        let state_root = tries.apply(header.number, &mut changes);
+        let state_root = tries.apply(header.number, &mut changes)?;
         let again = seal(begun, body.clone(), executed, state_root);
         compare(header, &again).map(|()| again)
     });
     match sealed {
         Ok(again) => {
-            changes.retain_changed(&view.state);
+            changes.retain_changed(&view.state)?;
             Ok((again, changes))
         }
         Err(error) => {
-            tries.apply(view.state.number(), &mut changes.undone(&view.state));
+            tries.apply(view.state.number(), &mut changes.undone(&view.state)?)?;
             Err(error)
         }
     }
@@ -294,7 +341,7 @@ fn run(
         })?;
         if !rules.are(SpecId::BYZANTIUM) {
             let accounts = execution.overlay().writes(&view.state, view.state.number())?;
-            let root = tries.apply(number, &mut Changes { accounts, codes: Vec::new() });
+            let root = tries.apply(number, &mut Changes { accounts, codes: Vec::new() })?;
             execution.set_post_state(root);
         }
     }
@@ -447,7 +494,8 @@ mod tests {
     }
 
     fn again(journal: &Journal, records: u64) -> Result<Replayed> {
-        Replay { journal, past: &PAST, records, progress: &mut |_| {} }.whole()
+        let genesis = &super::genesis(journal)?;
+        Replay { journal, genesis, fork: None, past: &PAST, records, progress: &mut |_| {} }.whole()
     }
 
     /// As some networks begin that have never known work.
@@ -463,7 +511,7 @@ mod tests {
             "difficulty": "0x1", "gasLimit": "0x1c9c380", "alloc": {}
         }"#;
         let genesis = Genesis::from_json(genesis).unwrap();
-        let (view, _) = begin(&genesis, None, &PAST).unwrap();
+        let (view, _) = begin(&genesis, None, None, &PAST).unwrap();
         let first = view.index.head();
         assert_eq!(first.header, genesis.header(first.header.state_root));
         assert!(first.header.withdrawals_root.is_some() && first.header.blob_gas_used.is_some());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::edit::NextBlock;
 use crate::node::{Chosen, TimeShift};
-use crate::state::{Changes, State};
+use crate::state::{Changes, State, StateError};
 
 /// Bound on values kept to go back, over all steps; about 150 bytes each. Beyond it the oldest
 /// snapshots are forgotten.
@@ -64,17 +64,23 @@ impl Snapshots {
     }
 
     /// To be told before `state` changes.
-    pub(crate) fn note(&mut self, changes: &Changes, state: &State, is_block: bool) {
+    pub(crate) fn note(
+        &mut self,
+        changes: &Changes,
+        state: &State,
+        is_block: bool,
+    ) -> Result<(), StateError> {
         if self.taken.is_empty() {
-            return;
+            return Ok(());
         }
-        let step = Step { undone: changes.undone(state), is_block };
+        let step = Step { undone: changes.undone(state)?, is_block };
         self.values += step.values();
         self.steps.push_back(step);
         self.total += 1;
         while self.values > MAX_VALUES {
             self.forget_oldest();
         }
+        Ok(())
     }
 
     fn forget_oldest(&mut self) {

@@ -7,11 +7,12 @@ use alloy_primitives::{Address, U256};
 use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use vouch_chain::{
-    ByHand, Chain, Genesis, GenesisAccount, Mining, Options, SystemClock, random_chain_id,
+    ByHand, Chain, ForkPoint, Genesis, GenesisAccount, Mining, Options, SystemClock,
+    random_chain_id,
 };
 use vouch_contracts::genesis_code;
 
-use crate::arguments::chain::NewChain;
+use crate::arguments::chain::{Forked, NewChain};
 use crate::time::unix_seconds;
 
 /// In wei.
@@ -44,28 +45,66 @@ pub(crate) fn open(data_dir: &Path, operator: Address, usage: Usage) -> anyhow::
         genesis = genesis.with_account(contract.address, account);
     }
     if let Usage::Development { signers, new, .. } = &usage {
-        let balance = U256::from(new.balance) * U256::from(ETHER);
-        genesis = new.chain_id.into_iter().fold(genesis, Genesis::with_chain_id);
-        genesis = new.gas_limit.into_iter().fold(genesis, Genesis::with_gas_limit);
-        genesis = new.timestamp.into_iter().fold(genesis, Genesis::with_timestamp);
-        for signer in signers {
-            genesis = genesis.with_account(signer.address(), GenesisAccount::funded(balance));
-        }
+        genesis = new.development(genesis, signers);
     }
     // One of the accounts may be the operator: it has the larger sum.
     if !genesis.has_account(operator) {
         let wei = U256::from(OPERATOR_ETHER) * U256::from(ETHER);
         genesis = genesis.with_account(operator, GenesisAccount::funded(wei));
     }
-    let mut options = Options::new(genesis, SystemClock);
-    match usage {
-        Usage::Provider => options.by_hand = ByHand::Time,
-        Usage::Development { mining, signers, new } => {
-            options.expected_chain_id = new.chain_id;
-            (options.mining, options.accounts) = (mining, signers);
+    start(data_dir, usage.options(genesis))
+}
+
+/// Opens the chain in `data_dir/chain`, a fork, or begins one there.
+pub(crate) fn open_fork(data_dir: &Path, forked: &Forked, usage: Usage) -> anyhow::Result<Chain> {
+    let begun = has_blocks(data_dir);
+    let genesis = match (&usage, begun) {
+        (Usage::Development { signers, new, .. }, false) => {
+            let genesis = Genesis::fork(ForkPoint::ask(&forked.url, forked.block)?);
+            new.development(genesis, signers)
         }
+        // That of the chain that is there counts.
+        _ => Genesis::development(random_chain_id()?, unix_seconds()),
+    };
+    let mut options = usage.options(genesis);
+    options.fork_url = Some(forked.url.clone());
+    let chain = start(data_dir, options)?;
+    let number = chain.genesis().fork_point().map(ForkPoint::number);
+    ensure!(
+        forked.block.is_none() || forked.block == number,
+        "the chain in {} goes on from block {}: leave the block out, or choose another --data-dir",
+        data_dir.display(),
+        number.unwrap_or_default()
+    );
+    Ok(chain)
+}
+
+impl Usage {
+    fn options(self, genesis: Genesis) -> Options {
+        let mut options = Options::new(genesis, SystemClock);
+        match self {
+            Self::Provider => options.by_hand = ByHand::Time,
+            Self::Development { mining, signers, new } => {
+                options.expected_chain_id = new.chain_id;
+                (options.mining, options.accounts) = (mining, signers);
+            }
+        }
+        options
     }
-    start(data_dir, options)
+}
+
+impl NewChain {
+    /// What was asked for, and what each of the accounts owns.
+    fn development(&self, mut genesis: Genesis, signers: &[PrivateKeySigner]) -> Genesis {
+        let balance = U256::from(self.balance) * U256::from(ETHER);
+        genesis = self.chain_id.into_iter().fold(genesis, Genesis::with_chain_id);
+        genesis = self.gas_limit.into_iter().fold(genesis, Genesis::with_gas_limit);
+        genesis = self.timestamp.into_iter().fold(genesis, Genesis::with_timestamp);
+        let owners = signers.iter().map(PrivateKeySigner::address);
+        owners.fold(genesis, |genesis, owner| {
+            genesis.with_account(owner, GenesisAccount::funded(balance))
+        })
+    }
 }
 
 /// Opens the chain in `data_dir/chain` that begins with this genesis, or begins one.

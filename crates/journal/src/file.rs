@@ -118,6 +118,53 @@ impl<D: Disk + ?Sized> Disk for Arc<D> {
     }
 }
 
+/// A directory of a disk, as a disk.
+#[derive(Debug)]
+pub struct Within {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    /// Before each name.
+    prefix: String,
+}
+
+impl Within {
+    /// The directory with this name, which may not be there yet.
+    pub fn new(disk: Arc<dyn Disk>, directory: &str) -> Self {
+        let (path, prefix) = (disk.path().join(directory), format!("{directory}/"));
+        Self { disk, path, prefix }
+    }
+
+    fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+}
+
+impl Disk for Within {
+    fn list(&self, directory: &str) -> io::Result<Vec<String>> {
+        self.disk.list(self.name(directory).trim_end_matches('/'))
+    }
+
+    fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn File>> {
+        self.disk.open(&self.name(name), create)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(&self.name(from), &self.name(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(&self.name(name))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// Reads a file whole.
 ///
 /// # Errors

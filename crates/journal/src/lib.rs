@@ -54,7 +54,7 @@ mod scan;
 pub mod testing;
 
 pub use error::{Error, Result};
-pub use file::{Directory, Disk, File, read, replace, write};
+pub use file::{Directory, Disk, File, Within, read, replace, write};
 pub use journal::{Journal, Known, Options};
 pub use read::{Iter, Reader};
 pub use readonly::ReadOnly;

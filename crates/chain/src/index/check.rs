@@ -8,7 +8,7 @@ use vouch_journal::{Disk, Journal, Known};
 use super::kept::{Kept, damaged};
 use super::snapshot::Snapshot;
 use crate::state::Tries;
-use crate::{Result, record};
+use crate::{Result, record, replay};
 
 /// Reads the whole index on a disk, each block that it names and all that is in it; false if there
 /// is none.
@@ -26,7 +26,8 @@ pub fn check_index(journal: &Journal, disk: Arc<dyn Disk>) -> Result<bool> {
     blocks(&kept, journal)?;
     kept.check_values()?;
     let mut state = snapshot.state(disk.as_ref())?;
-    if Tries::default().apply(snapshot.blocks, &mut state) != snapshot.state_root {
+    let fork = replay::fork(&replay::genesis(journal)?, None, &disk)?;
+    if Tries::new(fork).apply(snapshot.blocks, &mut state)? != snapshot.state_root {
         return Err(damaged("state", "it does not come to its root").into());
     }
     Ok(true)
@@ -34,7 +35,7 @@ pub fn check_index(journal: &Journal, disk: Arc<dyn Disk>) -> Result<bool> {
 
 fn blocks(kept: &Kept, journal: &Journal) -> Result<()> {
     let (reader, mut transactions) = (journal.reader(), 0);
-    for number in 1..=kept.blocks() {
+    for number in kept.first() + 1..=kept.blocks() {
         let wrong = |what: &str| io::Error::other(format!("block {number}: {what}"));
         let row = kept.row(number)?.ok_or_else(|| wrong("it has no row"))?;
         let stored = reader.read(row.position).map_err(|e| wrong(&e.to_string()))?;

@@ -37,7 +37,9 @@ const PLACE_BITS: u32 = 24;
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     disk: Arc<dyn Disk>,
-    /// The newest block in it; 0 for none.
+    /// The chain's first block, which is not in it.
+    first: u64,
+    /// The newest block in it; the first for none.
     blocks: u64,
     rows: Rows,
     places: Runs,
@@ -59,11 +61,12 @@ pub(crate) struct Step {
 }
 
 impl Kept {
-    /// An index of nothing.
-    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
+    /// An index of nothing, of a chain with this first block.
+    pub(crate) fn new(disk: Arc<dyn Disk>, first: u64) -> Self {
         Self {
-            blocks: 0,
-            rows: Rows::default(),
+            first,
+            blocks: first,
+            rows: Rows::new(first),
             places: Runs::new(Arc::clone(&disk), PLACES, true),
             values: Values::default(),
             changes: Runs::new(Arc::clone(&disk), CHANGES, true),
@@ -76,8 +79,9 @@ impl Kept {
         let open =
             |prefix, numbers: &[u32]| Runs::open(Arc::clone(&disk), prefix, true, numbers, 0);
         Ok(Self {
+            first: snapshot.first,
             blocks: snapshot.blocks,
-            rows: Rows::open(disk.as_ref(), snapshot.blocks)?,
+            rows: Rows::open(disk.as_ref(), snapshot.first, snapshot.blocks)?,
             places: open(PLACES, &snapshot.places)?,
             values: Values::open(disk.as_ref(), snapshot.values_end)?,
             changes: open(CHANGES, &snapshot.changes)?,
@@ -85,7 +89,12 @@ impl Kept {
         })
     }
 
-    /// The newest block in it; 0 for none.
+    /// The chain's first block, which is not in it.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The newest block in it; the first for none.
     pub(crate) fn blocks(&self) -> u64 {
         self.blocks
     }
@@ -101,7 +110,7 @@ impl Kept {
 
     /// The row of a block, if it is in the index.
     pub(crate) fn row(&self, number: u64) -> io::Result<Option<Row>> {
-        let is_kept = (1..=self.blocks).contains(&number);
+        let is_kept = (self.first + 1..=self.blocks).contains(&number);
         is_kept.then(|| self.rows.read(number)).transpose()
     }
 
@@ -219,6 +228,7 @@ impl Kept {
         let changes = all.iter().zip(&starts);
         let changes = changes.map(|(value, at)| Entry { key: value.key(), index: *at }).collect();
         let next = Self {
+            first: self.first,
             disk: Arc::clone(&self.disk),
             blocks: self.blocks + rows.len() as u64,
             rows: self.rows.write(self.disk.as_ref(), self.blocks + 1, &rows)?,

@@ -50,10 +50,10 @@ pub(crate) enum Located {
     Journal { position: Position, number: u64 },
 }
 
-/// The index; see the module. Block 0 is always in it.
+/// The index; see the module. The first block is always in it.
 #[derive(Debug)]
 pub(crate) struct Index {
-    genesis: Arc<SealedBlock>,
+    first: Arc<SealedBlock>,
     /// None of a chain that is executed only to be checked: then what memory lets go is gone.
     kept: Option<Kept>,
     /// Blocks that are in no memory any more.
@@ -69,10 +69,10 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    pub(crate) fn new(genesis: SealedBlock, kept: Option<Kept>) -> Self {
+    pub(crate) fn new(first: SealedBlock, kept: Option<Kept>) -> Self {
         Self {
-            genesis: Arc::new(genesis),
-            let_go: kept.as_ref().map_or(0, Kept::blocks),
+            let_go: kept.as_ref().map_or(first.header.number, Kept::blocks),
+            first: Arc::new(first),
             kept,
             entries: VecDeque::new(),
             by_hash: B256Map::default(),
@@ -89,7 +89,7 @@ impl Index {
         if let Some(row) = self.row(newest)? {
             self.total = row.transactions;
         }
-        for number in newest.saturating_sub(count) + 1..=newest {
+        for number in newest.saturating_sub(count).max(self.first_number()) + 1..=newest {
             if let Some(row) = self.row(number)? {
                 let block = record::decode_block(&reader.read(row.position)?, number)?;
                 self.remember(Arc::new(block));
@@ -100,7 +100,12 @@ impl Index {
 
     /// The newest block.
     pub(crate) fn head(&self) -> &Arc<SealedBlock> {
-        self.recent.back().unwrap_or(&self.genesis)
+        self.recent.back().unwrap_or(&self.first)
+    }
+
+    /// The number of the first block.
+    pub(crate) fn first_number(&self) -> u64 {
+        self.first.header.number
     }
 
     /// Adds the block after the head, which is stored at `position`.
@@ -225,8 +230,8 @@ impl Index {
     }
 
     pub(crate) fn number(&self, hash: B256) -> io::Result<Option<u64>> {
-        if hash == self.genesis.hash {
-            return Ok(Some(0));
+        if hash == self.first.hash {
+            return Ok(Some(self.first_number()));
         }
         match (self.by_hash.get(&hash), &self.kept) {
             (None, Some(kept)) => kept.number(&hash),
@@ -234,21 +239,21 @@ impl Index {
         }
     }
 
-    pub(crate) fn genesis_hash(&self) -> B256 {
-        self.genesis.hash
+    pub(crate) fn first_hash(&self) -> B256 {
+        self.first.hash
     }
 
     pub(crate) fn hash(&self, number: u64) -> io::Result<Option<B256>> {
-        match number {
-            0 => Ok(Some(self.genesis.hash)),
-            _ => Ok(self.row(number)?.map(|row| row.hash)),
+        match number == self.first_number() {
+            true => Ok(Some(self.first.hash)),
+            false => Ok(self.row(number)?.map(|row| row.hash)),
         }
     }
 
     pub(crate) fn bloom(&self, number: u64) -> io::Result<Option<Bloom>> {
-        match number {
-            0 => Ok(Some(Bloom::ZERO)),
-            _ => Ok(self.row(number)?.map(|row| row.bloom)),
+        match number == self.first_number() {
+            true => Ok(Some(self.first.header.logs_bloom)),
+            false => Ok(self.row(number)?.map(|row| row.bloom)),
         }
     }
 
@@ -271,8 +276,8 @@ impl Index {
 
     /// A block that is in memory.
     pub(crate) fn recent(&self, number: u64) -> Option<Arc<SealedBlock>> {
-        if number == 0 {
-            return Some(self.genesis.clone());
+        if number == self.first_number() {
+            return Some(self.first.clone());
         }
         let oldest = self.recent.front()?.header.number;
         self.recent.get(usize::try_from(number.checked_sub(oldest)?).ok()?).cloned()

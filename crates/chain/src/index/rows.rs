@@ -3,7 +3,7 @@
 //! ```text
 //! hash 32 | record u64 | values u64 | transactions u64 | bloom 256 | crc32c u32
 //! ```
-//! Big-endian; the checksum is over the number and the bytes before it. Block 0 has no row.
+//! Big-endian; the checksum is over the number and the bytes before it. The first block has no row.
 
 use std::io;
 use std::sync::Arc;
@@ -65,43 +65,52 @@ fn checksum(number: u64, body: &[u8]) -> u32 {
 }
 
 /// The file of rows; none of an index of nothing.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Rows(Option<Arc<dyn File>>);
+#[derive(Debug, Clone)]
+pub(super) struct Rows {
+    /// The chain's first block.
+    first: u64,
+    file: Option<Arc<dyn File>>,
+}
 
 impl Rows {
-    pub(super) fn open(disk: &dyn Disk, blocks: u64) -> io::Result<Self> {
-        let file = disk.open(ROWS, false)?;
-        if file.size()? < offset(blocks + 1) {
+    pub(super) fn new(first: u64) -> Self {
+        Self { first, file: None }
+    }
+
+    pub(super) fn open(disk: &dyn Disk, first: u64, blocks: u64) -> io::Result<Self> {
+        let rows = Self { first, file: Some(disk.open(ROWS, false)?.into()) };
+        let size = rows.file.as_ref().map(|file| file.size()).transpose()?;
+        if size.is_none_or(|size| size < rows.offset(blocks + 1)) {
             return Err(damaged("rows", "it is too short"));
         }
-        Ok(Self(Some(file.into())))
+        Ok(rows)
     }
 
     /// The row of block `number`, which must be in the index.
     pub(super) fn read(&self, number: u64) -> io::Result<Row> {
-        let file = self.0.as_ref().ok_or_else(|| damaged("rows", "it is empty"))?;
+        let file = self.file.as_ref().ok_or_else(|| damaged("rows", "it is empty"))?;
         let mut bytes = [0; ROW_BYTES];
-        let read = file.read_at(&mut bytes, offset(number))?;
+        let read = file.read_at(&mut bytes, self.offset(number))?;
         let row = Row::decode(number, &bytes).filter(|_| read == ROW_BYTES);
         row.ok_or_else(|| damaged("rows", &format!("block {number} fails its checksum")))
     }
 
-    /// Writes rows from `first` on, durably but for the file's name.
-    pub(super) fn write(&self, disk: &dyn Disk, first: u64, rows: &[Row]) -> io::Result<Self> {
-        let file: Arc<dyn File> = match &self.0 {
+    /// Writes rows from block `from` on, durably but for the file's name.
+    pub(super) fn write(&self, disk: &dyn Disk, from: u64, rows: &[Row]) -> io::Result<Self> {
+        let file: Arc<dyn File> = match &self.file {
             Some(file) => file.clone(),
             None => disk.open(ROWS, true)?.into(),
         };
         let mut bytes = Vec::with_capacity(rows.len() * ROW_BYTES);
-        (first..).zip(rows).for_each(|(number, row)| row.encode(number, &mut bytes));
-        file.write_all_at(&bytes, offset(first))?;
+        (from..).zip(rows).for_each(|(number, row)| row.encode(number, &mut bytes));
+        file.write_all_at(&bytes, self.offset(from))?;
         file.sync()?;
-        Ok(Self(Some(file)))
+        Ok(Self { first: self.first, file: Some(file) })
     }
-}
 
-fn offset(number: u64) -> u64 {
-    (number - 1) * ROW_BYTES as u64
+    fn offset(&self, number: u64) -> u64 {
+        (number - self.first - 1) * ROW_BYTES as u64
+    }
 }
 
 #[cfg(test)]
@@ -122,19 +131,19 @@ mod tests {
     #[test]
     fn rows_come_back_and_every_changed_bit_is_found() {
         let disk = MemoryDisk::default();
-        let rows: Vec<Row> = (1..=9).map(row).collect();
-        let written = Rows::default().write(&disk, 1, &rows[..5]).unwrap();
-        let written = written.write(&disk, 5, &rows[4..]).unwrap();
-        (1..=9).for_each(|number| assert_eq!(written.read(number).unwrap(), row(number)));
-        assert!(Rows::open(&disk, 9).is_ok() && Rows::open(&disk, 10).is_err());
+        let rows: Vec<Row> = (8..=16).map(row).collect();
+        let written = Rows::new(7).write(&disk, 8, &rows[..5]).unwrap();
+        let written = written.write(&disk, 12, &rows[4..]).unwrap();
+        (8..=16).for_each(|number| assert_eq!(written.read(number).unwrap(), row(number)));
+        assert!(Rows::open(&disk, 7, 16).is_ok() && Rows::open(&disk, 7, 17).is_err());
         let bytes = disk.bytes(ROWS).unwrap();
         for bit in 0..ROW_BYTES * 8 {
             let mut flipped = bytes.clone();
             flipped[ROW_BYTES + bit / 8] ^= 1 << (bit % 8);
             disk.replace(ROWS, flipped);
-            let rows = Rows::open(&disk, 9).unwrap();
-            assert!(rows.read(2).is_err(), "bit {bit}");
-            assert!(rows.read(1).is_ok() && rows.read(3).is_ok());
+            let rows = Rows::open(&disk, 7, 16).unwrap();
+            assert!(rows.read(9).is_err(), "bit {bit}");
+            assert!(rows.read(8).is_ok() && rows.read(10).is_ok());
         }
     }
 }

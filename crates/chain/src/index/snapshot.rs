@@ -7,6 +7,7 @@
 //!                | codes u32    | (hash 32 | length u32 | bytes) ...
 //!                | accounts u64 | (address 20 | nonce u64 | balance 32 | storage root 32
 //!                |                 | code hash 32 | slots u64 | (key 32 | value 32) ...) ...
+//!                | gone u64     | address 20 ...
 //! ```
 //! Checksums are over what follows them. The state's root is in the snapshot, and what is read has
 //! to come to it.
@@ -24,7 +25,7 @@ use crate::state::{Account, AccountChange, Changes, State};
 
 pub(super) const SNAPSHOT: &str = "index/snapshot";
 const SNAPSHOT_MAGIC: [u8; 9] = *b"VOUCHCIX\x01";
-const STATE_MAGIC: [u8; 9] = *b"VOUCHCST\x01";
+const STATE_MAGIC: [u8; 9] = *b"VOUCHCST\x02";
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub(crate) struct Snapshot {
     /// The last record that is in it: its place among all, and where it is.
     pub(crate) record: u64,
     pub(crate) position: u64,
+    /// The chain's first block.
+    #[serde(default)]
+    pub(crate) first: u64,
     /// The newest block.
     pub(crate) blocks: u64,
     pub(super) values_end: u64,
@@ -101,6 +105,7 @@ impl Snapshot {
             journal: at.journal.into(),
             record: at.record,
             position: at.position.0,
+            first: kept.first(),
             blocks: kept.blocks(),
             values_end,
             places,
@@ -172,6 +177,8 @@ fn encode(state: &State) -> Vec<u8> {
             to.extend_from_slice(&value.to_be_bytes::<32>());
         });
     });
+    to.extend_from_slice(&(state.gone().len() as u64).to_be_bytes());
+    state.gone().for_each(|address| to.extend_from_slice(address.as_slice()));
     to
 }
 
@@ -202,6 +209,11 @@ fn decode(bytes: &[u8]) -> Option<Changes> {
             slots.push((key, U256::from_be_bytes(take::<32>(&mut rest)?)));
         }
         changes.accounts.push(AccountChange { address, account: Some(account), slots });
+    }
+    let gone = u64::from_be_bytes(take(&mut rest)?);
+    for _ in 0..gone {
+        let address: Address = take::<20>(&mut rest)?.into();
+        changes.accounts.push(AccountChange { address, account: None, slots: Vec::new() });
     }
     rest.is_empty().then_some(changes)
 }

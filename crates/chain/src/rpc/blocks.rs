@@ -19,6 +19,7 @@ use super::raw::not_found;
 use super::{Outcome, Rpc, RpcError, json};
 use crate::block::{Body, SealedBlock, seal};
 use crate::execute::{Executed, SignedTransaction};
+use crate::fork::Place;
 use crate::rules::Rules;
 
 type Found = Result<Option<Arc<SealedBlock>>, RpcError>;
@@ -101,15 +102,20 @@ impl Rpc {
         if let Some((block, index)) = self.node.transaction(hash)? {
             return json(transaction(&block, index));
         }
-        json(waiting.map(|waiting| waiting_transaction(&waiting)))
+        match waiting {
+            Some(waiting) => json(waiting_transaction(&waiting)),
+            None => self.not_here(Place::Transaction(hash)),
+        }
     }
 
     pub(super) fn transaction_receipt(&self, mut params: Params) -> Outcome {
         let hash = params.hash("hash")?;
         params.finish()?;
+        let waits = self.node.pool.lock().get(hash).is_some();
         match self.node.transaction(hash)? {
             Some((block, index)) => json(self.receipt(&block, index)?),
-            None => Ok(Value::Null),
+            None if waits => Ok(Value::Null),
+            None => self.not_here(Place::Transaction(hash)),
         }
     }
 
@@ -158,18 +164,43 @@ impl Rpc {
 
     /// A block that must be there.
     pub(super) fn existing_block(&self, id: BlockId) -> Result<Arc<SealedBlock>, RpcError> {
-        self.find(id)?.ok_or_else(|| not_found(id))
+        match self.find(id) {
+            Ok(found) => found.ok_or_else(|| not_found(id)),
+            Err(RpcError { elsewhere: Some(place), .. }) => Err(not_found(id).elsewhere(place)),
+            Err(error) => Err(error),
+        }
     }
 
     fn find_number(&self, tag: BlockNumberOrTag) -> Found {
-        match tag {
-            BlockNumberOrTag::Number(number) => Ok(self.node.block(number)?),
-            BlockNumberOrTag::Earliest => Ok(self.node.block(0)?),
-            BlockNumberOrTag::Pending => Ok(Some(self.pending_block())),
+        let number = match tag {
+            BlockNumberOrTag::Number(number) => number,
+            BlockNumberOrTag::Earliest => 0,
+            BlockNumberOrTag::Pending => return Ok(Some(self.pending_block())),
             BlockNumberOrTag::Latest | BlockNumberOrTag::Safe | BlockNumberOrTag::Finalized => {
-                Ok(Some(self.node.head()))
+                let head = self.node.head();
+                if !self.is_elsewhere(head.header.number) {
+                    return Ok(Some(head));
+                }
+                head.header.number
             }
+        };
+        match self.is_elsewhere(number) {
+            true => self.not_here(Place::Number(number)),
+            false => Ok(self.node.block(number)?),
         }
+    }
+
+    /// `null`, or what the node of the chain that is forked says.
+    pub(super) fn not_here<T: Default>(&self, place: Place) -> Result<T, RpcError> {
+        match self.node.fork {
+            Some(_) => Err(RpcError::null_here(place)),
+            None => Ok(T::default()),
+        }
+    }
+
+    /// Whether what is in a block is only known to the node of the chain that is forked.
+    pub(super) fn is_elsewhere(&self, number: u64) -> bool {
+        self.node.fork.is_some() && number <= self.node.first_block()
     }
 
     /// The next block as it would be without transactions; what waits is not executed for it.
@@ -186,7 +217,10 @@ impl Rpc {
 
     fn find_hash(&self, hash: B256) -> Found {
         let number = self.node.view.read().index.number(hash)?;
-        Ok(number.map(|number| self.node.block(number)).transpose()?.flatten())
+        match number.filter(|number| !self.is_elsewhere(*number)) {
+            Some(number) => Ok(self.node.block(number)?),
+            None => self.not_here(Place::BlockHash(hash)),
+        }
     }
 }
 

@@ -52,7 +52,7 @@ impl Rpc {
             system_contracts
                 .extend(rules.deposits.map(|address| (SystemContract::DepositContract, address)));
         }
-        let genesis = self.node.view.read().index.genesis_hash();
+        let genesis = self.node.view.read().index.first_hash();
         let begun = self.node.genesis.timestamp();
         let heights = rules::heights(config).into_iter().filter(|at| *at > 0);
         let times = rules::times(config).into_iter().filter(|at| *at > begun && *at <= time);
@@ -72,10 +72,14 @@ impl Rpc {
         let head = self.node.head();
         let oldest = self.node.view.read().state.oldest();
         let since = |oldest: u64| json!({ "disabled": false, "oldestBlock": U64::from(oldest) });
+        let proofs = match self.node.fork {
+            Some(_) => json!({ "disabled": true }),
+            None => since(oldest),
+        };
         Ok(json!({
             "head": { "number": U64::from(head.header.number), "hash": head.hash },
             "state": since(oldest),
-            "stateproofs": since(oldest),
+            "stateproofs": proofs,
             "tx": since(0),
             "logs": since(0),
             "receipts": since(0),

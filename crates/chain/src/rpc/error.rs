@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::admission::Rejection;
+use crate::fork::{Failure, Place};
 use crate::state::StateError;
 
 /// The request is not JSON.
@@ -22,6 +23,9 @@ const REVERTED: i64 = 3;
 /// `eth_sendRawTransactionSync` waited in vain (EIP-7966).
 const SYNC_TIMEOUT: i64 = 4;
 
+/// No code of any error.
+const NULL: i64 = 0;
+
 /// Most characters of foreign text that an error message repeats.
 const QUOTE_CHARS: usize = 200;
 
@@ -31,11 +35,14 @@ pub(crate) struct RpcError {
     pub(crate) code: i64,
     pub(crate) message: String,
     pub(crate) data: Option<Value>,
+    /// What the request is about, where that is not here and the node of the chain that is forked
+    /// may have it: then its answer takes the place of this one.
+    pub(crate) elsewhere: Option<Place>,
 }
 
 impl RpcError {
     pub(crate) fn new(code: i64, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), data: None }
+        Self { code, message: message.into(), data: None, elsewhere: None }
     }
 
     pub(crate) fn server(message: impl Into<String>) -> Self {
@@ -65,17 +72,29 @@ impl RpcError {
     }
 
     pub(crate) fn reverted(message: String, output: &alloy_primitives::Bytes) -> Self {
-        Self { code: REVERTED, message, data: Some(Value::String(output.to_string())) }
+        Self { data: Some(Value::String(output.to_string())), ..Self::new(REVERTED, message) }
+    }
+
+    /// It is not here; the node of the chain that is forked may have it.
+    pub(crate) fn elsewhere(self, place: Place) -> Self {
+        Self { elsewhere: Some(place), ..self }
+    }
+
+    /// As [`Self::elsewhere`]; `null` if that has nothing either.
+    pub(crate) fn null_here(place: Place) -> Self {
+        Self::new(NULL, "not found").elsewhere(place)
+    }
+
+    /// Whether `null` is meant.
+    pub(crate) fn is_null(&self) -> bool {
+        self.code == NULL && self.elsewhere.is_some()
     }
 
     pub(crate) fn sync_timeout(hash: alloy_primitives::B256, timeout_ms: u64) -> Self {
-        Self {
-            code: SYNC_TIMEOUT,
-            message: format!(
-                "the transaction was added to the pool but not mined within {timeout_ms} ms"
-            ),
-            data: Some(Value::String(hash.to_string())),
-        }
+        let message =
+            format!("the transaction was added to the pool but not mined within {timeout_ms} ms");
+        let data = Some(Value::String(hash.to_string()));
+        Self { data, ..Self::new(SYNC_TIMEOUT, message) }
     }
 }
 
@@ -93,6 +112,18 @@ impl From<Rejection> for RpcError {
 impl From<StateError> for RpcError {
     fn from(error: StateError) -> Self {
         Self::server(error.to_string())
+    }
+}
+
+impl From<Failure> for RpcError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            // In its own words, as if it had been asked itself.
+            Failure::Refused { code, message, data, .. } => {
+                Self { data, ..Self::new(code, message) }
+            }
+            Failure::Unanswered(why) => Self::server(format!("the fork cannot be read: {why}")),
+        }
     }
 }
 

@@ -63,7 +63,7 @@ impl Rpc {
         params.finish()?;
         check_percentiles(&percentiles)?;
         let newest = self.target(Some(newest.into()))?.number;
-        let oldest = (newest + 1).saturating_sub(count);
+        let oldest = (newest + 1).saturating_sub(count).max(self.node.first_block());
         let mut history = FeeHistory { oldest_block: oldest, ..FeeHistory::default() };
         let mut rewards = Vec::new();
         for number in oldest..=newest {

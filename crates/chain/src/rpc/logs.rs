@@ -7,6 +7,7 @@ use alloy::eips::BlockNumberOrTag;
 use alloy::rpc::types::{Filter, FilterBlockOption, Log};
 use alloy_primitives::{B256, U64};
 use parking_lot::Mutex;
+use serde_json::json as value;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 
@@ -14,6 +15,7 @@ use super::blocks::{logs_before, rpc_log};
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError, json};
 use crate::block::SealedBlock;
+use crate::fork::Place;
 
 /// Most logs in one answer.
 const MAX_LOGS: usize = 10_000;
@@ -65,7 +67,16 @@ impl Rpc {
 
     fn matching_logs(&self, filter: &Filter) -> Result<Vec<Log>, RpcError> {
         let (from, to) = self.range(filter)?;
-        self.logs_between(filter, from, to)
+        let mut logs = Collected::default();
+        if let Some(fork) = self.node.fork.as_ref().filter(|_| self.is_elsewhere(from)) {
+            let until = to.min(self.node.first_block());
+            let theirs = filter.clone().from_block(from).to_block(until);
+            let found = fork.answer("eth_getLogs", vec![value!(theirs)], Place::Number(until))?;
+            let found: Vec<Log> = serde_json::from_value(found.unwrap_or_default())
+                .map_err(|e| RpcError::server(format!("the fork's logs cannot be read: {e}")))?;
+            found.into_iter().try_for_each(|log| logs.add(log))?;
+        }
+        self.collect(filter, from, to, logs)
     }
 
     /// The blocks a filter is about.
@@ -74,7 +85,12 @@ impl Rpc {
         match filter.block_option {
             FilterBlockOption::AtBlockHash(hash) => {
                 let number = self.node.view.read().index.number(hash)?;
-                let number = number.ok_or_else(|| RpcError::server("unknown block"))?;
+                let place = Place::BlockHash(hash);
+                let unknown = || RpcError::server("unknown block").elsewhere(place);
+                let number = number.ok_or_else(unknown)?;
+                if self.is_elsewhere(number) {
+                    return Err(unknown());
+                }
                 Ok((number, number))
             }
             FilterBlockOption::Range { from_block, to_block } => {
@@ -93,8 +109,18 @@ impl Rpc {
     }
 
     fn logs_between(&self, filter: &Filter, from: u64, to: u64) -> Result<Vec<Log>, RpcError> {
-        let mut collected = Collected::default();
-        for number in from..=to {
+        self.collect(filter, from, to, Collected::default())
+    }
+
+    /// Adds those of the blocks that are here.
+    fn collect(
+        &self,
+        filter: &Filter,
+        from: u64,
+        to: u64,
+        mut collected: Collected,
+    ) -> Result<Vec<Log>, RpcError> {
+        for number in from.max(self.node.first_block())..=to {
             let bloom = self.node.view.read().index.bloom(number)?;
             if !bloom.is_some_and(|bloom| filter.matches_bloom(bloom)) {
                 continue;

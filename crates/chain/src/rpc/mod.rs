@@ -37,12 +37,13 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use crate::chain::ByHand;
+use crate::fork::Place;
 use crate::node::Node;
 use blocks::{transaction, transaction_count, uncle, uncle_count};
 use logs::Filters;
 use params::Params;
 
-pub(crate) use error::RpcError;
+pub(crate) use error::{RpcError, quote};
 pub use http::BODY_LIMIT_BYTES;
 pub(crate) use http::router;
 
@@ -88,6 +89,7 @@ impl Rpc {
 
     /// Answers one call. Must run within a tokio runtime.
     pub(crate) async fn call(self: &Arc<Self>, method: &str, params: Option<&RawValue>) -> Outcome {
+        let named = params;
         let params = Params::parse(params)?;
         if method == send::SYNC_METHOD {
             return self.send_raw_transaction_sync(params).await;
@@ -100,7 +102,22 @@ impl Rpc {
             false => None,
         };
         let method = method.to_owned();
-        self.blocking(move |rpc| rpc.dispatch(&method, params)).await
+        let Some(fork) = self.node.fork.clone() else {
+            return self.blocking(move |rpc| rpc.dispatch(&method, params)).await;
+        };
+        let named = named.map(RawValue::get).unwrap_or("[]").to_owned();
+        self.blocking(move |rpc| {
+            let outcome = rpc.dispatch(&method, params);
+            let Err(error) = outcome else { return outcome };
+            let Some(place) = error.elsewhere else { return Err(error) };
+            let params: Option<Vec<Value>> = serde_json::from_str(&named).unwrap_or_default();
+            match fork.answer(&method, params.unwrap_or_default(), place)? {
+                Some(answer) => Ok(answer),
+                None if error.is_null() => Ok(Value::Null),
+                None => Err(error),
+            }
+        })
+        .await
     }
 
     /// Runs `work` where it may take its time, with a bounded number beside it.
@@ -200,16 +217,19 @@ impl Rpc {
         let view = self.node.view.read();
         let head = view.state.number();
         let number = match id.unwrap_or_default() {
-            BlockId::Hash(hash) => view
-                .index
-                .number(hash.block_hash)?
-                .ok_or_else(|| RpcError::server("header for hash not found"))?,
+            BlockId::Hash(hash) => view.index.number(hash.block_hash)?.ok_or_else(|| {
+                RpcError::server("header for hash not found")
+                    .elsewhere(Place::BlockHash(hash.block_hash))
+            })?,
             BlockId::Number(BlockNumberOrTag::Number(number)) => number,
             BlockId::Number(BlockNumberOrTag::Earliest) => 0,
             BlockId::Number(_) => head,
         };
         if number > head {
             return Err(RpcError::server(format!("header not found: the latest block is {head}")));
+        }
+        if number < self.node.first_block() {
+            return Err(RpcError::server("header not found").elsewhere(Place::Number(number)));
         }
         Ok(Target { number, pending: id.is_some_and(|id| id.is_pending()) })
     }

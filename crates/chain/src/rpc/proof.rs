@@ -7,6 +7,7 @@ use alloy_primitives::{Address, U256};
 
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError, json};
+use crate::fork::Place;
 
 /// Most slots in one request.
 const MAX_KEYS: usize = 1024;
@@ -21,6 +22,10 @@ impl Rpc {
             return Err(RpcError::params(format!(
                 "too many storage keys, want at most {MAX_KEYS}"
             )));
+        }
+        if self.is_elsewhere(target.number) {
+            let place = Place::Number(target.number);
+            return Err(RpcError::server("proof not found").elsewhere(place));
         }
         let numbers: Vec<U256> = keys.iter().map(|key| key.as_b256().into()).collect();
         let proof = {

@@ -1,13 +1,12 @@
 //! Blocks and what is in them as Ethereum encodes them.
 
+use super::params::Params;
+use super::{Outcome, Rpc, RpcError, json};
+use crate::fork::Place;
 use alloy::eips::BlockId;
 use alloy::eips::eip2718::Encodable2718;
 use alloy_primitives::Bytes;
 use alloy_rlp::Encodable;
-use serde_json::Value;
-
-use super::params::Params;
-use super::{Outcome, Rpc, RpcError, json};
 
 impl Rpc {
     pub(super) fn raw_block(&self, mut params: Params) -> Outcome {
@@ -39,7 +38,7 @@ impl Rpc {
         }
         match waiting {
             Some(waiting) => json(Bytes::from(waiting.encoded_2718())),
-            None => Ok(Value::Null),
+            None => self.not_here(Place::Transaction(hash)),
         }
     }
 }

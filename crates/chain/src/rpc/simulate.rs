@@ -290,7 +290,7 @@ fn block_with_calls(block: &SealedBlock, ran: Vec<Ran>, full: bool) -> Outcome {
                 call["returnData"] = json!(output.into_data());
             }
             ExecutionResult::Revert { output, .. } => {
-                let RpcError { code, message, data } = reverted(&output);
+                let RpcError { code, message, data, .. } = reverted(&output);
                 call["error"] = json!({ "code": code, "message": message, "data": data });
             }
             ExecutionResult::Halt { reason, .. } => {

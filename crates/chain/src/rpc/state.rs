@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError, Target, json};
-use crate::state::Account;
+use crate::state::{Account, StateRead};
 
 /// Most slots of one question, as geth has it.
 const MAX_SLOTS: usize = 1024;
@@ -56,7 +56,7 @@ impl Rpc {
         let key: StorageKey = params.next("slot")?;
         let target = self.target(params.optional::<BlockId>("block")?)?;
         params.finish()?;
-        let value = self.node.view.read().state.slot_at(address, key.0, target.number)?;
+        let value = self.node.state_at(target.number)?.slot(address, key.0)?;
         json(B256::from(value))
     }
 
@@ -72,11 +72,10 @@ impl Rpc {
         if slots > MAX_SLOTS {
             return Err(RpcError::params(format!("too many slots (max {MAX_SLOTS})")));
         }
-        let view = self.node.view.read();
+        let state = self.node.state_at(target.number)?;
         let values = |address: Address, keys: Vec<B256>| {
-            let values = keys.into_iter().map(|key| {
-                Ok(B256::from(view.state.slot_at(address, key.into(), target.number)?))
-            });
+            let values =
+                keys.into_iter().map(|key| Ok(B256::from(state.slot(address, key.into())?)));
             values.collect::<Result<Vec<_>, RpcError>>()
         };
         let found = asked.into_iter().map(|(address, keys)| Ok((address, values(address, keys)?)));
@@ -91,14 +90,14 @@ impl Rpc {
         }
         // Both under the pool's lock: else a block could appear between the two.
         let pool = self.node.pool.lock();
-        let account = self.node.view.read().state.account(address).unwrap_or_default();
+        let account = self.node.view.read().state.account(address)?.unwrap_or_default();
         json(U64::from(pool.pending_nonce(address, account.nonce)))
     }
 
     fn account(&self, params: &mut Params) -> Result<(Address, Target, Account), RpcError> {
         let address: Address = params.next("address")?;
         let target = self.target(params.optional::<BlockId>("block")?)?;
-        let account = self.node.view.read().state.account_at(address, target.number)?;
+        let account = self.node.state_at(target.number)?.account(address)?;
         Ok((address, target, account.unwrap_or_default()))
     }
 }

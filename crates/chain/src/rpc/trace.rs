@@ -21,6 +21,7 @@ use super::tracing_limit::TracingLimit;
 use super::{Outcome, Rpc, RpcError, json};
 use crate::block::SealedBlock;
 use crate::execute::inspecting;
+use crate::fork::Place;
 use crate::node::StateAt;
 use crate::state::Overlay;
 
@@ -30,7 +31,9 @@ impl Rpc {
         let options = params.optional("options")?.unwrap_or_default();
         params.finish()?;
         let found = self.node.transaction(hash)?;
-        let (block, index) = found.ok_or_else(|| RpcError::server("transaction not found"))?;
+        let unknown =
+            || RpcError::server("transaction not found").elsewhere(Place::Transaction(hash));
+        let (block, index) = found.ok_or_else(unknown)?;
         let mut traces = self.trace(&block, &options, Some(index))?;
         json(traces.pop().map(|(_, trace)| trace))
     }

@@ -19,12 +19,14 @@ use crate::execute::SignedTransaction;
 const MAX_BYTES: usize = 32 << 20;
 
 type ByNonce = BTreeMap<u64, Arc<SignedTransaction>>;
+/// A sender, what follows its nonce without a gap, and the rest.
+type Waiting = (Address, ByNonce, ByNonce);
 
 impl Rpc {
     /// How many can be executed as things are, and how many wait for others before them.
     pub(super) fn pool_status(&self) -> Outcome {
         let (mut pending, mut queued) = (0, 0);
-        for (_, ready, gapped) in self.waiting(|_| true) {
+        for (_, ready, gapped) in self.waiting(|_| true)? {
             pending += ready.len() as u64;
             queued += gapped.len() as u64;
         }
@@ -34,7 +36,7 @@ impl Rpc {
     pub(super) fn pool_content(&self) -> Outcome {
         self.check_size()?;
         let mut content = TxpoolContent::<Transaction>::default();
-        for (sender, ready, gapped) in self.waiting(|_| true) {
+        for (sender, ready, gapped) in self.waiting(|_| true)? {
             for (into, from) in [(&mut content.pending, ready), (&mut content.queued, gapped)] {
                 if !from.is_empty() {
                     into.insert(sender, by_nonce(from));
@@ -48,7 +50,7 @@ impl Rpc {
         let asked: Address = params.next("address")?;
         params.finish()?;
         let mut content = TxpoolContentFrom::<Transaction>::default();
-        for (_, ready, gapped) in self.waiting(|sender| sender == asked) {
+        for (_, ready, gapped) in self.waiting(|sender| sender == asked)? {
             content = TxpoolContentFrom { pending: by_nonce(ready), queued: by_nonce(gapped) };
         }
         json(content)
@@ -58,7 +60,7 @@ impl Rpc {
     pub(super) fn pool_inspect(&self) -> Outcome {
         self.check_size()?;
         let mut inspect = TxpoolInspect::default();
-        for (sender, ready, gapped) in self.waiting(|_| true) {
+        for (sender, ready, gapped) in self.waiting(|_| true)? {
             for (into, from) in [(&mut inspect.pending, ready), (&mut inspect.queued, gapped)] {
                 if !from.is_empty() {
                     into.insert(sender, summaries(from));
@@ -78,13 +80,13 @@ impl Rpc {
     }
 
     /// By sender: what follows the state's nonce without a gap, and the rest.
-    fn waiting(&self, asked: impl Fn(Address) -> bool) -> Vec<(Address, ByNonce, ByNonce)> {
+    fn waiting(&self, asked: impl Fn(Address) -> bool) -> Result<Vec<Waiting>, RpcError> {
         let pool = self.node.pool.lock();
         let view = self.node.view.read();
         let of = |sender: Address, mut waiting: ByNonce| {
-            let nonce = view.state.account(sender).unwrap_or_default().nonce;
+            let nonce = view.state.account(sender)?.unwrap_or_default().nonce;
             let gapped = waiting.split_off(&pool.pending_nonce(sender, nonce));
-            (sender, waiting, gapped)
+            Ok((sender, waiting, gapped))
         };
         let senders = pool.senders().filter(|(sender, _)| asked(*sender));
         senders.map(|(sender, waiting)| of(sender, waiting.collect())).collect()

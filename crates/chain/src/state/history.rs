@@ -51,9 +51,10 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// That lets go what memory cannot hold to `kept`, and answers for `max_blocks` blocks back.
-    pub(crate) fn new(kept: Kept, max_blocks: Option<u64>) -> Self {
-        Self { kept: Some(kept), max_blocks, ..Self::default() }
+    /// That lets go what memory cannot hold to `kept`, and answers for `max_blocks` blocks back, and
+    /// not before block `first`.
+    pub(crate) fn new(kept: Option<Kept>, max_blocks: Option<u64>, first: u64) -> Self {
+        Self { kept, max_blocks, first, ..Self::default() }
     }
 
     /// The oldest block whose state can be told, given the newest.
@@ -149,7 +150,7 @@ impl History {
     /// where the block itself has not changed them.
     pub(crate) fn amend(&mut self, number: u64, mut values: Vec<Before>) {
         // Nobody asks for what was before the first block.
-        if number == 0 {
+        if number <= self.first {
             return;
         }
         values.retain(|value| !self.has(number, value));

@@ -3,9 +3,13 @@
 //!
 //! ```text
 //! State  (flat, newest) ◀── apply(Changes) ── Overlay (one block's writes) ◀── EVM
-//!   └ History (values before each block)
+//!   ├ History (values before each block)
+//!   └ Fork    (what a chain that goes on from another has not changed)
 //! Tries  (the same content as Merkle-Patricia tries, for roots and proofs)
 //! ```
+//! On a fork, state and tries hold only what differs from the other chain: zeros and accounts that
+//! are gone, too, and nothing that was changed back. So a root says what the difference is, however
+//! it came about; it is not the root that the other network would have.
 
 mod history;
 mod overlay;
@@ -15,12 +19,15 @@ mod tests;
 mod trie;
 mod tries;
 
-use alloy_primitives::map::{AddressMap, B256Map, HashMap};
+use std::sync::Arc;
+
+use alloy_primitives::map::{AddressMap, AddressSet, B256Map, HashMap};
 use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use revm::bytecode::Bytecode;
 
 use crate::error::INDEX_UNREADABLE;
+use crate::fork::Fork;
 use crate::index::Before;
 
 pub(crate) use history::{History, LOOKED_THROUGH_BYTES, LOOKED_THROUGH_OFTEN_BYTES};
@@ -93,6 +100,10 @@ pub(crate) enum StateError {
          earlier values, at most {most} are looked through"
     )]
     TooFar { number: u64, bytes: u64, most: u64 },
+    #[error("proofs are not possible on a fork: most of its state is with the other chain's node")]
+    Unproven,
+    #[error("the fork cannot be read: {0}")]
+    Fork(String),
     #[error("{INDEX_UNREADABLE} ({0})")]
     Index(String),
 }
@@ -128,21 +139,36 @@ pub(crate) struct Changes {
 
 impl Changes {
     /// Drops what `state` has already. Storage roots must be those of `state`, or filled in.
-    pub(crate) fn retain_changed(&mut self, state: &State) {
+    pub(crate) fn retain_changed(&mut self, state: &State) -> Result<(), StateError> {
+        let mut failed = Ok(());
+        let mut differs = |outcome: Result<bool, StateError>| {
+            outcome.unwrap_or_else(|error| {
+                failed = Err(error);
+                true
+            })
+        };
         self.accounts.retain_mut(|change| {
-            change.slots.retain(|(key, value)| state.slot(change.address, *key) != *value);
-            change.account != state.account(change.address) || !change.slots.is_empty()
+            let address = change.address;
+            change.slots.retain(|(key, value)| {
+                differs(state.slot(address, *key).map(|before| before != *value))
+            });
+            let account = state.account(address).map(|before| before != change.account);
+            differs(account) || !change.slots.is_empty()
         });
+        failed
     }
 
     /// What takes them back: what `state` has.
-    pub(crate) fn undone(&self, state: &State) -> Self {
+    pub(crate) fn undone(&self, state: &State) -> Result<Self, StateError> {
         let undone = |change: &AccountChange| {
             let address = change.address;
-            let slots = change.slots.iter().map(|(key, _)| (*key, state.slot(address, *key)));
-            AccountChange { address, account: state.account(address), slots: slots.collect() }
+            let slots = change.slots.iter();
+            let slots = slots.map(|(key, _)| Ok((*key, state.slot(address, *key)?)));
+            let slots = slots.collect::<Result<_, StateError>>()?;
+            Ok(AccountChange { address, account: state.account(address)?, slots })
         };
-        Self { accounts: self.accounts.iter().map(undone).collect(), codes: Vec::new() }
+        let accounts = self.accounts.iter().map(undone).collect::<Result<_, StateError>>()?;
+        Ok(Self { accounts, codes: Vec::new() })
     }
 }
 
@@ -151,25 +177,31 @@ impl Changes {
 pub(crate) struct State {
     number: u64,
     accounts: AddressMap<Account>,
+    /// Accounts of the fork that exist no more.
+    gone: AddressSet,
+    /// Zeros, too, where the fork has something.
     slots: AddressMap<HashMap<U256, U256>>,
     stored_slots: usize,
     /// By hash. Never removed: what a pruned block deployed may be deployed again.
     codes: B256Map<Bytecode>,
     code_bytes: usize,
     history: History,
+    fork: Option<Arc<Fork>>,
 }
 
 impl State {
-    /// The state before block 0.
-    pub(crate) fn new(history: History) -> Self {
+    /// The state before the first block: of nothing, or after the block that is forked from.
+    pub(crate) fn new(history: History, fork: Option<Arc<Fork>>) -> Self {
         Self {
-            number: 0,
+            number: fork.as_ref().map_or(0, |fork| fork.point().number()),
             accounts: AddressMap::default(),
+            gone: AddressSet::default(),
             slots: AddressMap::default(),
             stored_slots: 0,
             codes: B256Map::default(),
             code_bytes: 0,
             history,
+            fork,
         }
     }
 
@@ -178,22 +210,50 @@ impl State {
         self.number
     }
 
-    pub(crate) fn account(&self, address: Address) -> Option<Account> {
-        self.accounts.get(&address).copied()
+    /// The other chain that this one goes on from.
+    pub(crate) fn fork(&self) -> Option<&Arc<Fork>> {
+        self.fork.as_ref()
     }
 
-    pub(crate) fn slot(&self, address: Address, key: U256) -> U256 {
-        self.slots.get(&address).and_then(|slots| slots.get(&key)).copied().unwrap_or_default()
+    pub(crate) fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        match (self.accounts.get(&address), &self.fork) {
+            (Some(account), _) => Ok(Some(*account)),
+            (None, Some(fork)) if !self.gone.contains(&address) => fork.account(address),
+            (None, _) => Ok(None),
+        }
+    }
+
+    pub(crate) fn slot(&self, address: Address, key: U256) -> Result<U256, StateError> {
+        let here = self.slots.get(&address).and_then(|slots| slots.get(&key));
+        match (here, &self.fork) {
+            (Some(value), _) => Ok(*value),
+            (None, Some(fork)) if !self.gone.contains(&address) => fork.slot(address, key),
+            (None, _) => Ok(U256::ZERO),
+        }
+    }
+
+    /// The fork, where it has to be asked for this account.
+    pub(crate) fn fork_of(&self, address: Address) -> Option<&Arc<Fork>> {
+        let is_here = self.accounts.contains_key(&address) || self.gone.contains(&address);
+        self.fork.as_ref().filter(|_| !is_here)
+    }
+
+    /// The fork, where it has to be asked for this slot.
+    pub(crate) fn fork_of_slot(&self, address: Address, key: U256) -> Option<&Arc<Fork>> {
+        let is_here = self.slots.get(&address).is_some_and(|slots| slots.contains_key(&key));
+        self.fork.as_ref().filter(|_| !is_here)
     }
 
     pub(crate) fn code(&self, hash: B256) -> Result<Bytecode, StateError> {
         if hash == KECCAK256_EMPTY {
             return Ok(Bytecode::default());
         }
-        self.codes.get(&hash).cloned().ok_or(StateError::MissingCode(hash))
+        let here = self.codes.get(&hash).cloned();
+        let code = here.or_else(|| self.fork.as_ref()?.code(hash));
+        code.ok_or(StateError::MissingCode(hash))
     }
 
-    /// Keys of an account's storage, in order.
+    /// Keys of an account's storage, in order; on a fork, of what differs from it.
     pub(crate) fn keys(&self, address: Address) -> Vec<U256> {
         let mut keys: Vec<U256> =
             self.slots.get(&address).map(|s| s.keys().copied().collect()).unwrap_or_default();
@@ -224,7 +284,7 @@ impl State {
     ) -> Result<Option<Account>, StateError> {
         self.check(number)?;
         let before = self.history.account(address, number)?;
-        Ok(before.unwrap_or_else(|| self.account(address)))
+        before.map_or_else(|| self.account(address), Ok)
     }
 
     pub(crate) fn slot_at(
@@ -235,7 +295,7 @@ impl State {
     ) -> Result<U256, StateError> {
         self.check(number)?;
         let before = self.history.slot(address, key, number)?;
-        Ok(before.unwrap_or_else(|| self.slot(address, key)))
+        before.map_or_else(|| self.slot(address, key), Ok)
     }
 
     /// The oldest block whose state can be told.
@@ -265,21 +325,21 @@ impl State {
 
     /// Moves on to block `number`; or, if that is the newest, changes what is after it (as the
     /// genesis does, and who changes state by hand).
-    pub(crate) fn apply(&mut self, number: u64, changes: Changes) {
-        self.remember(number, &changes);
-        self.set(number, changes);
+    pub(crate) fn apply(&mut self, number: u64, changes: Changes) -> Result<(), StateError> {
+        self.remember(number, &changes)?;
+        self.set(number, changes)
     }
 
     /// Goes back to what was after block `number`, the newest or the one before it.
-    pub(crate) fn undo(&mut self, number: u64, undone: Changes) {
+    pub(crate) fn undo(&mut self, number: u64, undone: Changes) -> Result<(), StateError> {
         if number < self.number {
             self.history.forget_after(number);
         }
-        self.set(number, undone);
+        self.set(number, undone)
     }
 
     /// Moves on without remembering what was before.
-    pub(crate) fn set(&mut self, number: u64, changes: Changes) {
+    pub(crate) fn set(&mut self, number: u64, changes: Changes) -> Result<(), StateError> {
         self.number = number;
         for (hash, code) in changes.codes {
             self.code_bytes += code.original_byte_slice().len();
@@ -288,45 +348,63 @@ impl State {
             }
         }
         for change in changes.accounts {
+            let address = change.address;
             match change.account {
-                Some(account) => self.accounts.insert(change.address, account),
-                None => self.accounts.remove(&change.address),
+                Some(account) => self.accounts.insert(address, account),
+                None => self.accounts.remove(&address),
             };
+            if let Some(fork) = &self.fork {
+                let before = fork.account(address)?;
+                if before == change.account {
+                    self.accounts.remove(&address);
+                }
+                match change.account.is_none() && before.is_some() {
+                    true => self.gone.insert(address),
+                    false => self.gone.remove(&address),
+                };
+            }
             if change.slots.is_empty() {
                 continue;
             }
-            let slots = self.slots.entry(change.address).or_default();
+            let slots = self.slots.entry(address).or_default();
             self.stored_slots -= slots.len();
             for (key, value) in change.slots {
-                match value.is_zero() {
+                let before = self.fork.as_ref().map(|fork| fork.slot(address, key)).transpose()?;
+                match value == before.unwrap_or_default() {
                     true => slots.remove(&key),
                     false => slots.insert(key, value),
                 };
             }
             self.stored_slots += slots.len();
             if slots.is_empty() {
-                self.slots.remove(&change.address);
+                self.slots.remove(&address);
             }
         }
+        Ok(())
     }
 
-    fn remember(&mut self, number: u64, changes: &Changes) {
+    fn remember(&mut self, number: u64, changes: &Changes) -> Result<(), StateError> {
         let mut values = Vec::with_capacity(changes.accounts.len());
         for change in &changes.accounts {
             let address = change.address;
-            values.push(Before::Account(address, self.account(address)));
-            let slots = change.slots.iter();
-            values.extend(
-                slots.map(|(key, _)| Before::Slot(address, *key, self.slot(address, *key))),
-            );
+            values.push(Before::Account(address, self.account(address)?));
+            for (key, _) in &change.slots {
+                values.push(Before::Slot(address, *key, self.slot(address, *key)?));
+            }
         }
         match number == self.number {
             true => self.history.amend(number, values),
             false => self.history.record(number, values),
         }
+        Ok(())
     }
 
-    /// All accounts, in no order.
+    /// Accounts of the fork that exist no more, in no order.
+    pub(crate) fn gone(&self) -> impl ExactSizeIterator<Item = Address> + '_ {
+        self.gone.iter().copied()
+    }
+
+    /// All accounts, in no order; on a fork, those that differ from it.
     pub(crate) fn accounts(&self) -> impl ExactSizeIterator<Item = (Address, Account)> + '_ {
         self.accounts.iter().map(|(address, account)| (*address, *account))
     }

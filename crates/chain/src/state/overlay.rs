@@ -115,7 +115,7 @@ impl<R: StateRead> Overlay<R> {
     /// were, for [`Tries`](super::Tries) to fill in.
     pub(crate) fn into_changes(self, state: &State) -> Result<Changes, StateError> {
         let mut changes = self.into_writes(state)?;
-        changes.retain_changed(state);
+        changes.retain_changed(state)?;
         Ok(changes)
     }
 
@@ -133,7 +133,7 @@ impl<R: StateRead> Overlay<R> {
         base: u64,
     ) -> Result<Vec<AccountChange>, StateError> {
         let changes = self.written.iter().map(|(address, written)| {
-            let storage_root = state.account(*address).unwrap_or_default().storage_root;
+            let storage_root = state.account(*address)?.unwrap_or_default().storage_root;
             Ok(AccountChange {
                 address: *address,
                 account: written.account.map(|account| Account { storage_root, ..account }),

@@ -111,11 +111,11 @@ fn reference_root(db: &CacheDB<EmptyDB>) -> B256 {
 /// The newest state alone, without block hashes.
 impl StateRead for &State {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        Ok(State::account(self, address))
+        State::account(self, address)
     }
 
     fn slot(&self, address: Address, key: U256) -> Result<U256, StateError> {
-        Ok(State::slot(self, address, key))
+        State::slot(self, address, key)
     }
 
     fn code(&self, hash: B256) -> Result<Bytecode, StateError> {
@@ -135,7 +135,7 @@ struct Both {
 
 impl Both {
     fn new() -> Self {
-        let mut state = State::new(History::default());
+        let mut state = State::new(History::default(), None);
         let (mut tries, mut reference) = (Tries::default(), CacheDB::new(EmptyDB::default()));
         let mut overlay = Overlay::new(&state);
         let balance = U256::from(u64::MAX);
@@ -152,8 +152,8 @@ impl Both {
             reference.insert_account_info(address, AccountInfo::from_balance(balance));
         }
         let mut changes = overlay.into_changes(&state).unwrap();
-        tries.apply(0, &mut changes);
-        state.apply(0, changes);
+        tries.apply(0, &mut changes).unwrap();
+        state.apply(0, changes).unwrap();
         Self { state, tries, reference }
     }
 
@@ -172,8 +172,8 @@ impl Both {
             }
         }
         let mut changes = overlay.into_changes(&self.state).unwrap();
-        let root = self.tries.apply(number, &mut changes);
-        self.state.apply(number, changes);
+        let root = self.tries.apply(number, &mut changes).unwrap();
+        self.state.apply(number, changes).unwrap();
         (root, reference_root(&self.reference))
     }
 }

@@ -1,6 +1,7 @@
 //! The state trie and one storage trie an account, kept in step with the flat state.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
@@ -11,6 +12,7 @@ use super::trie::Trie;
 use super::{
     Account, Changes, LOOKED_THROUGH_BYTES, LOOKED_THROUGH_OFTEN_BYTES, State, StateError,
 };
+use crate::fork::Fork;
 
 /// The tries at one block.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub(crate) struct Tries {
     root: B256,
     accounts: Trie,
     storage: AddressMap<Trie>,
+    /// Only what differs from it is in them.
+    fork: Option<Arc<Fork>>,
 }
 
 /// An account and some of its slots with Merkle proofs, at one block.
@@ -31,20 +35,26 @@ pub(crate) struct AccountProof {
 }
 
 impl Tries {
+    /// Of nothing, or of nothing that differs from `fork`.
+    pub(crate) fn new(fork: Option<Arc<Fork>>) -> Self {
+        Self { fork, ..Self::default() }
+    }
+
     /// Moves on to block `number`, fills in the storage roots and returns the state root.
-    pub(crate) fn apply(&mut self, number: u64, changes: &mut Changes) -> B256 {
+    pub(crate) fn apply(&mut self, number: u64, changes: &mut Changes) -> Result<B256, StateError> {
         self.number = number;
         for change in &mut changes.accounts {
             if !change.slots.is_empty() {
-                let root = self.apply_storage(change.address, &change.slots);
+                let root = self.apply_storage(change.address, &change.slots)?;
                 if let Some(account) = &mut change.account {
                     account.storage_root = root;
                 }
             }
-            set_account(&mut self.accounts, change.address, change.account);
+            let fork = self.fork.as_deref();
+            set_account(&mut self.accounts, change.address, change.account, fork)?;
         }
         self.root = self.accounts.root();
-        self.root
+        Ok(self.root)
     }
 
     /// The state root that [`Self::apply`] has returned last.
@@ -52,16 +62,20 @@ impl Tries {
         self.root
     }
 
-    fn apply_storage(&mut self, address: Address, slots: &[(U256, U256)]) -> B256 {
+    fn apply_storage(
+        &mut self,
+        address: Address,
+        slots: &[(U256, U256)],
+    ) -> Result<B256, StateError> {
         let trie = self.storage.entry(address).or_default();
         for (key, value) in slots {
-            set_slot(trie, *key, *value);
+            set_slot(trie, address, *key, *value, self.fork.as_deref())?;
         }
         let root = trie.root();
         if root == EMPTY_ROOT_HASH {
             self.storage.remove(&address);
         }
-        root
+        Ok(root)
     }
 
     /// Refuses a block that is not kept; or all, where a write has failed: the tries were ahead
@@ -81,6 +95,9 @@ impl Tries {
         keys: &[U256],
         number: u64,
     ) -> Result<AccountProof, StateError> {
+        if self.fork.is_some() {
+            return Err(StateError::Unproven);
+        }
         self.check(state, number)?;
         let account = state.account_at(address, number)?.unwrap_or_default();
         let accounts = self.accounts_at(state, number)?;
@@ -102,7 +119,8 @@ impl Tries {
         }
         let mut accounts = self.accounts.clone();
         for address in changed {
-            set_account(&mut accounts, address, state.account_at(address, number)?);
+            let account = state.account_at(address, number)?;
+            set_account(&mut accounts, address, account, self.fork.as_deref())?;
         }
         accounts.root();
         Ok(Cow::Owned(accounts))
@@ -122,7 +140,8 @@ impl Tries {
         }
         let mut storage = newest.cloned().unwrap_or_default();
         for key in changed {
-            set_slot(&mut storage, key, state.slot_at(address, key, number)?);
+            let value = state.slot_at(address, key, number)?;
+            set_slot(&mut storage, address, key, value, self.fork.as_deref())?;
         }
         storage.root();
         Ok(Cow::Owned(storage))
@@ -165,7 +184,9 @@ impl Scratch {
             }
             let storage_root = match self.storage.get_mut(&address) {
                 Some(trie) => {
-                    change.slots.iter().for_each(|(key, value)| set_slot(trie, *key, *value));
+                    for (key, value) in &change.slots {
+                        set_slot(trie, address, *key, *value, tries.fork.as_deref())?;
+                    }
                     trie.root()
                 }
                 None => state.account_at(address, self.base)?.unwrap_or_default().storage_root,
@@ -173,26 +194,46 @@ impl Scratch {
             if let Some(account) = &mut account {
                 account.storage_root = storage_root;
             }
-            set_account(&mut self.accounts, address, account);
+            set_account(&mut self.accounts, address, account, tries.fork.as_deref())?;
         }
         Ok(self.accounts.root())
     }
 }
 
-fn set_account(trie: &mut Trie, address: Address, account: Option<Account>) {
+fn set_account(
+    trie: &mut Trie,
+    address: Address,
+    account: Option<Account>,
+    fork: Option<&Fork>,
+) -> Result<(), StateError> {
+    let before = fork.map(|fork| fork.account(address)).transpose()?.flatten();
     let key = keccak256(address);
-    let Some(account) = account else { return trie.remove(key) };
-    trie.insert(key, alloy_rlp::encode(account.leaf()));
+    match account {
+        _ if account == before => trie.remove(key),
+        Some(account) => trie.insert(key, alloy_rlp::encode(account.leaf())),
+        // That it is gone is a difference, too.
+        None => trie.insert(key, alloy_rlp::encode("")),
+    }
+    Ok(())
 }
 
-fn set_slot(trie: &mut Trie, key: U256, value: U256) {
+fn set_slot(
+    trie: &mut Trie,
+    address: Address,
+    key: U256,
+    value: U256,
+    fork: Option<&Fork>,
+) -> Result<(), StateError> {
+    let before = fork.map(|fork| fork.slot(address, key)).transpose()?.unwrap_or_default();
     let key = keccak256(key.to_be_bytes::<32>());
-    if value.is_zero() {
-        return trie.remove(key);
+    if value == before {
+        trie.remove(key);
+        return Ok(());
     }
     let mut rlp = Vec::with_capacity(value.length());
     value.encode(&mut rlp);
     trie.insert(key, rlp);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -236,12 +277,12 @@ mod tests {
         for (key, value) in writes {
             slots.insert(U256::from(key), U256::from(value));
         }
-        slots.retain(|key, value| state.slot(address, *key) != *value);
+        slots.retain(|key, value| state.slot(address, *key).unwrap() != *value);
         for (key, value) in &slots {
             entry.1.insert(*key, *value);
         }
         entry.1.retain(|_, value| !value.is_zero());
-        let storage_root = state.account(address).unwrap_or_default().storage_root;
+        let storage_root = state.account(address).unwrap().unwrap_or_default().storage_root;
         let account =
             Account { nonce: 1, balance: U256::from(balance), storage_root, ..Account::default() };
         AccountChange { address, account: Some(account), slots: slots.into_iter().collect() }
@@ -251,14 +292,14 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn roots_and_old_proofs_equal_alloy_trie(blocks in prop::collection::vec(step(), 1..40)) {
-            let mut state = State::new(History::default());
+            let mut state = State::new(History::default(), None);
             let (mut tries, mut model) = (Tries::default(), Model::new());
             let mut roots = vec![alloy_trie::EMPTY_ROOT_HASH];
             for (number, step) in (1..).zip(blocks) {
                 let change = apply(&state, &mut model, step);
                 let mut changes = Changes { accounts: vec![change], codes: Vec::new() };
-                roots.push(tries.apply(number, &mut changes));
-                state.apply(number, changes);
+                roots.push(tries.apply(number, &mut changes).unwrap());
+                state.apply(number, changes).unwrap();
                 prop_assert_eq!(roots[number as usize], model_root(&model));
             }
             for (number, root) in (0u64..).zip(&roots) {

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use vouch_chain::{Chain, GenesisAccount, ManualClock, Mining, Options};
 use vouch_journal::testing::{Fault, MemoryDisk};
 
-use crate::support::{ETHER, GENESIS_TIME, LOG, STORE, genesis, init_code, words};
+use crate::support::{
+    ETHER, GENESIS_TIME, LOG, LOG_AT, Origin, STORE, STORE_AT, genesis, init_code, words,
+};
 
-const STORE_AT: Address = Address::repeat_byte(0xa1);
-const LOG_AT: Address = Address::repeat_byte(0xa2);
 const TO: Address = Address::repeat_byte(0x55);
 
 /// What is done to a chain.
@@ -57,14 +57,16 @@ struct World {
     signer: PrivateKeySigner,
     clock: Arc<ManualClock>,
     step_bytes: usize,
+    /// What it is a fork of.
+    origin: Option<Arc<Origin>>,
     chain: Option<Chain>,
 }
 
 impl World {
-    fn new(signer: &PrivateKeySigner, step_bytes: usize) -> Self {
+    fn new(signer: &PrivateKeySigner, step_bytes: usize, origin: Option<&Arc<Origin>>) -> Self {
         let clock = Arc::new(ManualClock::new(GENESIS_TIME));
-        let disk = MemoryDisk::default();
-        Self { disk, signer: signer.clone(), clock, step_bytes, chain: None }
+        let (disk, origin) = (MemoryDisk::default(), origin.cloned());
+        Self { disk, signer: signer.clone(), clock, step_bytes, origin, chain: None }
     }
 
     fn options(&self) -> Options {
@@ -72,10 +74,15 @@ impl World {
             code: code.to_vec().into(),
             ..GenesisAccount::funded(U256::ZERO)
         };
-        let genesis = genesis(self.signer.address())
-            .with_account(STORE_AT, contract(&STORE))
-            .with_account(LOG_AT, contract(&LOG));
+        let owner = self.signer.address();
+        let genesis = match &self.origin {
+            Some(origin) => origin.genesis(owner),
+            None => genesis(owner)
+                .with_account(STORE_AT, contract(&STORE))
+                .with_account(LOG_AT, contract(&LOG)),
+        };
         let mut options = Options::new(genesis, self.clock.clone());
+        options.fork_url = self.origin.as_ref().map(|origin| origin.url.clone());
         options.mining = Mining::Manual;
         options.accounts = vec![self.signer.clone()];
         options.step_bytes = self.step_bytes;
@@ -139,7 +146,9 @@ impl World {
         let mut asked = Vec::new();
         let head = self.call("eth_blockNumber", json!([])).await.unwrap();
         let head: U256 = serde_json::from_value(head).unwrap();
-        for number in 0..=head.to::<u64>() {
+        // Of a fork, what is before its block is the other's.
+        let first = self.origin.as_ref().map_or(0, |origin| origin.number);
+        for number in first..=head.to::<u64>() {
             let at = U256::from(number);
             asked.push(("eth_getBlockByNumber", json!([at, true])));
             asked.push(("eth_getBlockReceipts", json!([at])));
@@ -185,11 +194,13 @@ proptest! {
         steps in prop::collection::vec(any_step(), 1..50),
         resets: bool,
         step_bytes in prop_oneof![Just(0_usize), Just(3_000), Just(20_000)],
+        forked: bool,
     ) {
+        let origin = forked.then(|| Arc::new(Origin::start()));
         runtime().block_on(async {
             let signer = PrivateKeySigner::random();
-            let mut memory = World::new(&signer, usize::MAX);
-            let mut disk = World::new(&signer, step_bytes);
+            let mut memory = World::new(&signer, usize::MAX, origin.as_ref());
+            let mut disk = World::new(&signer, step_bytes, origin.as_ref());
             memory.open().unwrap();
             disk.open().unwrap();
             let mut hashes = Vec::new();
@@ -285,11 +296,20 @@ fn kills() -> usize {
 
 #[test]
 fn wherever_it_ends_what_was_answered_is_there() {
+    wherever_it_ends(None, kills());
+}
+
+#[test]
+fn wherever_a_fork_ends_what_was_answered_is_there() {
+    wherever_it_ends(Some(&Arc::new(Origin::start())), kills());
+}
+
+fn wherever_it_ends(origin: Option<&Arc<Origin>>, kills: usize) {
     let runtime = runtime();
     let signer = PrivateKeySigner::from_slice(&[7; 32]).unwrap();
     let mut expected = Vec::new();
     let operations = runtime.block_on(async {
-        let mut world = World::new(&signer, 0);
+        let mut world = World::new(&signer, 0, origin);
         world.open().unwrap();
         expected.push(world.fingerprint().await);
         for step in WORK {
@@ -302,12 +322,12 @@ fn wherever_it_ends_what_was_answered_is_there() {
     // What waits is not kept, so that two steps can come to the same.
     let ends = ["killed", "nothing", "all", "torn"];
     let all = operations as usize * ends.len();
-    let tried = kills().min(all);
+    let tried = kills.min(all);
     for number in 0..tried {
         let number = number * all / tried;
         let (at, end) = ((number / ends.len()) as u64, ends[number % ends.len()]);
         runtime.block_on(async {
-            let mut world = World::new(&signer, 0);
+            let mut world = World::new(&signer, 0, origin);
             let fault = if end == "killed" { Fault::Kill } else { Fault::PowerOff };
             world.disk.fail_at(at, fault);
             let done = world.work().await;

@@ -4,6 +4,7 @@
 mod bad_input;
 mod development;
 mod durability;
+mod fork;
 mod index;
 mod otterscan;
 mod overrides;

@@ -10,7 +10,7 @@ use alloy::rpc::types::{TransactionReceipt, TransactionRequest};
 use alloy::signers::local::PrivateKeySigner;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vouch_chain::{Chain, Genesis, GenesisAccount, ManualClock, Options};
+use vouch_chain::{Chain, ForkPoint, Genesis, GenesisAccount, ManualClock, Options};
 
 pub(crate) const CHAIN_ID: u64 = 0x7e57_0000;
 pub(crate) const GENESIS_TIME: u64 = 1_800_000_000;
@@ -95,6 +95,11 @@ impl Fixture {
         self.dir.path()
     }
 
+    /// Nothing listens any more.
+    pub(crate) fn server_abort(&self) {
+        self.server.abort();
+    }
+
     /// Stops the chain and its server; the directory stays.
     pub(crate) fn stop(mut self) -> (Arc<TempDir>, PrivateKeySigner) {
         self.chain.take().unwrap().close().unwrap();
@@ -135,6 +140,81 @@ impl Fixture {
         let answer = self.rpc(method, params).await;
         assert!(answer.get("error").is_none(), "{method}: {answer}");
         answer["result"].clone()
+    }
+}
+
+/// `return(sload(calldata[0]))`
+pub(crate) const LOAD: [u8; 10] = hex!("5f35545f5260205ff3fe");
+/// A contract on [`Origin`] that is [`STORE`]; its slot 1 is 5 after the block that is forked from.
+pub(crate) const STORE_AT: Address = Address::repeat_byte(0xa1);
+/// [`LOG`] there.
+pub(crate) const LOG_AT: Address = Address::repeat_byte(0xa2);
+
+/// A chain that others go on from: its server has threads of its own.
+pub(crate) struct Origin {
+    pub(crate) fixture: Option<Fixture>,
+    pub(crate) url: String,
+    /// The block to go on from; one more follows it.
+    pub(crate) number: u64,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Origin {
+    /// Must not run in a task.
+    pub(crate) fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (fixture, number) = runtime.block_on(async {
+            let signer = PrivateKeySigner::from_slice(&[9; 32]).unwrap();
+            let contract = |code: &[u8]| GenesisAccount::contract(code.to_vec().into());
+            let genesis = genesis(signer.address())
+                .with_account(STORE_AT, contract(&STORE))
+                .with_account(LOG_AT, contract(&LOG));
+            let fixture = Fixture::start_in(Arc::new(TempDir::new().unwrap()), signer, |options| {
+                options.genesis = genesis;
+            })
+            .await;
+            let call = |to: Address, first, second| {
+                TransactionRequest::default().with_to(to).with_input(words(first, second))
+            };
+            fixture.send(call(STORE_AT, 1, 5)).await;
+            fixture.send(call(LOG_AT, 7, 8)).await;
+            fixture.send(call(STORE_AT, 2, 6)).await;
+            let number = fixture.provider.get_block_number().await.unwrap();
+            fixture.send(call(STORE_AT, 1, 99)).await;
+            (fixture, number)
+        });
+        let url = fixture.url.clone();
+        Self { fixture: Some(fixture), url, number, runtime: Some(runtime) }
+    }
+
+    /// What a fork of it begins with, where this account owns 1,000 ether.
+    pub(crate) fn genesis(&self, owner: Address) -> Genesis {
+        let point = ForkPoint::ask(&self.url, Some(self.number)).unwrap();
+        Genesis::fork(point).with_account(owner, GenesisAccount::funded(U256::from(1000 * ETHER)))
+    }
+
+    /// A fork of it in a directory.
+    pub(crate) async fn fork_in(&self, dir: Arc<TempDir>, signer: PrivateKeySigner) -> Fixture {
+        let (genesis, url) = (self.genesis(signer.address()), self.url.clone());
+        Fixture::start_in(dir, signer, |options| {
+            (options.genesis, options.fork_url) = (genesis, Some(url));
+        })
+        .await
+    }
+
+    pub(crate) async fn fork(&self) -> Fixture {
+        self.fork_in(Arc::new(TempDir::new().unwrap()), PrivateKeySigner::random()).await
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.fixture.take();
+        self.runtime.take().unwrap().shutdown_background();
     }
 }
 

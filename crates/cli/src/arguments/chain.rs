@@ -28,6 +28,13 @@ pub(crate) struct Chain {
     /// Say nothing but that it listens
     #[arg(long, visible_alias = "quiet")]
     pub(crate) silent: bool,
+    /// Go on from another network's chain, at the address of one of its nodes; what is not changed
+    /// here is read there when it is needed, and kept
+    #[arg(long, short, visible_alias = "fork", value_name = "URL[@BLOCK]", conflicts_with_all = ["genesis", "timestamp"], value_parser = forked)]
+    pub(crate) fork_url: Option<Forked>,
+    /// The block to go on from [default: the newest]
+    #[arg(long, value_name = "NUMBER", requires = "fork_url")]
+    pub(crate) fork_block_number: Option<u64>,
     /// Keep nothing: the chain ends with the process
     #[arg(long)]
     pub(crate) in_memory: bool,
@@ -64,6 +71,14 @@ pub(crate) struct NewChain {
     pub(crate) timestamp: Option<u64>,
 }
 
+/// Which chain is forked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Forked {
+    /// One of its nodes.
+    pub(crate) url: String,
+    pub(crate) block: Option<u64>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
     /// Execute blocks that were made elsewhere, and keep them
@@ -98,6 +113,18 @@ What counts is written anew and takes the place of what there was in one step.")
     Compact,
 }
 
+fn forked(text: &str) -> Result<Forked, String> {
+    // What stands before a host may have an @ of its own.
+    if let Some((url, block)) = text.rsplit_once('@')
+        && !block.is_empty()
+        && block.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        let block = block.parse().map_err(|_| format!("{block} is no block's number"))?;
+        return Ok(Forked { url: url.to_owned(), block: Some(block) });
+    }
+    Ok(Forked { url: text.to_owned(), block: None })
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "want a number of seconds".to_owned())?;
     match Duration::try_from_secs_f64(seconds) {
@@ -105,5 +132,19 @@ fn seconds(text: &str) -> Result<Duration, String> {
             Ok(time)
         }
         _ => Err("want between 0.001 and 4294967296 seconds".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fork_may_name_its_block() {
+        let of = |url: &str, block| Forked { url: url.to_owned(), block };
+        assert_eq!(forked("http://[::1]:8545@17"), Ok(of("http://[::1]:8545", Some(17))));
+        assert_eq!(forked("https://me:secret@host/1"), Ok(of("https://me:secret@host/1", None)));
+        assert_eq!(forked("https://me@host@5"), Ok(of("https://me@host", Some(5))));
+        assert!(forked("http://host@99999999999999999999").is_err());
     }
 }

@@ -227,7 +227,7 @@ impl Rpc {
         check_count(blocks)?;
         let mut number = 0;
         for _ in 0..blocks {
-            number = self.node.ask(Command::Mine)?;
+            number = self.node.ask(Command::Mine)??;
         }
         Ok(U64::from(number))
     }

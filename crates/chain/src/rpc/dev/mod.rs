@@ -99,7 +99,8 @@ impl Rpc {
         let options: Option<Value> = params.optional("options")?;
         params.finish()?;
         if options.is_some_and(|options| options.get("forking").is_some_and(|f| !f.is_null())) {
-            let message = "a running chain cannot become a fork of another";
+            let message =
+                "a running chain cannot become a fork of another: start one with --fork-url";
             return Err(RpcError::params(message));
         }
         self.node.ask(Command::Reset)?;
@@ -123,21 +124,29 @@ impl Rpc {
                 "gasLimit": format!("{:#x}", header.gas_limit),
                 "gasPrice": self.gas_price()?,
             },
-            "forkConfig": {},
+            "forkConfig": self.node.genesis.fork_point().map_or_else(
+                || value!({}),
+                |point| value!({ "forkBlockNumber": point.number() }),
+            ),
         }))
     }
 
     fn metadata(&self, params: Params) -> Outcome {
         params.finish()?;
-        let (head, first) = (self.node.head(), self.node.block(0)?);
+        let (head, first) = (self.node.head(), self.node.view.read().index.first_hash());
         Ok(value!({
             "clientVersion": self.client_version(),
             "chainId": self.node.genesis.chain_id(),
-            "instanceId": first.map(|block| block.hash),
+            "instanceId": first,
             "latestBlockNumber": head.header.number,
             "latestBlockHash": head.hash,
             "automine": *self.node.mining.lock() == Mining::Instant,
             "snapshots": {},
+            "forkedNetwork": self.node.genesis.fork_point().map(|point| value!({
+                "chainId": point.chain_id(),
+                "forkBlockNumber": point.number(),
+                "forkBlockHash": point.hash(),
+            })),
         }))
     }
 }

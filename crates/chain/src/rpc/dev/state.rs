@@ -16,6 +16,7 @@ use crate::edit::Edit;
 use crate::rpc::params::{Number, Params};
 use crate::rpc::state::StorageKey;
 use crate::rpc::{Outcome, Rpc, RpcError, json};
+use crate::state::StateError;
 
 /// The largest dump that is written or read, before compression.
 const MAX_DUMP_BYTES: u64 = 64 << 20;
@@ -55,7 +56,8 @@ impl Rpc {
         let address = params.next("address")?;
         let more: U256 = params.next("balance")?;
         params.finish()?;
-        let account = self.node.view.read().state.account(address).unwrap_or_default();
+        self.node.prefetch(address)?;
+        let account = self.node.view.read().state.account(address)?.unwrap_or_default();
         let balance = account.balance.saturating_add(more);
         self.edit_account(address, AccountOverride::default().with_balance(balance))
     }
@@ -111,12 +113,13 @@ impl Rpc {
                 return Err(RpcError::limit(message));
             }
             let storage = keys.into_iter();
-            let storage = storage.map(|key| (key.into(), view.state.slot(address, key).into()));
+            let storage =
+                storage.map(|key| Ok((key.into(), view.state.slot(address, key)?.into())));
             let dumped = DumpedAccount {
                 nonce: account.nonce,
                 balance: account.balance,
                 code,
-                storage: storage.collect(),
+                storage: storage.collect::<Result<_, StateError>>()?,
             };
             accounts.insert(address, dumped);
         }

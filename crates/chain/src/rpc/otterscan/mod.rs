@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::params::{Number, Params};
 use super::{Outcome, Rpc, RpcError, json, none};
 use crate::block::SealedBlock;
+use crate::state::StateRead;
 use search::Way;
 
 /// What Otterscan asks for before all else.
@@ -82,7 +83,7 @@ impl Rpc {
         let address: Address = params.next("address")?;
         let target = self.target(params.optional::<Place>("block")?.map(|place| place.0))?;
         params.finish()?;
-        let account = self.node.view.read().state.account_at(address, target.number)?;
+        let account = self.node.state_at(target.number)?.account(address)?;
         json(account.is_some_and(|account| account.has_code()))
     }
 

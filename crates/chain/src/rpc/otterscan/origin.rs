@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::calls::Touch;
 use super::search::{MAX_READ_BYTES, Reading, too_far};
 use crate::block::SealedBlock;
+use crate::fork::Place;
 use crate::rpc::params::{Number, Params};
 use crate::rpc::{Outcome, Rpc, RpcError, json};
 use crate::state::{Account, State, StateError};
@@ -70,7 +71,10 @@ impl Rpc {
         let found = match used {
             Since::Never => None,
             Since::Block(number) => self.newest(number..=number, place)?,
-            Since::Before(oldest) => self.newest(1..=oldest, place)?,
+            Since::Before(oldest) if self.is_elsewhere(oldest) => {
+                return self.not_here(Place::Number(oldest));
+            }
+            Since::Before(oldest) => self.newest(self.node.first_block() + 1..=oldest, place)?,
         };
         json(found.map(|(block, index)| *block.transactions()[index].hash()))
     }
@@ -82,7 +86,7 @@ impl Rpc {
         params.finish()?;
         let since = {
             let view = self.node.view.read();
-            let account = view.state.account(address).unwrap_or_default();
+            let account = view.state.account(address)?.unwrap_or_default();
             // Who delegates to a contract (EIP-7702) was not created.
             match view.state.code(account.code_hash)?.is_eip7702() {
                 true => Since::Never,
@@ -95,6 +99,9 @@ impl Rpc {
                 Some(block) => json(self.creator_in(&block, address)?),
                 None => Ok(Value::Null),
             },
+            Since::Before(oldest) if self.is_elsewhere(oldest) => {
+                self.not_here(Place::Number(oldest))
+            }
             Since::Before(oldest) => self.creator_before(oldest, address),
         }
     }
@@ -107,7 +114,8 @@ impl Rpc {
         }) {
             return Ok(Value::Null);
         }
-        let found = self.newest(1..=oldest, |block| created_at(block, address))?;
+        let found =
+            self.newest(self.node.first_block() + 1..=oldest, |block| created_at(block, address))?;
         let Some((block, index)) = found else {
             return Err(RpcError::server(
                 "another contract created it, in a block whose state is no longer kept",

@@ -9,6 +9,7 @@ use revm_inspectors::otterscan::InternalOperationsInspector;
 
 use super::calls::CallTree;
 use crate::block::SealedBlock;
+use crate::fork::Place;
 use crate::rpc::again::{Again, Watcher};
 use crate::rpc::params::Params;
 use crate::rpc::tracing_limit::TracingLimit;
@@ -31,7 +32,10 @@ impl Rpc {
     pub(super) fn transaction_error(&self, mut params: Params) -> Outcome {
         let hash = params.hash("hash")?;
         params.finish()?;
-        let (block, index) = self.node.transaction(hash)?.ok_or_else(unknown)?;
+        let (block, index) = self
+            .node
+            .transaction(hash)?
+            .ok_or_else(|| unknown().elsewhere(Place::Transaction(hash)))?;
         let status = block.receipts.get(index).map(TxReceipt::status_or_post_state);
         if status.is_some_and(|status| status.as_eip658() == Some(true)) {
             return json(Bytes::new());
@@ -49,7 +53,10 @@ impl Rpc {
     ) -> Result<(I, ExecutionResult), RpcError> {
         let hash = params.hash("hash")?;
         params.finish()?;
-        let (block, index) = self.node.transaction(hash)?.ok_or_else(unknown)?;
+        let (block, index) = self
+            .node
+            .transaction(hash)?
+            .ok_or_else(|| unknown().elsewhere(Place::Transaction(hash)))?;
         self.transaction_again(&block, index)
     }
 

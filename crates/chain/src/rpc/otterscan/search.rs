@@ -107,7 +107,8 @@ impl Rpc {
         let Number(base) = params.next("block")?;
         let size = page_size(&mut params)?;
         params.finish()?;
-        let head = *self.node.head.borrow();
+        // What was before is not searched on a fork.
+        let (head, first_block) = (*self.node.head.borrow(), self.node.first_block());
         let reading = Reading::new(&self.node, MAX_READ_BYTES);
         let search = Search { rpc: self, address, reading, gas_left: MAX_REPLAYED_GAS };
         let (mut page, first, last);
@@ -115,11 +116,12 @@ impl Rpc {
             Way::Before => {
                 // Zero means all.
                 let newest = base.checked_sub(1).unwrap_or(head).min(head);
-                page = search.page((1..=newest).rev(), size, way)?;
+                page = search.page((first_block + 1..=newest).rev(), size, way)?;
                 (first, last) = (base == 0 || base > head, !page.more);
             }
             Way::After => {
-                page = search.page(base.saturating_add(1)..=head, size, way)?;
+                let oldest = base.max(first_block).saturating_add(1);
+                page = search.page(oldest..=head, size, way)?;
                 page.transactions.reverse();
                 (first, last) = (!page.more, base == 0);
             }

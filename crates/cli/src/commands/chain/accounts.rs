@@ -103,7 +103,7 @@ fn signers(stored: &Stored) -> anyhow::Result<Vec<PrivateKeySigner>> {
 }
 
 /// Whole or not there, and for its owner alone.
-fn store(path: &Path, stored: &Stored) -> anyhow::Result<()> {
+pub(super) fn store(path: &Path, stored: &impl Serialize) -> anyhow::Result<()> {
     let why = || format!("{} cannot be written", path.display());
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(directory).with_context(why)?;

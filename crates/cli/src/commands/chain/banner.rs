@@ -36,10 +36,15 @@ impl Banner<'_> {
             "chainId": self.chain.chain_id(),
             "accounts": addresses,
             "mnemonic": self.accounts.map(|accounts| &accounts.mnemonic),
+            "fork": self.chain.genesis().fork_point().map(|point| json!({
+                "chainId": point.chain_id(),
+                "block": point.number(),
+                "hash": point.hash(),
+            })),
         })
     }
 
-    pub(crate) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> anyhow::Result<String> {
         let listens = format!(
             "chain {} listens on {} and {}, Ctrl-C ends it",
             self.chain.chain_id(),
@@ -47,11 +52,22 @@ impl Banner<'_> {
             self.url("ws")
         );
         if self.arguments.silent {
-            return listens;
+            return Ok(listens);
         }
         let mut text = format!("vouch chain {}\n", env!("CARGO_PKG_VERSION"));
         if let Some(accounts) = self.accounts {
-            self.describe(accounts, &mut text);
+            self.describe(accounts, &mut text)?;
+        }
+        if let Some(point) = self.chain.genesis().fork_point() {
+            section(
+                &mut text,
+                "Fork",
+                &[
+                    ("Chain id", point.chain_id().to_string()),
+                    ("Block number", point.number().to_string()),
+                    ("Block hash", point.hash().to_string()),
+                ],
+            );
         }
         let status = self.chain.status();
         section(
@@ -71,11 +87,11 @@ impl Banner<'_> {
                 ),
             ],
         );
-        text + "\n" + &listens
+        Ok(text + "\n" + &listens)
     }
 
-    fn describe(&self, accounts: &Accounts, text: &mut String) {
-        let balances = self.chain.balances(accounts.signers.iter().map(|s| s.address()));
+    fn describe(&self, accounts: &Accounts, text: &mut String) -> anyhow::Result<()> {
+        let balances = self.chain.balances(accounts.signers.iter().map(|s| s.address()))?;
         let listed = accounts.signers.iter().take(LISTED).enumerate();
         let left_out = accounts.signers.len().saturating_sub(LISTED);
         let mut lines: [Vec<String>; 2] = Default::default();
@@ -100,6 +116,7 @@ impl Banner<'_> {
                 ("Derivation path", DERIVATION_PATH.to_owned()),
             ],
         );
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 mod accounts;
 mod banner;
 mod compact;
+mod fork;
 mod inspect;
 mod status;
 
@@ -98,6 +99,12 @@ fn open(
     }
     let accounts = Accounts::open_or_create(data_dir, new)?;
     let signers = accounts.as_ref().map(|accounts| accounts.signers.clone()).unwrap_or_default();
+    if let Some(forked) = fork::of(arguments, data_dir)? {
+        let usage = Usage::Development { mining, signers, new: new.clone() };
+        let chain = node::open_fork(data_dir, &forked, usage)?;
+        fork::keep(&forked, data_dir)?;
+        return Ok((chain, accounts));
+    }
     let operator = operator(arguments, data_dir, accounts.as_ref())?;
     let usage = Usage::Development { mining, signers, new: new.clone() };
     Ok((node::open(data_dir, operator, usage)?, accounts))
@@ -131,7 +138,8 @@ async fn listen_at(
     let (listener, address) = serve::bind((host, port).into(), option).await?;
     let end = serve::interrupted();
     let banner = banner::Banner { chain, address, accounts, data_dir, arguments };
-    output.ready(&banner.json(), || banner.text())?;
+    let text = banner.text()?;
+    output.ready(&banner.json(), || text)?;
     let status = status::Line::start(chain, arguments.silent || output.json);
     let served = serve::until(listener, chain.router(), end).await;
     status.end();

@@ -21,6 +21,7 @@ use super::{
 pub(super) enum Kind {
     Store,
     Chain,
+    Fork,
     Purchases,
     /// What a provider has sent to a chain.
     Transactions,
@@ -35,6 +36,7 @@ impl Kind {
             None => Self::Empty,
             Some(record) if fsck::is_store(record) => Self::Store,
             Some(record) if vouch_chain::is_genesis_record(record) => Self::Chain,
+            Some(record) if vouch_chain::is_fork_record(record) => Self::Fork,
             Some(record) if record.starts_with(br#"{"Format":"#) => Self::Purchases,
             Some(record) if is_outbox_record(record) => Self::Transactions,
             Some(_) => Self::Records,
@@ -45,6 +47,7 @@ impl Kind {
         match self {
             Self::Store => "a log",
             Self::Chain => "the chain",
+            Self::Fork => "what was read of a chain that is forked",
             Self::Purchases => "purchases",
             Self::Transactions => "transactions that were sent",
             Self::Records => "a run, a signer or a witness",
@@ -77,7 +80,8 @@ pub(super) fn check(
         Kind::Purchases => purchases(&journal, place, &mut checked)?,
         Kind::Transactions => records(&journal, place, &mut checked, transaction)?,
         Kind::Records => records(&journal, place, &mut checked, document)?,
-        Kind::Empty => {}
+        // Executing the chain has read it.
+        Kind::Fork | Kind::Empty => {}
     }
     Ok(checked)
 }
@@ -120,7 +124,7 @@ fn chain(
     checked: &mut Checked,
 ) -> anyhow::Result<()> {
     let bar = ProgressBar::new(records);
-    let executed = vouch_chain::check(journal, records, &mut |at| bar.set_position(at.done));
+    let executed = vouch_chain::check(journal, disk, records, &mut |at| bar.set_position(at.done));
     bar.finish_and_clear();
     match executed {
         Ok(blocks) => {

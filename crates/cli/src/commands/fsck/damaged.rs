@@ -70,6 +70,9 @@ fn means(kind: Kind) -> &'static str {
         Kind::Chain => "blocks are lost, and those behind them cannot be executed",
         Kind::Purchases => "it is not known any more what was signed: pay nothing from this wallet",
         Kind::Transactions => "what was sent to the chain is not known here: it may be sent again",
+        Kind::Fork => {
+            "blocks that were made from it cannot be executed without the other chain's node"
+        }
         Kind::Records | Kind::Empty => "what was acknowledged there is lost on this disk",
     }
 }
