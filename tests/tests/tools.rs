@@ -71,6 +71,26 @@ fn forge_broadcasts_a_script() {
     assert!(running.stop(), "it ends cleanly");
 }
 
+/// With a proof for each cell of a blob, and with one for each blob.
+#[test]
+fn cast_sends_blobs() {
+    let data = tempfile::tempdir().expect("a directory");
+    let words = "test test test test test test test test test test test junk";
+    let arguments = ["chain", "--port", "0", "--json", "--mnemonic", words];
+    let running = Running::spawn(vouch(data.path(), &arguments));
+    let (url, blobs) = (running.field("chain"), data.path().join("blobs"));
+    std::fs::write(&blobs, [7; 200_000]).expect("it is written");
+    for more in [&["--blob"][..], &["--blob", "--eip4844"]] {
+        let mut cast = Command::new(installed("node_modules/.bin/cast"));
+        cast.args(["send", "--json", "--rpc-url", &url, "--mnemonic", words]);
+        cast.args(more).arg("--path").arg(&blobs);
+        let receipt = json_of(cast.arg("0x0000000000000000000000000000000000000042"));
+        let told = [&receipt["status"], &receipt["type"], &receipt["blobGasUsed"]];
+        assert_eq!(told, ["0x1", "0x3", "0x40000"], "{receipt}");
+    }
+    assert!(running.stop(), "it ends cleanly");
+}
+
 /// A project with its plugins: ethers, Ignition, network helpers.
 #[test]
 fn a_hardhat_project_deploys_calls_traces_and_goes_back() {

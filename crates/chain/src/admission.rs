@@ -9,6 +9,7 @@ use revm::context_interface::cfg::gas::calculate_initial_tx_gas;
 use revm::primitives::eip3860::MAX_INITCODE_SIZE;
 use revm::primitives::hardfork::SpecId;
 
+use crate::blobs::{self, Sent};
 use crate::execute::{SignedTransaction, tx_gas_limit_cap};
 use crate::pool::PoolError;
 use crate::rules::Rules;
@@ -17,21 +18,39 @@ use crate::state::{Account, StateError};
 
 /// Largest transaction, as geth has it: four slots of 32 KiB.
 const MAX_TRANSACTION_BYTES: usize = 128 << 10;
+/// Largest transaction with its blobs, as geth has it.
+const MAX_BYTES_WITH_BLOBS: usize = 1 << 20;
 const BLOB_TYPE: u8 = 3;
 
 /// Why a transaction is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Rejection {
-    #[error("oversized data: transaction size {size}, limit {MAX_TRANSACTION_BYTES}")]
-    Oversized { size: usize },
+    #[error("oversized data: transaction size {size}, limit {limit}")]
+    Oversized { size: usize, limit: usize },
     #[error("the raw transaction cannot be decoded: {0}")]
     Malformed(String),
+    #[error("transaction type not supported: type {kind} begins with {fork}")]
+    TooEarly { kind: u8, fork: &'static str },
     #[error(
-        "transaction type not supported: this chain has no blobs (type 3); use types 0, 1, 2 or 4"
+        "transaction type not supported: blobs (type 3) come with a transaction that is signed, by \
+         eth_sendRawTransaction"
     )]
-    Blob,
-    #[error("transaction type not supported: type 4 begins with Prague")]
-    Delegation,
+    UnsignedBlobs,
+    #[error(
+        "missing sidecar in blob transaction: send it with blobs, commitments and proofs, as \
+         rlp([transaction, 1, blobs, commitments, cell proofs]) after its type"
+    )]
+    NoSidecar,
+    #[error("unexpected sidecar version, want: 0, got: 1 (cell proofs begin with Osaka)")]
+    CellProofs,
+    #[error("blobless blob transaction")]
+    NoBlobs,
+    #[error("too many blobs in transaction: have {have}, permitted {permitted}")]
+    TooManyBlobs { have: usize, permitted: u64 },
+    #[error("invalid number of {blobs} blobs compared to {hashes} blob hashes")]
+    BlobCount { blobs: usize, hashes: usize },
+    #[error("invalid blob sidecar: {0}")]
+    Sidecar(String),
     #[error("only replay-protected (EIP-155) transactions allowed over RPC")]
     Unprotected,
     #[error("invalid chain id for signer: have {have} want {want}")]
@@ -60,6 +79,11 @@ pub(crate) enum Rejection {
         "max fee per gas less than block base fee: address {sender}, maxFeePerGas: {cap}, baseFee: {base_fee}"
     )]
     FeeCap { sender: Address, cap: u128, base_fee: u64 },
+    #[error(
+        "max fee per blob gas less than block blob gas fee: address {sender}, blobGasFeeCap: \
+         {cap}, blobBaseFee: {fee}"
+    )]
+    BlobFeeCap { sender: Address, cap: u128, fee: u128 },
     #[error("nonce too low: next nonce {next}, tx nonce {nonce}")]
     NonceTooLow { next: u64, nonce: u64 },
     #[error("insufficient funds for gas * price + value: balance {balance}, tx cost {cost}")]
@@ -76,23 +100,49 @@ pub(crate) enum Rejection {
     Stopped(String),
 }
 
-/// Decodes a raw transaction and checks all that needs no state, the signature last.
+/// What the next block takes, in wei.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fees {
+    /// For a unit of gas.
+    pub(crate) base: u64,
+    /// For a unit of blob gas.
+    pub(crate) blob: u128,
+}
+
+/// Decodes a raw transaction and checks all that needs no state, the dearest last. Its blobs have
+/// done their part then.
 pub(crate) fn decode(
     raw: &[u8],
     rules: &Rules,
     block_gas_limit: u64,
 ) -> Result<SignedTransaction, Rejection> {
-    if raw.len() > MAX_TRANSACTION_BYTES {
-        return Err(Rejection::Oversized { size: raw.len() });
+    let (transaction, sidecar) = blobs::split(read(raw)?);
+    let hashes = transaction.blob_versioned_hashes().unwrap_or_default();
+    if let Some(sidecar) = &sidecar {
+        blobs::check(hashes, sidecar, rules)?;
     }
-    if raw.first() == Some(&BLOB_TYPE) {
-        return Err(Rejection::Blob);
-    }
-    let transaction = TxEnvelope::decode_2718_exact(raw)
-        .map_err(|error| Rejection::Malformed(error.to_string()))?;
     check(&transaction, rules, block_gas_limit)?;
     let sender = sender::recover(&transaction).ok_or(Rejection::Signature)?;
+    if let Some(sidecar) = &sidecar {
+        blobs::verify(hashes, sidecar)?;
+    }
     Ok(Recovered::new_unchecked(transaction, sender))
+}
+
+/// Decodes a raw transaction.
+pub(crate) fn read(raw: &[u8]) -> Result<Sent, Rejection> {
+    let has_blobs = raw.first() == Some(&BLOB_TYPE);
+    let (size, limit) =
+        (raw.len(), if has_blobs { MAX_BYTES_WITH_BLOBS } else { MAX_TRANSACTION_BYTES });
+    if size > limit {
+        return Err(Rejection::Oversized { size, limit });
+    }
+    Sent::decode_2718_exact(raw).map_err(|error| {
+        match has_blobs && TxEnvelope::decode_2718_exact(raw).is_ok() {
+            true => Rejection::NoSidecar,
+            false => Rejection::Malformed(error.to_string()),
+        }
+    })
 }
 
 /// As [`decode`], for one that was signed here.
@@ -101,20 +151,20 @@ pub(crate) fn check_sent(
     rules: &Rules,
     block_gas_limit: u64,
 ) -> Result<(), Rejection> {
-    let size = transaction.encode_2718_len();
-    if size > MAX_TRANSACTION_BYTES {
-        return Err(Rejection::Oversized { size });
-    }
     if transaction.is_eip4844() {
-        return Err(Rejection::Blob);
+        return Err(Rejection::UnsignedBlobs);
     }
     check(transaction, rules, block_gas_limit)
 }
 
 /// Checks all that needs neither state nor the sender.
 fn check(transaction: &TxEnvelope, rules: &Rules, block_gas_limit: u64) -> Result<(), Rejection> {
+    let (size, limit) = (transaction.encode_2718_len(), MAX_TRANSACTION_BYTES);
+    if size > limit {
+        return Err(Rejection::Oversized { size, limit });
+    }
     if transaction.is_eip7702() && !rules.are(SpecId::PRAGUE) {
-        return Err(Rejection::Delegation);
+        return Err(Rejection::TooEarly { kind: 4, fork: "Prague" });
     }
     match transaction.chain_id() {
         None => return Err(Rejection::Unprotected),
@@ -174,14 +224,14 @@ fn check_intrinsic_gas(transaction: &TxEnvelope, rules: &Rules) -> Result<(), Re
     Ok(())
 }
 
-/// Checks what depends on the sender's account and on the next block's base fee. Other waiting
+/// Checks what depends on the sender's account and on the next block's fees. Other waiting
 /// transactions of the sender are not counted: one that cannot be paid then is dropped when its
 /// turn comes. `may_have_code`: as delegations do.
 pub(crate) fn check_account(
     transaction: &SignedTransaction,
     account: Account,
     may_have_code: bool,
-    base_fee: u64,
+    fees: Fees,
 ) -> Result<(), Rejection> {
     let (sender, nonce) = (transaction.signer(), transaction.nonce());
     if account.has_code() && !may_have_code {
@@ -191,12 +241,18 @@ pub(crate) fn check_account(
         return Err(Rejection::NonceTooLow { next: account.nonce, nonce });
     }
     let cap = transaction.max_fee_per_gas();
-    if cap < u128::from(base_fee) {
-        return Err(Rejection::FeeCap { sender, cap, base_fee });
+    if cap < u128::from(fees.base) {
+        return Err(Rejection::FeeCap { sender, cap, base_fee: fees.base });
     }
-    // 25 bits of gas times 128 bits of price cannot overflow; adding the value can.
-    let fees = U256::from(transaction.gas_limit()) * U256::from(cap);
-    let cost = fees.saturating_add(transaction.value());
+    let blob_gas = transaction.blob_gas_used().unwrap_or_default();
+    let blob_cap = transaction.max_fee_per_blob_gas().unwrap_or_default();
+    if blob_gas > 0 && blob_cap < fees.blob {
+        return Err(Rejection::BlobFeeCap { sender, cap: blob_cap, fee: fees.blob });
+    }
+    // At most 64 bits of gas times 128 bits of price cannot overflow; adding the value can.
+    let most = U256::from(transaction.gas_limit()) * U256::from(cap)
+        + U256::from(blob_gas) * U256::from(blob_cap);
+    let cost = most.saturating_add(transaction.value());
     if cost > account.balance {
         return Err(Rejection::Funds { balance: account.balance, cost });
     }

@@ -440,7 +440,7 @@ impl Builder {
                     pool.lock().executed(&transaction);
                     included.push((*transaction).clone());
                 }
-                Err(Refused::FeeTooLow) => postponed.push(transaction),
+                Err(Refused::FeeTooLow | Refused::NoRoomForBlobs) => postponed.push(transaction),
                 Err(Refused::NoRoom) => {
                     postponed.push(transaction);
                     break;

@@ -65,7 +65,7 @@ sol! {
 /// The EVM's configuration for blocks.
 pub(crate) fn config(rules: &Rules) -> CfgEnv {
     let mut config = CfgEnv::new_with_spec(rules.spec).with_chain_id(rules.chain_id);
-    config.max_blobs_per_tx = rules.blobs.map(|blobs| blobs.max_blobs_per_tx);
+    config.max_blobs_per_tx = rules.blobs.map(|_| rules.max_blobs_per_transaction());
     config
 }
 
@@ -150,7 +150,9 @@ pub(crate) fn tx_env(transaction: &TxEnvelope, sender: Address) -> TxEnv {
 pub(crate) enum Refused {
     /// It does not fit into what is left of the block.
     NoRoom,
-    /// Its fee cap is below the block's base fee.
+    /// Its blobs do not fit into what is left of the block; without blobs others may.
+    NoRoomForBlobs,
+    /// Its fee cap is below the block's base fee, for gas or for blobs.
     FeeTooLow,
     /// It can never be executed as things are.
     Invalid(InvalidTransaction),
@@ -259,10 +261,12 @@ impl<'a, R: StateRead> Execution<'a, R> {
         let blob_gas = transaction.blob_gas_used().unwrap_or_default();
         let max_blob_gas = self.rules.blobs.map_or(0, |blobs| blobs.max_blob_gas_per_block());
         let begun = &self.begun;
-        if begun.gas_used + transaction.gas_limit() > self.header.gas_limit
-            || begun.blob_gas_used + blob_gas > max_blob_gas
-        {
+        if begun.gas_used + transaction.gas_limit() > self.header.gas_limit {
             return Ok(Err(Refused::NoRoom));
+        }
+        // What fits into no block at all is for the EVM to refuse, so that it does not wait for ever.
+        if begun.blob_gas_used > 0 && begun.blob_gas_used + blob_gas > max_blob_gas {
+            return Ok(Err(Refused::NoRoomForBlobs));
         }
         self.evm.ctx.cfg.disable_eip3607 = is_unsigned(transaction);
         match self.evm.transact_commit(tx_env(transaction, transaction.signer())) {
@@ -270,9 +274,10 @@ impl<'a, R: StateRead> Execution<'a, R> {
                 self.begun.add(transaction, &result);
                 Ok(Ok(()))
             }
-            Err(EVMError::Transaction(InvalidTransaction::GasPriceLessThanBasefee)) => {
-                Ok(Err(Refused::FeeTooLow))
-            }
+            Err(EVMError::Transaction(
+                InvalidTransaction::GasPriceLessThanBasefee
+                | InvalidTransaction::BlobGasPriceGreaterThanMax { .. },
+            )) => Ok(Err(Refused::FeeTooLow)),
             Err(EVMError::Transaction(reason)) => Ok(Err(Refused::Invalid(reason))),
             Err(error) => Err(stopped(&self.header, error)),
         }

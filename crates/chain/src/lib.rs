@@ -38,16 +38,16 @@
 //!   contracts that count on the clock must not see it run ahead.
 //!
 //! # What it does not do
-//! No peers and no consensus layer: the blocks that it makes have no withdrawals, and transactions
-//! with blobs (type 3) are executed where blocks are imported and not taken into the pool. Work
-//! (ethash) is not checked, and no block is made before the merge. It signs for
-//! [`Options::accounts`] alone.
+//! No peers and no consensus layer: the blocks that it makes have no withdrawals, and blobs are
+//! checked against the transaction that they come with and kept by nobody. Work (ethash) is not
+//! checked, and no block is made before the merge. It signs for [`Options::accounts`] alone.
 //! The state, its tries and the newest blocks are in memory; older blocks, where transactions are and
 //! what accounts were at each block are on disk, and nothing of that is ever removed. Proofs of old
 //! blocks look through all that has changed since, up to 16 MiB of it.
 
 mod accounts;
 mod admission;
+mod blobs;
 mod block;
 mod builder;
 mod chain;
@@ -71,6 +71,7 @@ mod sender;
 mod snapshots;
 mod state;
 mod status;
+pub mod testing;
 mod transport;
 
 pub use chain::{ByHand, Chain, Mining, Options, Progress, check};

@@ -18,8 +18,8 @@ use tokio::sync::{broadcast, watch};
 use vouch_journal::{Position, Reader};
 
 use crate::accounts::{Accounts, is_unsigned};
-use crate::admission::{self, Rejection};
-use crate::block::{SealedBlock, next_header};
+use crate::admission::{self, Fees, Rejection};
+use crate::block::{SealedBlock, next_excess_blob_gas, next_header};
 use crate::builder::Command;
 use crate::chain::{ByHand, Mining};
 use crate::clock::Clock;
@@ -258,17 +258,17 @@ impl Node {
             return Err(Rejection::NotMerged);
         }
         let (rules, gas_limit) = self.next_rules();
-        self.admit(admission::decode(raw, &rules, gas_limit)?)
+        self.admit(admission::decode(raw, &rules, gas_limit)?, &rules)
     }
 
     /// As [`Self::submit`], for one whose sender is known.
     pub(crate) fn submit_sent(&self, transaction: SignedTransaction) -> Result<B256, Rejection> {
         let (rules, gas_limit) = self.next_rules();
         admission::check_sent(&transaction, &rules, gas_limit)?;
-        self.admit(transaction)
+        self.admit(transaction, &rules)
     }
 
-    fn admit(&self, transaction: SignedTransaction) -> Result<B256, Rejection> {
+    fn admit(&self, transaction: SignedTransaction, rules: &Rules) -> Result<B256, Rejection> {
         let hash = *transaction.hash();
         self.prefetch(transaction.signer())?;
         {
@@ -276,7 +276,9 @@ impl Node {
             let view = self.view.read();
             let account = view.state.account(transaction.signer())?.unwrap_or_default();
             let may_send = is_delegation(&view.state, &account) || is_unsigned(&transaction);
-            admission::check_account(&transaction, account, may_send, view.next_base_fee())?;
+            let excess = next_excess_blob_gas(rules, &view.index.head().header);
+            let fees = Fees { base: view.next_base_fee(), blob: rules.blob_fee(excess) };
+            admission::check_account(&transaction, account, may_send, fees)?;
             pool.insert(transaction, account.nonce)?;
         }
         // Fails where nobody listens.

@@ -20,6 +20,8 @@ const MAX_BYTES: usize = 128 << 20;
 const MAX_PER_SENDER: usize = 1 << 14;
 /// What a replacement must offer of the fees it replaces, in percent.
 const REPLACEMENT_PERCENT: u128 = 110;
+/// The same where one of the two has blobs, as geth has it.
+const BLOB_REPLACEMENT_PERCENT: u128 = 200;
 /// Memory a transaction takes besides its input.
 const OVERHEAD_BYTES: usize = 1 << 10;
 
@@ -248,10 +250,15 @@ impl Pool {
 }
 
 fn outbids(new: &SignedTransaction, old: &SignedTransaction) -> bool {
-    let enough =
-        |new: u128, old: u128| new >= old.saturating_mul(REPLACEMENT_PERCENT).div_ceil(100);
+    let percent = match new.is_eip4844() || old.is_eip4844() {
+        true => BLOB_REPLACEMENT_PERCENT,
+        false => REPLACEMENT_PERCENT,
+    };
+    let enough = |new: u128, old: u128| new >= old.saturating_mul(percent).div_ceil(100);
+    let blob_fees = new.max_fee_per_blob_gas().zip(old.max_fee_per_blob_gas());
     enough(new.max_fee_per_gas(), old.max_fee_per_gas())
         && enough(new.priority_fee_or_price(), old.priority_fee_or_price())
+        && blob_fees.is_none_or(|(new, old)| enough(new, old))
 }
 
 fn size_bytes(transaction: &SignedTransaction) -> usize {

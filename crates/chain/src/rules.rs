@@ -52,6 +52,16 @@ impl Rules {
         self.spec.is_enabled_in(spec)
     }
 
+    /// Most blobs in one transaction; none before Cancun.
+    pub(crate) fn max_blobs_per_transaction(&self) -> u64 {
+        self.blobs.map_or(0, |blobs| blobs.max_blobs_per_tx.min(blobs.max_blob_count))
+    }
+
+    /// What a unit of blob gas costs in a block with this excess, in wei; 0 before there were blobs.
+    pub(crate) fn blob_fee(&self, excess: Option<u64>) -> u128 {
+        excess.zip(self.blobs).map_or(0, |(excess, blobs)| blobs.calc_blob_fee(excess))
+    }
+
     /// What the finder of a block gets, in wei.
     pub(crate) fn reward(&self) -> u128 {
         const ETHER: u128 = 1_000_000_000_000_000_000;

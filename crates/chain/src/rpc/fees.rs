@@ -40,8 +40,7 @@ impl Rpc {
     /// What a unit of blob gas costs in a block, in wei; 0 before there were blobs.
     pub(super) fn blob_fee(&self, header: &Header) -> u128 {
         let rules = Rules::of_header(self.node.genesis.config(), header);
-        let excess = header.excess_blob_gas.zip(rules.blobs);
-        excess.map_or(0, |(excess, params)| params.calc_blob_fee(excess))
+        rules.blob_fee(header.excess_blob_gas)
     }
 
     fn next_blob_fee(&self, parent: &Header) -> u128 {

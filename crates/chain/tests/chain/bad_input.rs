@@ -126,7 +126,7 @@ async fn transactions_are_refused_in_geths_words() {
         (hex!("c0").to_vec(), "cannot be decoded"),
         (vec![0x02; 200], "cannot be decoded"),
         (trailing, "cannot be decoded"),
-        (hex!("03c0").to_vec(), "no blobs (type 3)"),
+        (hex!("03c0").to_vec(), "cannot be decoded"),
         (vec![0; 200_000], "oversized data"),
         (poor, "insufficient funds for gas * price + value"),
         (unprotected, "only replay-protected (EIP-155) transactions allowed"),

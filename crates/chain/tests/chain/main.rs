@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps wrongly fails, which is its purpose")]
 
 mod bad_input;
+mod blobs;
 mod development;
 mod durability;
 mod fork;
