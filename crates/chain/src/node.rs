@@ -134,6 +134,18 @@ impl View {
         self.index.let_go();
     }
 
+    /// Whether a block is still told of; the first always is.
+    ///
+    /// # Errors
+    /// [`Error::Pruned`].
+    pub(crate) fn check_block(&self, number: u64) -> Result<()> {
+        let oldest = self.index.oldest();
+        match number > 0 && number < oldest {
+            true => Err(Error::Pruned { number, oldest }),
+            false => Ok(()),
+        }
+    }
+
     /// Of the block after the newest, in wei.
     pub(crate) fn next_base_fee(&self) -> u64 {
         self.next.base_fee(&self.index.head().header)
@@ -202,8 +214,16 @@ impl Node {
     }
 
     /// A block by number, from memory or the journal.
+    ///
+    /// # Errors
+    /// [`Error::Pruned`]; [`Error::Index`], [`Error::Journal`] or [`Error::Record`] if it cannot be
+    /// read.
     pub(crate) fn block(&self, number: u64) -> Result<Option<Arc<SealedBlock>>> {
-        let located = self.view.read().index.locate(number)?;
+        let located = {
+            let view = self.view.read();
+            view.check_block(number)?;
+            view.index.locate(number)?
+        };
         match located {
             None => Ok(None),
             Some(Located::Memory(block)) => Ok(Some(block)),
@@ -211,7 +231,12 @@ impl Node {
                 if let Some(block) = self.decoded.lock().get(position) {
                     return Ok(Some(block));
                 }
-                let block = record::decode_block(&self.reader.read(position)?, number)?;
+                let stored = self.reader.read(position);
+                if stored.is_err() {
+                    // It may have been pruned just now.
+                    self.view.read().check_block(number)?;
+                }
+                let block = record::decode_block(&stored?, number)?;
                 let block = Arc::new(block);
                 self.decoded.lock().add(position, block.clone());
                 Ok(Some(block))
@@ -223,7 +248,11 @@ impl Node {
     pub(crate) fn transaction(&self, hash: B256) -> Result<Option<(Arc<SealedBlock>, usize)>> {
         let places = self.view.read().index.transaction(hash)?;
         for (number, at) in places {
-            let Some(block) = self.block(number)? else { continue };
+            let block = match self.block(number) {
+                Ok(Some(block)) => block,
+                Ok(None) | Err(Error::Pruned { .. }) => continue,
+                Err(error) => return Err(error),
+            };
             if block.transactions().get(at).is_some_and(|found| *found.hash() == hash) {
                 return Ok(Some((block, at)));
             }

@@ -26,6 +26,8 @@ pub(crate) enum Usage {
     /// To try things out.
     Development {
         mining: Mining,
+        /// [`Options::prune_blocks`].
+        prune_blocks: Option<u64>,
         /// Accounts that it signs for; each owns some ether if the chain is new.
         signers: Vec<PrivateKeySigner>,
         /// What it begins with if it is new.
@@ -60,18 +62,24 @@ pub(crate) fn open(data_dir: &Path, operator: Address, usage: Usage) -> anyhow::
     let mut options = Options::new(genesis, SystemClock);
     match usage {
         Usage::Provider => options.by_hand = ByHand::Time,
-        Usage::Development { mining, signers, new } => {
+        Usage::Development { mining, prune_blocks, signers, new } => {
             options.expected_chain_id = new.chain_id;
             (options.mining, options.accounts) = (mining, signers);
+            options.prune_blocks = prune_blocks;
         }
     }
     start(data_dir, options)
 }
 
 /// Opens the chain in `data_dir/chain` that begins with this genesis, or begins one.
-pub(crate) fn open_of(data_dir: &Path, genesis: Genesis, mining: Mining) -> anyhow::Result<Chain> {
+pub(crate) fn open_of(
+    data_dir: &Path,
+    genesis: Genesis,
+    mining: Mining,
+    prune_blocks: Option<u64>,
+) -> anyhow::Result<Chain> {
     let mut options = Options::new(genesis.clone(), SystemClock);
-    options.mining = mining;
+    (options.mining, options.prune_blocks) = (mining, prune_blocks);
     let chain = start(data_dir, options)?;
     ensure!(
         *chain.genesis() == genesis,

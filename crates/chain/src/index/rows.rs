@@ -3,7 +3,8 @@
 //! ```text
 //! hash 32 | record u64 | values u64 | transactions u64 | bloom 256 | crc32c u32
 //! ```
-//! Big-endian; the checksum is over the number and the bytes before it. Block 0 has no row.
+//! Big-endian; the checksum is over the number and the bytes before it. Block 0 has no row. The file
+//! is named by the block that is first in it.
 
 use std::io;
 use std::sync::Arc;
@@ -11,9 +12,8 @@ use std::sync::Arc;
 use alloy_primitives::{B256, Bloom};
 use vouch_journal::{Disk, File, Position};
 
-use super::kept::damaged;
+use super::kept::{copied, damaged};
 
-const ROWS: &str = "index/rows";
 const ROW_BYTES: usize = 316;
 
 /// What is known of a block without reading it.
@@ -65,43 +65,74 @@ fn checksum(number: u64, body: &[u8]) -> u32 {
 }
 
 /// The file of rows; none of an index of nothing.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Rows(Option<Arc<dyn File>>);
+#[derive(Debug, Clone)]
+pub(super) struct Rows {
+    file: Option<Arc<dyn File>>,
+    /// The block of which the file has the first row.
+    pub(super) first: u64,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self { file: None, first: 1 }
+    }
+}
+
+/// The name of a file of rows.
+pub(super) fn name(first: u64) -> String {
+    format!("index/rows-{first:016}")
+}
 
 impl Rows {
-    pub(super) fn open(disk: &dyn Disk, blocks: u64) -> io::Result<Self> {
-        let file = disk.open(ROWS, false)?;
-        if file.size()? < offset(blocks + 1) {
+    pub(super) fn open(disk: &dyn Disk, first: u64, blocks: u64) -> io::Result<Self> {
+        let file: Arc<dyn File> = disk.open(&name(first), false)?.into();
+        let rows = Self { file: Some(file.clone()), first };
+        if file.size()? < rows.offset(blocks + 1) {
             return Err(damaged("rows", "it is too short"));
         }
-        Ok(Self(Some(file.into())))
+        Ok(rows)
+    }
+
+    /// Of the row of a block, which is not before the first.
+    fn offset(&self, number: u64) -> u64 {
+        (number - self.first) * ROW_BYTES as u64
     }
 
     /// The row of block `number`, which must be in the index.
     pub(super) fn read(&self, number: u64) -> io::Result<Row> {
-        let file = self.0.as_ref().ok_or_else(|| damaged("rows", "it is empty"))?;
+        let file = self.file.as_ref().filter(|_| number >= self.first);
+        let file = file.ok_or_else(|| damaged("rows", &format!("block {number} has none")))?;
         let mut bytes = [0; ROW_BYTES];
-        let read = file.read_at(&mut bytes, offset(number))?;
+        let read = file.read_at(&mut bytes, self.offset(number))?;
         let row = Row::decode(number, &bytes).filter(|_| read == ROW_BYTES);
         row.ok_or_else(|| damaged("rows", &format!("block {number} fails its checksum")))
     }
 
     /// Writes rows from `first` on, durably but for the file's name.
     pub(super) fn write(&self, disk: &dyn Disk, first: u64, rows: &[Row]) -> io::Result<Self> {
-        let file: Arc<dyn File> = match &self.0 {
+        let file: Arc<dyn File> = match &self.file {
             Some(file) => file.clone(),
-            None => disk.open(ROWS, true)?.into(),
+            None => disk.open(&name(self.first), true)?.into(),
         };
         let mut bytes = Vec::with_capacity(rows.len() * ROW_BYTES);
         (first..).zip(rows).for_each(|(number, row)| row.encode(number, &mut bytes));
-        file.write_all_at(&bytes, offset(first))?;
+        file.write_all_at(&bytes, self.offset(first))?;
         file.sync()?;
-        Ok(Self(Some(file)))
+        Ok(Self { file: Some(file), ..*self })
     }
-}
 
-fn offset(number: u64) -> u64 {
-    (number - 1) * ROW_BYTES as u64
+    /// Those from block `first` to block `last`, in a file of their own where that is at most half
+    /// as long; durable but for its name.
+    pub(super) fn without_before(
+        &self,
+        disk: &dyn Disk,
+        first: u64,
+        last: u64,
+    ) -> io::Result<Self> {
+        let part = self.offset(first)..self.offset(last + 1);
+        let copy = copied(self.file.as_deref(), part, disk, &name(first))?;
+        Ok(copy.map_or_else(|| self.clone(), |file| Self { file: Some(file), first }))
+    }
 }
 
 #[cfg(test)]
@@ -126,13 +157,22 @@ mod tests {
         let written = Rows::default().write(&disk, 1, &rows[..5]).unwrap();
         let written = written.write(&disk, 5, &rows[4..]).unwrap();
         (1..=9).for_each(|number| assert_eq!(written.read(number).unwrap(), row(number)));
-        assert!(Rows::open(&disk, 9).is_ok() && Rows::open(&disk, 10).is_err());
-        let bytes = disk.bytes(ROWS).unwrap();
+        assert!(Rows::open(&disk, 1, 9).is_ok() && Rows::open(&disk, 1, 10).is_err());
+        // Where less than half is of no use nothing is copied.
+        assert_eq!(written.without_before(&disk, 4, 9).unwrap().first, 1);
+        let less = written.without_before(&disk, 6, 9).unwrap();
+        let less = less.write(&disk, 10, &[row(10)]).unwrap();
+        let again = Rows::open(&disk, 6, 10).unwrap();
+        for rows in [less, again] {
+            (6..=10).for_each(|number| assert_eq!(rows.read(number).unwrap(), row(number)));
+            assert!(rows.read(5).is_err());
+        }
+        let bytes = disk.bytes(&name(1)).unwrap();
         for bit in 0..ROW_BYTES * 8 {
             let mut flipped = bytes.clone();
             flipped[ROW_BYTES + bit / 8] ^= 1 << (bit % 8);
-            disk.replace(ROWS, flipped);
-            let rows = Rows::open(&disk, 9).unwrap();
+            disk.replace(&name(1), flipped);
+            let rows = Rows::open(&disk, 1, 9).unwrap();
             assert!(rows.read(2).is_err(), "bit {bit}");
             assert!(rows.read(1).is_ok() && rows.read(3).is_ok());
         }

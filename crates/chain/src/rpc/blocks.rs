@@ -164,7 +164,10 @@ impl Rpc {
     fn find_number(&self, tag: BlockNumberOrTag) -> Found {
         match tag {
             BlockNumberOrTag::Number(number) => Ok(self.node.block(number)?),
-            BlockNumberOrTag::Earliest => Ok(self.node.block(0)?),
+            BlockNumberOrTag::Earliest => {
+                let oldest = self.node.view.read().index.oldest();
+                Ok(self.node.block(oldest)?)
+            }
             BlockNumberOrTag::Pending => Ok(Some(self.pending_block())),
             BlockNumberOrTag::Latest | BlockNumberOrTag::Safe | BlockNumberOrTag::Finalized => {
                 Ok(Some(self.node.head()))

@@ -70,16 +70,19 @@ impl Rpc {
     /// What can be asked of which blocks.
     pub(super) fn capabilities(&self) -> Outcome {
         let head = self.node.head();
-        let oldest = self.node.view.read().state.oldest();
+        let (state, blocks) = {
+            let view = self.node.view.read();
+            (view.state.oldest(), view.index.oldest())
+        };
         let since = |oldest: u64| json!({ "disabled": false, "oldestBlock": U64::from(oldest) });
         Ok(json!({
             "head": { "number": U64::from(head.header.number), "hash": head.hash },
-            "state": since(oldest),
-            "stateproofs": since(oldest),
-            "tx": since(0),
-            "logs": since(0),
-            "receipts": since(0),
-            "blocks": since(0),
+            "state": since(state),
+            "stateproofs": since(state),
+            "tx": since(blocks),
+            "logs": since(blocks),
+            "receipts": since(blocks),
+            "blocks": since(blocks),
         }))
     }
 }

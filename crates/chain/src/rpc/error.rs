@@ -22,6 +22,9 @@ const REVERTED: i64 = 3;
 /// `eth_sendRawTransactionSync` waited in vain (EIP-7966).
 const SYNC_TIMEOUT: i64 = 4;
 
+/// The block was pruned (EIP-4444, geth).
+const PRUNED: i64 = 4444;
+
 /// Most characters of foreign text that an error message repeats.
 const QUOTE_CHARS: usize = 200;
 
@@ -104,6 +107,9 @@ impl From<std::io::Error> for RpcError {
 
 impl From<Error> for RpcError {
     fn from(error: Error) -> Self {
+        if let Error::Pruned { .. } = error {
+            return Self::new(PRUNED, error.to_string());
+        }
         tracing::error!(%error, "a request failed");
         Self::internal(error.to_string())
     }

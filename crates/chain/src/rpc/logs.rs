@@ -1,7 +1,6 @@
 //! Logs: asked for once, or polled through filters.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use alloy::eips::BlockNumberOrTag;
 use alloy::rpc::types::{Filter, FilterBlockOption, Log};
@@ -13,6 +12,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use super::blocks::{logs_before, rpc_log};
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError, json};
+use crate::Result;
 use crate::block::SealedBlock;
 
 /// Most logs in one answer.
@@ -78,9 +78,10 @@ impl Rpc {
                 Ok((number, number))
             }
             FilterBlockOption::Range { from_block, to_block } => {
+                let oldest = self.node.view.read().index.oldest();
                 let resolve = |tag: Option<BlockNumberOrTag>| match tag {
                     Some(BlockNumberOrTag::Number(number)) => number,
-                    Some(BlockNumberOrTag::Earliest) => 0,
+                    Some(BlockNumberOrTag::Earliest) => oldest,
                     _ => head,
                 };
                 let (from, to) = (resolve(from_block), resolve(to_block));
@@ -95,7 +96,12 @@ impl Rpc {
     fn logs_between(&self, filter: &Filter, from: u64, to: u64) -> Result<Vec<Log>, RpcError> {
         let mut collected = Collected::default();
         for number in from..=to {
-            let bloom = self.node.view.read().index.bloom(number)?;
+            let bloom = {
+                let view = self.node.view.read();
+                // Some that cannot be told are not to pass for none.
+                view.check_block(number)?;
+                view.index.bloom(number)?
+            };
             if !bloom.is_some_and(|bloom| filter.matches_bloom(bloom)) {
                 continue;
             }
@@ -163,9 +169,13 @@ impl Rpc {
         match filter {
             Some(filter) => json(self.logs_between(&filter, from, head)?),
             None => {
-                let hash = |number| self.node.view.read().index.hash(number);
+                let hash = |number| {
+                    let view = self.node.view.read();
+                    view.check_block(number)?;
+                    Ok(view.index.hash(number)?)
+                };
                 let hashes = (from..=head).filter_map(|number| hash(number).transpose());
-                json(hashes.collect::<io::Result<Vec<B256>>>()?)
+                json(hashes.collect::<Result<Vec<B256>>>()?)
             }
         }
     }

@@ -205,7 +205,7 @@ impl Rpc {
                 .number(hash.block_hash)?
                 .ok_or_else(|| RpcError::server("header for hash not found"))?,
             BlockId::Number(BlockNumberOrTag::Number(number)) => number,
-            BlockId::Number(BlockNumberOrTag::Earliest) => 0,
+            BlockId::Number(BlockNumberOrTag::Earliest) => view.index.oldest(),
             BlockId::Number(_) => head,
         };
         if number > head {

@@ -108,6 +108,8 @@ impl Rpc {
         let size = page_size(&mut params)?;
         params.finish()?;
         let head = *self.node.head.borrow();
+        // What was pruned is as if it had never been.
+        let oldest = self.node.view.read().index.oldest().max(1);
         let reading = Reading::new(&self.node, MAX_READ_BYTES);
         let search = Search { rpc: self, address, reading, gas_left: MAX_REPLAYED_GAS };
         let (mut page, first, last);
@@ -115,11 +117,11 @@ impl Rpc {
             Way::Before => {
                 // Zero means all.
                 let newest = base.checked_sub(1).unwrap_or(head).min(head);
-                page = search.page((1..=newest).rev(), size, way)?;
+                page = search.page((oldest..=newest).rev(), size, way)?;
                 (first, last) = (base == 0 || base > head, !page.more);
             }
             Way::After => {
-                page = search.page(base.saturating_add(1)..=head, size, way)?;
+                page = search.page(base.saturating_add(1).max(oldest)..=head, size, way)?;
                 page.transactions.reverse();
                 (first, last) = (!page.more, base == 0);
             }

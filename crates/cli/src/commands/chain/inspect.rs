@@ -13,8 +13,16 @@ pub(super) fn run(chain: &Chain, directory: &Path, output: Output) -> anyhow::Re
         bytes(directory).with_context(|| format!("{} cannot be read", directory.display()))
     };
     let (journal, index) = (size(directory)?, size(&directory.join("index"))?);
-    let Status { block, transactions, accounts, gas_limit, next_base_fee, oldest_state, .. } =
-        chain.status();
+    let Status {
+        block,
+        transactions,
+        accounts,
+        gas_limit,
+        next_base_fee,
+        oldest_state,
+        oldest_block,
+        ..
+    } = chain.status();
     let id = chain.chain_id();
     let report = json!({
         "chainId": id,
@@ -24,13 +32,18 @@ pub(super) fn run(chain: &Chain, directory: &Path, output: Output) -> anyhow::Re
         "gasLimit": gas_limit,
         "nextBaseFee": next_base_fee,
         "oldestState": oldest_state,
+        "oldestBlock": oldest_block,
         "journalBytes": journal,
         "indexBytes": index,
     });
     output.answer(&report, || {
         let megabytes = |bytes: u64| bytes.div_ceil(1_000_000);
+        let pruned = match oldest_block {
+            0 => String::new(),
+            _ => format!(" (those before block {oldest_block} were pruned)"),
+        };
         format!(
-            "chain {id}: block {block}, {transactions} transactions, {accounts} accounts\n\
+            "chain {id}: block {block}, {transactions} transactions, {accounts} accounts{pruned}\n\
              state is told from block {oldest_state} on; the next base fee is {next_base_fee} wei, \
              blocks may use {gas_limit} gas\n\
              {} MB of blocks and {} MB that find what is in them, in {}",
