@@ -178,7 +178,7 @@ impl Builder {
     }
 
     fn remove_pruned(&mut self) -> Result<()> {
-        match self.keeper.needs() {
+        match self.keeper.needs(self.back_to()) {
             Some(position) => Ok(self.journal.remove_before(position)?),
             None => Ok(()),
         }

@@ -43,7 +43,7 @@ pub(crate) const NONE: u64 = u64::MAX;
 impl Keeper {
     /// Of a journal with these snapshots, the newest last, of which `prune` blocks are to be kept.
     pub(crate) fn new(journal: &Journal, prune: Option<u64>, snapshots: Vec<Snapshot>) -> Self {
-        let is_pruned = snapshots.iter().any(|snapshot| snapshot.needs().is_some());
+        let is_pruned = snapshots.iter().any(|snapshot| snapshot.first > 0);
         let keeps_two = prune.is_some() || is_pruned || journal.resumes().is_some();
         Self { journal: journal.id(), prune, keeps_two, snapshots, running: None }
     }
@@ -58,9 +58,13 @@ impl Keeper {
         self.snapshots.is_empty()
     }
 
-    /// From where on the journal is needed; `None` where it is from its beginning.
-    pub(crate) fn needs(&self) -> Option<Position> {
-        self.snapshots.first()?.needs()
+    /// From where on the journal is needed, where what is before can go and all from record
+    /// `back_to` on may still be taken back: there has to be a snapshot that stays, and another
+    /// unless it is of the first block.
+    pub(crate) fn needs(&self, back_to: u64) -> Option<Position> {
+        let oldest = self.snapshots.first().filter(|oldest| oldest.record < back_to)?;
+        let is_safe = self.snapshots.len() > 1 || oldest.blocks == 0;
+        (self.prune.is_some() && is_safe).then(|| oldest.needs())
     }
 
     /// What is on disk of the records from `to` on counts for nothing any more.

@@ -370,7 +370,7 @@ fn what_is_below_is_left_out_in_time() {
     const WINDOW: u64 = 1_000;
     let disk = MemoryDisk::default();
     let mut runs = Runs::new(on(&disk), PREFIX, true);
-    for part in 0..200 {
+    for part in 0..200_u64 {
         let (from, to) = (part * 100, part * 100 + 100);
         let least = to.saturating_sub(WINDOW);
         runs = runs.above(least).with(entries(from..to), 0).unwrap();

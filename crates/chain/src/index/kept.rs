@@ -158,9 +158,14 @@ impl Kept {
         self.prune.map_or(0, |blocks| newest.saturating_sub(blocks)).max(self.first)
     }
 
-    /// From where on the journal is needed; `None` where it is from its beginning.
+    /// How many blocks before the newest are to be kept; all where it is not told.
+    pub(crate) fn prune_blocks(&self) -> Option<u64> {
+        self.prune
+    }
+
+    /// Where the oldest block is, if it has any.
     pub(super) fn needs(&self) -> io::Result<Option<Position>> {
-        Ok(self.row(self.first)?.map(|row| row.position))
+        Ok(self.row(self.first.max(1))?.map(|row| row.position))
     }
 
     /// The row of a block, if it is in the index.

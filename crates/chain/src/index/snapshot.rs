@@ -40,7 +40,7 @@ pub(crate) struct Snapshot {
     pub(crate) position: u64,
     /// The oldest block whose state is known from it; 0 where all are.
     pub(crate) first: u64,
-    /// From where on it needs the journal; 0 for all of it.
+    /// From where on it needs the journal, but for the genesis.
     needs: u64,
     /// The newest block.
     pub(crate) blocks: u64,
@@ -87,9 +87,9 @@ impl Snapshot {
         Known { journal: self.journal.0, record: Position(self.position) }
     }
 
-    /// From where on the journal is needed; `None` where it is from its beginning.
-    pub(crate) fn needs(&self) -> Option<Position> {
-        (self.needs > 0).then_some(Position(self.needs))
+    /// From where on it needs the journal, but for the genesis.
+    pub(crate) fn needs(&self) -> Position {
+        Position(self.needs)
     }
 
     /// The records of which there are snapshots on this disk, the newest first.
@@ -137,7 +137,7 @@ impl Snapshot {
             record: at.record,
             position: at.position.0,
             first: kept.first(),
-            needs: kept.needs()?.map_or(0, |position| position.0),
+            needs: kept.needs()?.unwrap_or(at.position).0,
             blocks: kept.blocks(),
             index: kept.names(),
             state_root: frozen.state_root,

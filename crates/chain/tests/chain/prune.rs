@@ -70,6 +70,10 @@ impl World {
         for same in ["state", "stateproofs", "tx", "logs", "receipts"] {
             assert_eq!(of(same), of("blocks"), "{told}");
         }
+        let window = self
+            .prune_blocks
+            .map(|blocks| json!({ "type": "window", "retentionBlocks": format!("{blocks:#x}") }));
+        assert_eq!(told["logs"]["deleteStrategy"], json!(window), "{told}");
         let oldest: alloy::primitives::U64 = serde_json::from_value(of("blocks")).unwrap();
         oldest.to()
     }
@@ -272,6 +276,35 @@ fn the_disk_stays_bounded() {
         // Rows and values twice over in two versions, journal and runs: some 3 KB a block.
         let kept = BLOCKS as usize + 3 * 20_000 / 500;
         assert!(*late.unwrap() < kept * 3_000, "{most:?} for {kept} blocks");
+        pruned.close();
+        assert_sound(&pruned.disk);
+    });
+}
+
+/// What was taken back by a reset goes, too, however few blocks there are.
+#[test]
+fn resets_leave_nothing_behind() {
+    runtime().block_on(async {
+        let mut pruned = world(0, Some(BLOCKS));
+        pruned.open().unwrap();
+        let mut most = 0;
+        for round in 0..30 {
+            pruned.mine(40).await;
+            pruned.act(Step::Reset).await.unwrap();
+            assert!(segments(&pruned.disk) <= 8, "{round}: {}", segments(&pruned.disk));
+            most = most.max(size_bytes(&pruned.disk));
+            if round % 7 == 3 {
+                pruned.open().unwrap();
+                assert_eq!((pruned.head().await, pruned.oldest().await), (0, 0));
+            }
+        }
+        println!("at most {most} bytes");
+        pruned.mine(5).await;
+        pruned.open().unwrap();
+        assert_eq!(pruned.head().await, 5);
+        assert!(
+            pruned.call("eth_getBlockByNumber", json!(["0x1", true])).await.unwrap().is_object()
+        );
         pruned.close();
         assert_sound(&pruned.disk);
     });
