@@ -137,6 +137,10 @@ impl Builder {
 
     /// Begins to move what memory holds to the disk, where that is too much.
     fn keep_if_full(&mut self) -> Result<()> {
+        if self.keeper.is_running() && self.node.view.read().is_overfull() {
+            // Blocks are made faster than the disk takes them: memory is bounded.
+            self.keep_finished()?;
+        }
         if self.keeper.is_running() || !self.node.view.read().is_full() {
             return Ok(());
         }

@@ -23,6 +23,9 @@ pub(crate) struct Last {
     pub(crate) position: Position,
 }
 
+/// What a step has come to: the index, and the snapshots on disk, the newest last.
+type Stepped = (Kept, Vec<Snapshot>);
+
 /// At most one step at a time; see the module.
 #[derive(Debug)]
 pub(crate) struct Keeper {
@@ -33,8 +36,8 @@ pub(crate) struct Keeper {
     keeps_two: bool,
     /// Those on disk, the newest last.
     snapshots: Vec<Snapshot>,
-    /// The step under way, with the snapshots that it leaves.
-    running: Option<JoinHandle<Result<(Kept, Vec<Snapshot>)>>>,
+    /// The step under way.
+    running: Option<JoinHandle<Result<Stepped>>>,
 }
 
 /// The records from which on all may still be taken back, where none may.
@@ -151,12 +154,7 @@ impl Parts {
         Self { kept, step, frozen }
     }
 
-    fn write(
-        self,
-        at: At,
-        before: Option<Snapshot>,
-        prune: Option<u64>,
-    ) -> Result<(Kept, Vec<Snapshot>)> {
+    fn write(self, at: At, before: Option<Snapshot>, prune: Option<u64>) -> Result<Stepped> {
         let Self { kept, step, frozen } = self;
         let first =
             prune.zip(before.as_ref()).map(|(blocks, before)| before.blocks.saturating_sub(blocks));

@@ -35,6 +35,8 @@ use crate::{Error, Result};
 
 /// A chain that is closed keeps what is this part of a step.
 const WORTH_KEEPING: usize = 16;
+/// The step under way, and what comes meanwhile.
+const STEPS_IN_MEMORY: usize = 3;
 /// Newest blocks that are read at a start: those whose ommers count, and more.
 const RESUMED_BLOCKS: u64 = 8;
 /// How far back `BLOCKHASH` sees.
@@ -95,6 +97,12 @@ impl View {
     /// state, which is written whole, that is less often.
     pub(crate) fn is_full(&self) -> bool {
         self.outweighs(self.step_bytes, self.state.bytes())
+    }
+
+    /// Whether more has come while a step was on its way to the disk than may wait in memory.
+    pub(crate) fn is_overfull(&self) -> bool {
+        let times = |bytes: usize| bytes.saturating_mul(STEPS_IN_MEMORY);
+        self.outweighs(times(self.step_bytes), times(self.state.bytes()))
     }
 
     /// Whether a start would be much slower without it on the disk.
