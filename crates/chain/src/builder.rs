@@ -18,7 +18,8 @@ use crate::block::{Body, SealedBlock, seal};
 use crate::chain::Mining;
 use crate::edit::{self, Edit};
 use crate::execute::{Executed, Execution, Refused, SignedTransaction};
-use crate::keeper::{Keeper, Last, Parts};
+use crate::index::Kept;
+use crate::keeper::{self, Keeper, Last, Parts};
 use crate::node::{Chosen, Node};
 use crate::record;
 use crate::replay::{Past, begin, execute};
@@ -26,6 +27,10 @@ use crate::rules::Rules;
 use crate::snapshots::{Snapshots, Step};
 use crate::state::{Changes, Overlay, StateRead, Tries};
 use crate::{Error, Result};
+
+/// A chain that is pruned begins a segment of its journal with a step where there is so much in the
+/// one before: whole ones are removed.
+const PRUNED_SEGMENT_BYTES: u64 = 16 << 20;
 
 /// What the builder is told.
 #[derive(Debug)]
@@ -105,6 +110,12 @@ impl Builder {
     }
 
     fn serve(&mut self) -> Result<()> {
+        if self.keeper.is_empty() && self.journal.resumes().is_some() {
+            // It was reset, and no later start could begin with its first block.
+            self.keep_now()?;
+        }
+        // The process before may have been stopped in it.
+        self.remove_pruned()?;
         // Set when what waits cannot go into the next block; new work or time may change that.
         let mut stalled = false;
         loop {
@@ -147,29 +158,55 @@ impl Builder {
 
     /// Begins to move what memory holds to the disk, where that is too much.
     fn keep_if_full(&mut self) -> Result<()> {
+        if self.keeper.is_running() && self.node.view.read().is_overfull() {
+            // Blocks are made faster than the disk takes them: memory is bounded.
+            self.keep_finished()?;
+        }
         if self.keeper.is_running() || !self.node.view.read().is_full() {
             return Ok(());
         }
-        if let Some(parts) = self.parts() {
-            self.keeper.begin(parts, self.last, self.node.commands.clone())?;
+        if let Some(parts) = self.parts()? {
+            let done = self.node.commands.clone();
+            self.keeper.begin(parts, self.last, self.back_to(), done)?;
         }
         Ok(())
     }
 
-    fn parts(&self) -> Option<Parts> {
+    /// All from this record on may still be taken back.
+    fn back_to(&self) -> u64 {
+        self.snapshots.back_to().unwrap_or(keeper::NONE)
+    }
+
+    fn parts(&mut self) -> Result<Option<Parts>> {
+        if self.past.prune_blocks.is_some() && self.journal.end().offset() > PRUNED_SEGMENT_BYTES {
+            self.journal.begin_segment()?;
+        }
         let step = self.node.view.write().step();
         let tries = self.node.tries.read();
         let view = self.node.view.read();
-        let kept = view.index.kept()?.clone();
-        Some(Parts::of(&view, &tries, kept, step))
+        let kept = view.index.kept().cloned();
+        Ok(kept.map(|kept| Parts::of(&view, &tries, kept, step)))
     }
 
     /// Waits for what is on its way to the disk.
     fn keep_finished(&mut self) -> Result<()> {
         if let Some(kept) = self.keeper.finish()? {
-            self.node.view.write().keep(kept);
+            self.keep(kept)?;
         }
         Ok(())
+    }
+
+    /// What it says is on the disk, durably: what is older than all that is to be kept can go.
+    fn keep(&mut self, kept: Kept) -> Result<()> {
+        self.node.view.write().keep(kept);
+        self.remove_pruned()
+    }
+
+    fn remove_pruned(&mut self) -> Result<()> {
+        match self.keeper.needs(self.back_to()) {
+            Some(position) => Ok(self.journal.remove_before(position)?),
+            None => Ok(()),
+        }
     }
 
     /// A start has to execute what is not on the disk.
@@ -185,9 +222,9 @@ impl Builder {
     }
 
     fn keep_now(&mut self) -> Result<()> {
-        if let Some(parts) = self.parts() {
-            let kept = self.keeper.keep_now(parts, self.last)?;
-            self.node.view.write().keep(kept);
+        if let Some(parts) = self.parts()? {
+            let kept = self.keeper.keep_now(parts, self.last, self.back_to())?;
+            self.keep(kept)?;
         }
         Ok(())
     }
@@ -359,32 +396,19 @@ impl Builder {
         *node.chosen.lock() = snapshot.chosen;
         node.went_back(head);
         if snapshot.records <= self.keeper.kept() {
-            self.keep_again(head)?;
+            // The disk has what was taken back: the next start must not go on from there.
+            self.keeper.take_back(snapshot.records);
+            self.keep_now()?;
         }
         Ok(true)
-    }
-
-    /// The disk has what was taken back: the next start must not go on from there.
-    fn keep_again(&mut self, head: u64) -> Result<()> {
-        let first = self.node.first_block();
-        if head > first {
-            return self.keep_now();
-        }
-        if let Some(kept) = self.past.begin(first)? {
-            self.node.view.write().keep(kept);
-        }
-        self.keeper.forget();
-        Ok(())
     }
 
     fn reset(&mut self) -> Result<()> {
         let node = self.node.clone();
         self.keep_finished()?;
         self.store(&record::encode_edit(&Edit::Rewind(1))?)?;
-        let first = node.first_block();
-        let kept = self.past.begin(first)?;
+        let (kept, first) = (self.past.nothing(node.first_block()), node.first_block());
         let (view, first_tries) = begin(&node.genesis, node.fork.clone(), kept, &self.past)?;
-        self.keeper.forget();
         self.snapshots.clear();
         let (mut tries, mut pool) = (node.tries.write(), node.pool.lock());
         *node.view.write() = view;
@@ -395,7 +419,8 @@ impl Builder {
         *node.time.lock() = time;
         *node.chosen.lock() = Chosen::default();
         node.went_back(first);
-        Ok(())
+        self.keeper.take_back(1);
+        self.keep_now()
     }
 
     fn build(&self, may_be_empty: bool) -> Result<Option<Built>> {

@@ -19,8 +19,8 @@ use crate::accounts::Accounts;
 use crate::builder::{self, Builder, Command};
 use crate::clock::Clock;
 use crate::fork::Fork;
-use crate::index::Snapshot;
-use crate::node::Node;
+use crate::index::{self, Snapshot};
+use crate::node::{BLOCK_HASH_WINDOW, Node};
 use crate::pool::Pool;
 use crate::record;
 use crate::replay::{self, Past, Replay, Replayed};
@@ -85,6 +85,10 @@ pub struct Options {
     /// For how many blocks back old state answers; all where it is not told. What is older stays on
     /// the disk.
     pub history_blocks: Option<u64>,
+    /// How many blocks before the newest are kept, with their receipts and the state after each;
+    /// all where it is not told. At least 256, which `BLOCKHASH` looks back. What is older is
+    /// removed from the disk in steps, and stays gone.
+    pub prune_blocks: Option<u64>,
     /// About how many bytes of what is to be in the index on disk may be in memory: blocks, where
     /// transactions are, earlier values. A start executes as much again. It is more where the
     /// state, which is written with it, is larger.
@@ -111,6 +115,7 @@ impl Options {
             mining: Mining::Instant,
             clock: Arc::new(clock),
             history_blocks: None,
+            prune_blocks: None,
             step_bytes: STEP_BYTES,
             by_hand: ByHand::Everything,
             accounts: Vec::new(),
@@ -132,17 +137,22 @@ struct Opened {
 
 /// The journal on a disk, begun if need be, and what it comes to.
 fn open(disk: &Arc<dyn Disk>, past: &Past, options: &mut Options) -> Result<Opened> {
-    let found = past.disk.as_ref().map(|index| Snapshot::read(index.as_ref()));
-    let snapshot = found.unwrap_or(Ok(None)).unwrap_or_else(|error| {
-        tracing::warn!(%error, "the chain's index cannot be read and is made again");
-        None
-    });
-    if let Some(snapshot) = snapshot {
-        match open_at(disk, past, options, &snapshot) {
-            Ok(Some(opened)) => return Ok(opened),
-            Ok(None) => tracing::info!("the chain's index is of other records and is made again"),
+    let (mut snapshots, mut unusable) = match &past.disk {
+        Some(index) => index::snapshots(index.as_ref()),
+        None => Default::default(),
+    };
+    while let Some(snapshot) = snapshots.pop() {
+        match open_at(disk, past, options, &snapshot, &snapshots) {
+            Ok(Some(opened)) => {
+                if let Some(index) = &past.disk {
+                    snapshot.remove_newer(index.as_ref())?;
+                }
+                return Ok(opened);
+            }
+            Ok(None) => tracing::info!(snapshot.record, "what a snapshot has was taken back"),
             Err(error @ Error::Index(_)) => {
-                tracing::warn!(%error, "the chain is executed from its first block");
+                tracing::warn!(%error, "the chain goes on from an older snapshot or its first block");
+                unusable.get_or_insert(error.to_string());
             }
             // Above all where the journal lacks what the index has seen in it: opened without the
             // index, it would pass for one that was torn.
@@ -150,15 +160,19 @@ fn open(disk: &Arc<dyn Disk>, past: &Past, options: &mut Options) -> Result<Open
         }
     }
     let (mut journal, recovery) = Journal::open_on(Box::new(disk.clone()), options.journal)?;
+    if journal.resumes().is_some() {
+        let reason = unusable.unwrap_or_else(|| "there is none".to_owned());
+        return Err(Error::NoSnapshot { reason });
+    }
     if recovery.records == 0 {
         journal.append(&record::encode_genesis(&options.genesis)?)?;
         journal.sync()?;
     }
     let (genesis, fork) = origin(&journal, past, options)?;
-    let (journal_of, records, progress) = (&journal, recovery.records, &mut *options.progress);
-    let of = (&genesis, fork.clone());
+    let (records, progress) = (recovery.records, &mut *options.progress);
+    let beside = fork.clone();
     let mut replay =
-        Replay { journal: journal_of, genesis: of.0, fork: of.1, past, records, progress };
+        Replay { journal: &journal, genesis: &genesis, fork: beside, past, records, progress };
     let replayed = replay.whole()?;
     Ok(Opened { journal, recovery, genesis, fork, replayed })
 }
@@ -181,21 +195,22 @@ fn origin(
     Ok((genesis, fork.flatten()))
 }
 
-/// As [`open`], from a snapshot.
+/// As [`open`], from a snapshot, the newest that can be used.
 fn open_at(
     disk: &Arc<dyn Disk>,
     past: &Past,
     options: &mut Options,
     snapshot: &Snapshot,
+    before: &[Snapshot],
 ) -> Result<Option<Opened>> {
     let known = Some(snapshot.known());
     let (journal, recovery) = Journal::open_known(Box::new(disk.clone()), options.journal, known)?;
     let (genesis, fork) = origin(&journal, past, options)?;
     let (records, progress) = (snapshot.record + recovery.records, &mut *options.progress);
-    let (of, beside) = (&genesis, fork.clone());
+    let beside = fork.clone();
     let mut replay =
-        Replay { journal: &journal, genesis: of, fork: beside, past, records, progress };
-    let replayed = replay.resume(snapshot)?;
+        Replay { journal: &journal, genesis: &genesis, fork: beside, past, records, progress };
+    let replayed = replay.resume(snapshot, before.to_vec())?;
     Ok(replayed.map(|replayed| Opened { journal, recovery, genesis, fork, replayed }))
 }
 
@@ -205,30 +220,71 @@ impl fmt::Debug for Options {
             .field("chain_id", &self.genesis.chain_id())
             .field("mining", &self.mining)
             .field("history_blocks", &self.history_blocks)
+            .field("prune_blocks", &self.prune_blocks)
             .finish_non_exhaustive()
     }
 }
 
-/// Executes every block that a journal holds again, and makes none; gives the newest's number. On
-/// its disk is what was read of the chain that it is a fork of, if it is one.
+/// Which blocks [`check`] has executed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// The block whose state it began with: the first, or one of a snapshot where those before were
+    /// pruned.
+    pub from: u64,
+    /// The newest.
+    pub to: u64,
+    /// Whether those before were pruned.
+    pub pruned: bool,
+}
+
+/// Executes every block that a journal holds again, and makes none. One of which the beginning was
+/// pruned is executed from the older snapshot in the index on `disk`, and a fork with what was read
+/// of the other chain, which is there, too; nothing is written.
 ///
 /// # Errors
 /// [`Error::Journal`], and [`Error::Record`], [`Error::Newer`], [`Error::Replay`] or
-/// [`Error::Parent`] if what it holds is not a chain of this program.
+/// [`Error::Parent`] if what it holds is not a chain of this program; [`Error::NoSnapshot`],
+/// [`Error::Fork`].
 pub fn check(
     journal: &Journal,
-    disk: &Arc<dyn Disk>,
+    disk: Arc<dyn Disk>,
     records: u64,
     progress: &mut dyn FnMut(Progress),
-) -> Result<u64> {
+) -> Result<Checked> {
+    let mut past =
+        Past { disk: None, history_blocks: None, prune_blocks: None, step_bytes: STEP_BYTES };
     if records == 0 {
-        return Ok(0);
+        return Ok(Checked { from: 0, to: 0, pruned: false });
     }
-    let past = &Past { disk: None, history_blocks: None, step_bytes: STEP_BYTES };
     let genesis = &replay::genesis(journal)?;
-    let fork = replay::fork(genesis, None, disk)?;
-    let mut replay = Replay { journal, genesis, fork, past, records, progress };
-    Ok(replay.whole()?.view.state.number())
+    let fork = replay::fork(genesis, None, &disk)?;
+    let mut replay = |past: &Past, snapshot: Option<&Snapshot>| {
+        let progress = &mut *progress;
+        let mut replay = Replay { journal, genesis, fork: fork.clone(), past, records, progress };
+        match snapshot {
+            Some(snapshot) => replay.resume(snapshot, Vec::new()),
+            None => replay.whole().map(Some),
+        }
+    };
+    if journal.resumes().is_none() {
+        let to = replay(&past, None)?.map_or(0, |replayed| replayed.view.state.number());
+        return Ok(Checked { from: genesis.first_block(), to, pruned: false });
+    }
+    let (snapshots, mut unusable) = index::snapshots(disk.as_ref());
+    // Nothing is to be written.
+    (past.disk, past.step_bytes) = (Some(disk), usize::MAX);
+    for snapshot in snapshots {
+        match replay(&past, Some(&snapshot)) {
+            Ok(Some(replayed)) => {
+                let to = replayed.view.state.number();
+                return Ok(Checked { from: snapshot.blocks.min(to), to, pruned: true });
+            }
+            Ok(None) => {}
+            Err(Error::Index(error)) => unusable = Some(error.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::NoSnapshot { reason: unusable.unwrap_or_else(|| "there is none".to_owned()) })
 }
 
 /// A running chain. Dropping it stops it as [`Chain::close`] does, without telling errors.
@@ -244,12 +300,13 @@ impl Chain {
     /// Opens the chain in `dir`, or begins one there, and starts to make blocks.
     ///
     /// Goes on from the newest snapshot and executes the blocks that follow it again, or all where
-    /// there is none that can be read; [`Options::progress`] is told.
+    /// there is none that can be read and none was pruned; [`Options::progress`] is told.
     ///
     /// # Errors
     /// [`Error::Journal`] if the directory is in use, damaged or full, [`Error::OtherChain`],
-    /// [`Error::Genesis`], and [`Error::Record`], [`Error::Newer`], [`Error::Replay`] or
-    /// [`Error::Parent`] if what it holds is not a chain of this program.
+    /// [`Error::Genesis`], [`Error::TooFewBlocks`], [`Error::NoSnapshot`], and [`Error::Record`],
+    /// [`Error::Newer`], [`Error::Replay`] or [`Error::Parent`] if what it holds is not a chain of
+    /// this program.
     pub fn open(dir: &Path, options: Options) -> Result<Self> {
         // Before anything is begun with it.
         options.genesis.validate()?;
@@ -268,8 +325,11 @@ impl Chain {
     }
 
     fn open_in(disk: Arc<dyn Disk>, index: Arc<dyn Disk>, mut options: Options) -> Result<Self> {
-        let Options { history_blocks, step_bytes, .. } = options;
-        let past = Past { disk: Some(index), history_blocks, step_bytes };
+        let Options { history_blocks, prune_blocks, step_bytes, .. } = options;
+        if let Some(asked) = prune_blocks.filter(|blocks| *blocks < BLOCK_HASH_WINDOW) {
+            return Err(Error::TooFewBlocks { asked });
+        }
+        let past = Past { disk: Some(index), history_blocks, prune_blocks, step_bytes };
         let Opened { journal, recovery, genesis, fork, replayed } =
             open(&disk, &past, &mut options)?;
         if let Some(expected) = options.expected_chain_id.filter(|id| *id != genesis.chain_id()) {

@@ -3,7 +3,7 @@
 use vouch_journal::Journal;
 
 use crate::edit::Undone;
-use crate::{Result, record};
+use crate::{Error, Result, record};
 
 /// How many records were copied, and how many were left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,13 +18,16 @@ pub struct Compacted {
 /// records were looked at.
 ///
 /// # Errors
-/// [`Error::Journal`](crate::Error::Journal), [`Error::Record`](crate::Error::Record) and
-/// [`Error::Newer`](crate::Error::Newer).
+/// [`Error::Journal`], [`Error::Record`] and [`Error::Newer`]; [`Error::CompactPruned`] if its first
+/// blocks are gone.
 pub fn compact(
     from: &Journal,
     to: &mut Journal,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Compacted> {
+    if from.resumes().is_some() {
+        return Err(Error::CompactPruned);
+    }
     let undone = Undone::of_all(&from.reader())?;
     let mut compacted = Compacted { kept: 0, left_out: 0 };
     for (index, stored) in (0..).zip(from.iter()) {

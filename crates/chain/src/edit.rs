@@ -176,6 +176,26 @@ impl Undone {
         Ok(Some(undone))
     }
 
+    /// The last record from `position` on, the place `first` among all, that takes back all but the
+    /// genesis.
+    ///
+    /// # Errors
+    /// As [`Self::in_records`].
+    pub(crate) fn last_reset(
+        reader: &Reader,
+        position: Position,
+        first: u64,
+    ) -> Result<Option<(u64, Position)>> {
+        let mut last = None;
+        for (index, stored) in (first..).zip(reader.iter_from(position)).skip(1) {
+            let (position, stored) = stored?;
+            if record::decode_edit(&stored, index)? == Some(Edit::Rewind(1)) {
+                last = Some((index, position));
+            }
+        }
+        Ok(last)
+    }
+
     /// Of all records.
     ///
     /// # Errors

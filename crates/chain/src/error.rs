@@ -5,8 +5,8 @@ use alloy_primitives::B256;
 use crate::state::StateError;
 
 /// What to do about it is the same wherever it is met.
-pub(crate) const INDEX_UNREADABLE: &str = "the chain's index cannot be read: stop the chain and \
-     delete the folder `index` in its directory, which is made again at the next start";
+pub(crate) const INDEX_UNREADABLE: &str = "the chain's index cannot be read: stop the chain and see \
+     what `vouch chain fsck` says";
 
 /// Why the chain cannot be opened or go on. Errors of single requests are JSON-RPC errors.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +96,37 @@ pub enum Error {
     /// The chain that this one goes on from cannot be read, or is another.
     #[error("the fork cannot be read: {0}")]
     Fork(String),
+    /// A block was pruned.
+    #[error(
+        "pruned history unavailable: block {number} is no longer kept (the oldest kept is {oldest})"
+    )]
+    Pruned {
+        /// The block asked for.
+        number: u64,
+        /// The oldest there is, besides the first.
+        oldest: u64,
+    },
+    /// The chain's first blocks are gone, and so is the state from which it could go on.
+    #[error(
+        "the chain's first blocks were pruned, and no snapshot in the folder `index` beside the \
+         journal can be used to go on from ({reason}): restore the whole directory from a copy"
+    )]
+    NoSnapshot {
+        /// What is wrong with the newest.
+        reason: String,
+    },
+    /// Fewer blocks are to be kept than the EVM looks back.
+    #[error("at least 256 blocks have to be kept, as BLOCKHASH looks back so far, not {asked}")]
+    TooFewBlocks {
+        /// [`Options::prune_blocks`](crate::Options::prune_blocks).
+        asked: u64,
+    },
+    /// A copy without what was taken back would be none that can be started from.
+    #[error(
+        "the chain's first blocks were pruned, so that it cannot be executed anew from a copy: what \
+         was taken back goes as blocks are pruned"
+    )]
+    CompactPruned,
     /// The builder has stopped after an error.
     #[error("the chain stopped: {0}; start again to recover what was synced")]
     Stopped(String),

@@ -19,7 +19,8 @@ const OSAKA_BLOCK_BYTES: usize = 8 << 20;
 
 impl Chain {
     /// Executes blocks on top of the newest and takes them in, each durable before the next.
-    /// Blocks that are there already are passed over. Returns how many were taken in.
+    /// Blocks that are there already, or were pruned, are passed over. Returns how many were taken
+    /// in.
     ///
     /// # Errors
     /// [`Error::Import`] if something is no block, not signed, does not follow the newest or is not
@@ -40,8 +41,11 @@ impl Chain {
                 let message = format!("block {number} has more than {OSAKA_BLOCK_BYTES} bytes");
                 return Err(Error::Import(message));
             }
-            if self.node.block(number)?.is_some_and(|known| known.header == block.header) {
-                continue;
+            match self.node.block(number) {
+                Ok(Some(known)) if known.header == block.header => continue,
+                // It is that of this chain if those that follow it are.
+                Err(Error::Pruned { .. }) => continue,
+                known => drop(known?),
             }
             self.import_block(block).map_err(refused)?;
             taken += 1;
@@ -64,15 +68,12 @@ impl Chain {
     /// Writes blocks; those beyond the newest are left out. Returns how many it wrote.
     ///
     /// # Errors
-    /// [`Error::Import`] if they cannot be written, [`Error::Journal`] and [`Error::Record`] if one
-    /// cannot be read.
+    /// [`Error::Import`] if they cannot be written, [`Error::Pruned`] if one is no longer kept,
+    /// [`Error::Journal`] and [`Error::Record`] if one cannot be read.
     pub fn export(&self, numbers: RangeInclusive<u64>, mut to: impl Write) -> Result<u64> {
         let failed = |error: std::io::Error| Error::Import(format!("cannot write them: {error}"));
         let mut written = 0;
-        // Of a fork, what is here.
-        let (first, from) = (self.node.first_block(), *numbers.start());
-        let from = if self.node.fork.is_some() { from.max(first + 1) } else { from };
-        for number in from..=*numbers.end() {
+        for number in numbers {
             let Some(block) = self.node.block(number)? else { break };
             let mut bytes = Vec::new();
             block.to_consensus().encode(&mut bytes);

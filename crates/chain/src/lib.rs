@@ -42,8 +42,8 @@
 //! checked against the transaction that they come with and kept by nobody. Work (ethash) is not
 //! checked, and no block is made before the merge. It signs for [`Options::accounts`] alone.
 //! The state, its tries and the newest blocks are in memory; older blocks, where transactions are and
-//! what accounts were at each block are on disk, and nothing of that is ever removed. Proofs of old
-//! blocks look through all that has changed since, up to 16 MiB of it.
+//! what accounts were at each block are on disk, all or, with [`Options::prune_blocks`], as many as
+//! that says. Proofs of old blocks look through all that has changed since, up to 16 MiB of it.
 
 mod accounts;
 mod admission;
@@ -74,7 +74,7 @@ mod status;
 pub mod testing;
 mod transport;
 
-pub use chain::{ByHand, Chain, Mining, Options, Progress, check};
+pub use chain::{ByHand, Chain, Checked, Mining, Options, Progress, check};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compact::{Compacted, compact};
 pub use error::{Error, Result};

@@ -36,6 +36,8 @@ use crate::{Error, Result};
 
 /// A chain that is closed keeps what is this part of a step.
 const WORTH_KEEPING: usize = 16;
+/// The step under way, and what comes meanwhile.
+const STEPS_IN_MEMORY: usize = 3;
 /// Newest blocks that are read at a start: those whose ommers count, and more.
 const RESUMED_BLOCKS: u64 = 8;
 /// How far back `BLOCKHASH` sees.
@@ -107,6 +109,12 @@ impl View {
         self.outweighs(self.step_bytes, self.state.bytes())
     }
 
+    /// Whether more has come while a step was on its way to the disk than may wait in memory.
+    pub(crate) fn is_overfull(&self) -> bool {
+        let times = |bytes: usize| bytes.saturating_mul(STEPS_IN_MEMORY);
+        self.outweighs(times(self.step_bytes), times(self.state.bytes()))
+    }
+
     /// Whether a start would be much slower without it on the disk.
     pub(crate) fn is_worth_keeping(&self) -> bool {
         self.outweighs(self.step_bytes / WORTH_KEEPING, self.state.bytes() / WORTH_KEEPING)
@@ -142,6 +150,18 @@ impl View {
         let newest = self.state.number();
         self.state.history_mut().let_go(newest);
         self.index.let_go();
+    }
+
+    /// Whether a block is still told of; the first always is.
+    ///
+    /// # Errors
+    /// [`Error::Pruned`].
+    pub(crate) fn check_block(&self, number: u64) -> Result<()> {
+        let oldest = self.index.oldest();
+        match number > self.index.first_number() && number < oldest {
+            true => Err(Error::Pruned { number, oldest }),
+            false => Ok(()),
+        }
     }
 
     /// Of the block after the newest, in wei.
@@ -220,8 +240,16 @@ impl Node {
     }
 
     /// A block by number, from memory or the journal.
+    ///
+    /// # Errors
+    /// [`Error::Pruned`]; [`Error::Index`], [`Error::Journal`] or [`Error::Record`] if it cannot be
+    /// read.
     pub(crate) fn block(&self, number: u64) -> Result<Option<Arc<SealedBlock>>> {
-        let located = self.view.read().index.locate(number)?;
+        let located = {
+            let view = self.view.read();
+            view.check_block(number)?;
+            view.index.locate(number)?
+        };
         match located {
             None => Ok(None),
             Some(Located::Memory(block)) => Ok(Some(block)),
@@ -229,7 +257,12 @@ impl Node {
                 if let Some(block) = self.decoded.lock().get(position) {
                     return Ok(Some(block));
                 }
-                let block = record::decode_block(&self.reader.read(position)?, number)?;
+                let stored = self.reader.read(position);
+                if stored.is_err() {
+                    // It may have been pruned just now.
+                    self.view.read().check_block(number)?;
+                }
+                let block = record::decode_block(&stored?, number)?;
                 let block = Arc::new(block);
                 self.decoded.lock().add(position, block.clone());
                 Ok(Some(block))
@@ -241,7 +274,11 @@ impl Node {
     pub(crate) fn transaction(&self, hash: B256) -> Result<Option<(Arc<SealedBlock>, usize)>> {
         let places = self.view.read().index.transaction(hash)?;
         for (number, at) in places {
-            let Some(block) = self.block(number)? else { continue };
+            let block = match self.block(number) {
+                Ok(Some(block)) => block,
+                Ok(None) | Err(Error::Pruned { .. }) => continue,
+                Err(error) => return Err(error),
+            };
             if block.transactions().get(at).is_some_and(|found| *found.hash() == hash) {
                 return Ok(Some((block, at)));
             }

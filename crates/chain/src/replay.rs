@@ -16,7 +16,7 @@ use crate::edit::{self, Edit, NextBlock, Undone};
 use crate::execute::{Executed, Execution};
 use crate::fork::Fork;
 use crate::index::{self, Index, Kept, Snapshot};
-use crate::keeper::{Keeper, Last, Parts};
+use crate::keeper::{self, Keeper, Last, Parts};
 use crate::node::View;
 use crate::record::{self, Stored};
 use crate::rules::{self, Rules};
@@ -41,16 +41,24 @@ pub(crate) struct Past {
     pub(crate) disk: Option<Arc<dyn Disk>>,
     /// [`Options::history_blocks`](crate::Options::history_blocks).
     pub(crate) history_blocks: Option<u64>,
+    /// [`Options::prune_blocks`](crate::Options::prune_blocks).
+    pub(crate) prune_blocks: Option<u64>,
     /// [`Options::step_bytes`](crate::Options::step_bytes).
     pub(crate) step_bytes: usize,
 }
 
 impl Past {
-    /// An index of nothing, in place of what there is, of a chain with this first block.
-    pub(crate) fn begin(&self, first: u64) -> Result<Option<Kept>> {
-        let Some(disk) = &self.disk else { return Ok(None) };
-        index::remove_index(disk.as_ref())?;
-        Ok(Some(Kept::new(disk.clone(), first)))
+    /// An index of nothing, in place of what there is, of a chain that begins with this block.
+    fn begin(&self, begins: u64) -> Result<Option<Kept>> {
+        if let Some(disk) = &self.disk {
+            index::remove_index(disk.as_ref())?;
+        }
+        Ok(self.nothing(begins))
+    }
+
+    /// An index of nothing. What there is stays until a snapshot names another.
+    pub(crate) fn nothing(&self, begins: u64) -> Option<Kept> {
+        self.disk.clone().map(|disk| Kept::new(disk, self.prune_blocks, begins))
     }
 }
 
@@ -89,20 +97,27 @@ pub(crate) struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Goes on from a snapshot; `None` if it is of another journal, or if what it has was taken back
-    /// since.
+    /// Goes on from a snapshot, or from the genesis where all was taken back since; `None` if it is
+    /// of another journal, or if some of what it has was taken back. `before` are the snapshots
+    /// before it, the newest last.
     ///
     /// # Errors
     /// [`Error::Index`] if the index cannot be read; and as [`Self::whole`].
-    pub(crate) fn resume(&mut self, snapshot: &Snapshot) -> Result<Option<Replayed>> {
+    pub(crate) fn resume(
+        &mut self,
+        snapshot: &Snapshot,
+        mut before: Vec<Snapshot>,
+    ) -> Result<Option<Replayed>> {
         let Some(disk) = self.past.disk.clone() else { return Ok(None) };
         let known = snapshot.known();
         let reader = self.journal.reader();
-        let undone = Undone::in_records(&reader, known.record, snapshot.record)?;
-        let Some(undone) = undone.filter(|_| known.journal == self.journal.id()) else {
+        if known.journal != self.journal.id() {
             return Ok(None);
+        }
+        let Some(undone) = Undone::in_records(&reader, known.record, snapshot.record)? else {
+            return self.reset(known.record, snapshot.record);
         };
-        let kept = Kept::open(disk.clone(), snapshot)?;
+        let kept = Kept::open(disk.clone(), snapshot, self.past.prune_blocks)?;
         let (mut view, _) = begin(self.genesis, self.fork.clone(), Some(kept), self.past)?;
         let mut tries = Tries::new(self.fork.clone());
         let mut changes = snapshot.state(disk.as_ref())?;
@@ -111,9 +126,27 @@ impl Replay<'_> {
         }
         view.resume(snapshot, changes, &reader)?;
         let last = Last { record: snapshot.record, position: known.record };
-        let keeper = Keeper::new(self.journal.id(), snapshot.record);
+        before.push(snapshot.clone());
+        let keeper = Keeper::new(self.journal, self.past.prune_blocks, before);
         let mut replayed = Replayed { view, tries, last, keeper };
         // What was taken back is known: all goes by.
+        self.go_on(&mut replayed, &undone)?;
+        Ok(Some(replayed))
+    }
+
+    /// Begins anew behind the last record from this one on that has taken back all; `None` if there
+    /// is none.
+    fn reset(&mut self, position: Position, record: u64) -> Result<Option<Replayed>> {
+        let reader = self.journal.reader();
+        let Some((record, position)) = Undone::last_reset(&reader, position, record)? else {
+            return Ok(None);
+        };
+        let undone = Undone::in_records(&reader, position, record)?.unwrap_or_default();
+        let kept = self.past.nothing(self.genesis.first_block());
+        let (view, tries) = begin(self.genesis, self.fork.clone(), kept, self.past)?;
+        let keeper = Keeper::new(self.journal, self.past.prune_blocks, Vec::new());
+        let last = Last { record, position };
+        let mut replayed = Replayed { view, tries, last, keeper };
         self.go_on(&mut replayed, &undone)?;
         Ok(Some(replayed))
     }
@@ -130,7 +163,7 @@ impl Replay<'_> {
             let kept = self.past.begin(self.genesis.first_block())?;
             let (view, tries) = begin(self.genesis, self.fork.clone(), kept, self.past)?;
             let last = Last { record: 0, position: Position::FIRST };
-            let keeper = Keeper::new(self.journal.id(), 0);
+            let keeper = Keeper::new(self.journal, self.past.prune_blocks, Vec::new());
             let mut replayed = Replayed { view, tries, last, keeper };
             if self.go_on(&mut replayed, &taken_back)? {
                 return Ok(replayed);
@@ -167,7 +200,8 @@ impl Replay<'_> {
             match view.index.kept().cloned() {
                 Some(kept) => {
                     let step = view.step();
-                    let kept = keeper.keep_now(Parts::of(view, tries, kept, step), *last)?;
+                    let parts = Parts::of(view, tries, kept, step);
+                    let kept = keeper.keep_now(parts, *last, keeper::NONE)?;
                     view.keep(kept);
                 }
                 None => view.let_go(),
@@ -462,7 +496,7 @@ mod tests {
     use alloy::eips::eip7685::EMPTY_REQUESTS_HASH;
     use tempfile::TempDir;
 
-    const PAST: Past = Past { disk: None, history_blocks: None, step_bytes: 0 };
+    const PAST: Past = Past { disk: None, history_blocks: None, prune_blocks: None, step_bytes: 0 };
 
     /// Replays a journal with the genesis and one empty block, changed before it is sealed.
     fn replay_changed(

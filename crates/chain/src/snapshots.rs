@@ -63,6 +63,11 @@ impl Snapshots {
         self.last_id
     }
 
+    /// From which record on all may be taken back by one of them.
+    pub(crate) fn back_to(&self) -> Option<u64> {
+        self.taken.first_key_value().map(|(_, oldest)| oldest.records)
+    }
+
     /// To be told before `state` changes.
     pub(crate) fn note(
         &mut self,

@@ -26,6 +26,8 @@ pub struct Status {
     pub accounts: u64,
     /// The oldest block whose state can be told.
     pub oldest_state: u64,
+    /// The oldest block that can be told of besides the first; 0 where none was pruned.
+    pub oldest_block: u64,
     /// Memory of this process, where the system tells.
     pub resident_bytes: Option<u64>,
 }
@@ -57,6 +59,7 @@ impl Monitor {
             waiting_bytes,
             accounts: view.state.accounts().len() as u64,
             oldest_state: view.state.oldest(),
+            oldest_block: view.index.oldest(),
             resident_bytes: resident_bytes(),
         }
     }
@@ -79,6 +82,12 @@ impl Status {
                 "gauge",
                 "Oldest block whose state can be told.",
                 self.oldest_state,
+            ),
+            (
+                "chain_oldest_block",
+                "gauge",
+                "Oldest block that is kept besides the first.",
+                self.oldest_block,
             ),
         ] {
             page += &format!(

@@ -27,6 +27,8 @@ pub(crate) enum Usage {
     /// To try things out.
     Development {
         mining: Mining,
+        /// [`Options::prune_blocks`].
+        prune_blocks: Option<u64>,
         /// Accounts that it signs for; each owns some ether if the chain is new.
         signers: Vec<PrivateKeySigner>,
         /// What it begins with if it is new.
@@ -84,9 +86,10 @@ impl Usage {
         let mut options = Options::new(genesis, SystemClock);
         match self {
             Self::Provider => options.by_hand = ByHand::Time,
-            Self::Development { mining, signers, new } => {
+            Self::Development { mining, prune_blocks, signers, new } => {
                 options.expected_chain_id = new.chain_id;
                 (options.mining, options.accounts) = (mining, signers);
+                options.prune_blocks = prune_blocks;
             }
         }
         options
@@ -108,9 +111,14 @@ impl NewChain {
 }
 
 /// Opens the chain in `data_dir/chain` that begins with this genesis, or begins one.
-pub(crate) fn open_of(data_dir: &Path, genesis: Genesis, mining: Mining) -> anyhow::Result<Chain> {
+pub(crate) fn open_of(
+    data_dir: &Path,
+    genesis: Genesis,
+    mining: Mining,
+    prune_blocks: Option<u64>,
+) -> anyhow::Result<Chain> {
     let mut options = Options::new(genesis.clone(), SystemClock);
-    options.mining = mining;
+    (options.mining, options.prune_blocks) = (mining, prune_blocks);
     let chain = start(data_dir, options)?;
     ensure!(
         *chain.genesis() == genesis,

@@ -3,7 +3,7 @@
 //! ```text
 //! segment  = header (64 bytes), records, zeros to the end of the file
 //! header   = "VOUCHJNL" | version u32 | segment u32 | journal id [16] | previous end u64
-//!          | zeros [20] | crc32c u32 of all before
+//!          | resumes u32 | zeros [16] | crc32c u32 of all before
 //! record   = length u32 | crc32c u32 | durable u64 | payload | zeros to a multiple of 8
 //! ```
 //! The checksum of a record starts from the journal's id and covers position, length, `durable`
@@ -13,10 +13,15 @@
 //! from damage: a crash may leave later records of the *same* unsynced batch behind a broken one
 //! (their `durable` lies before the break), but a record appended after the broken place was
 //! synced (its `durable` lies beyond) proves that durable bytes have changed.
+//!
+//! Once a journal's beginning was removed on purpose its first segment has format 2: only the first
+//! record is left in it, and `resumes` tells which segment follows. Else that is 0.
 
 use crate::Position;
 
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
+/// Of a segment that is followed by the next one.
+const VERSION_WHOLE: u32 = 1;
 pub(crate) const HEADER_BYTES: u64 = 64;
 pub(crate) const RECORD_HEADER_BYTES: usize = 16;
 pub(crate) const ALIGN_BYTES: u64 = 8;
@@ -31,6 +36,8 @@ pub(crate) struct Header {
     pub(crate) id: Id,
     /// Where the segment before ended; 0 in the first.
     pub(crate) previous_end: u64,
+    /// Of a first segment without all that came before this one.
+    pub(crate) resumes: Option<u32>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -43,11 +50,13 @@ impl Header {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64);
         bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        let version = if self.resumes.is_some() { VERSION } else { VERSION_WHOLE };
+        bytes.extend_from_slice(&version.to_le_bytes());
         bytes.extend_from_slice(&self.segment.to_le_bytes());
         bytes.extend_from_slice(&self.id);
         bytes.extend_from_slice(&self.previous_end.to_le_bytes());
-        bytes.extend_from_slice(&[0; 20]);
+        bytes.extend_from_slice(&self.resumes.unwrap_or_default().to_le_bytes());
+        bytes.extend_from_slice(&[0; 16]);
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         bytes
     }
@@ -62,7 +71,8 @@ impl Header {
         let (segment, rest) = rest.split_first_chunk::<4>()?;
         let (id, rest) = rest.split_first_chunk::<16>()?;
         let (previous_end, rest) = rest.split_first_chunk::<8>()?;
-        let (_, rest) = rest.split_first_chunk::<20>()?;
+        let (resumes, rest) = rest.split_first_chunk::<4>()?;
+        let (_, rest) = rest.split_first_chunk::<16>()?;
         let (crc, _) = rest.split_first_chunk::<4>()?;
         if magic != MAGIC || crc32c::crc32c(bytes.get(..60)?) != u32::from_le_bytes(*crc) {
             return None;
@@ -75,6 +85,7 @@ impl Header {
             segment: u32::from_le_bytes(*segment),
             id: *id,
             previous_end: u64::from_le_bytes(*previous_end),
+            resumes: Some(u32::from_le_bytes(*resumes)).filter(|resumes| *resumes > 0),
         }))
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::Position;
 use crate::error::{Error, Result};
-use crate::file::{Directory, Disk, File};
+use crate::file::{Directory, Disk, File, replace};
 use crate::format::{HEADER_BYTES, Header, Id, RecordHeader, record_bytes, segment_name};
 use crate::read::{Iter, Reader, Shared};
 use crate::recover::{Recovered, Recovery, recover};
@@ -90,7 +90,7 @@ impl Journal {
         }
         let Recovered { files, id, seed, end, allocated, report } = recover(disk.as_ref(), known)?;
         let path = disk.path().to_owned();
-        let file = files.last().cloned().ok_or(Error::NoRecord(0))?;
+        let file = Arc::clone(files.last());
         let segment = u32::try_from(end.segment()).unwrap_or(u32::MAX);
         if report.truncated_bytes > 0 {
             tracing::warn!(path = %path.display(), bytes = report.truncated_bytes, "cut a torn journal tail");
@@ -214,6 +214,53 @@ impl Journal {
         self.shared.durable()
     }
 
+    /// Where records go on after the first one, if those in between were removed.
+    #[must_use]
+    pub fn resumes(&self) -> Option<Position> {
+        let segment = u32::try_from(self.shared.resumes()?).unwrap_or(u32::MAX);
+        Some(Position::new(segment, HEADER_BYTES))
+    }
+
+    /// Removes what comes before a durable record, by whole segments, all but the journal's first
+    /// record: what that is can then still be told, and what was lost by accident from what was
+    /// removed. It is gone for good; a crash in between is made up for by the next opening.
+    ///
+    /// # Errors
+    /// [`Error::NoRecord`] if the position is not durable; those of the disk, after which the
+    /// journal goes on with what it has.
+    pub fn remove_before(&mut self, position: Position) -> Result<()> {
+        self.check()?;
+        if position > self.durable() {
+            return Err(Error::NoRecord(position.0));
+        }
+        let (resumes, to) = (self.shared.resumes(), position.segment());
+        if to == 0 || resumes.is_some_and(|resumes| to <= resumes) {
+            return Ok(());
+        }
+        let first = self.cut_first(to)?;
+        self.shared.remove_before(first, to);
+        let failed = |source| Error::io("remove segments of", self.shared.path.clone(), source);
+        for segment in resumes.unwrap_or(1)..to {
+            let name = segment_name(u32::try_from(segment).unwrap_or(u32::MAX));
+            self.disk.remove(&name).map_err(failed)?;
+        }
+        self.disk.sync().map_err(failed)
+    }
+
+    /// Puts a first segment in the place of the one there is that has the first record alone and
+    /// says where the journal goes on.
+    fn cut_first(&self, resumes: usize) -> Result<Arc<dyn File>> {
+        let record = self.shared.first_record()?;
+        let resumes = u32::try_from(resumes).ok();
+        let header = Header { segment: 0, id: self.id, previous_end: 0, resumes };
+        let bytes = [header.encode(), record].concat();
+        let name = segment_name(0);
+        let replaced =
+            replace(self.disk.as_ref(), &name, &bytes).and_then(|()| self.disk.open(&name, false));
+        let path = self.shared.path.join(&name);
+        replaced.map(Into::into).map_err(|source| Error::io("cut", path, source))
+    }
+
     fn check(&self) -> Result<()> {
         match &self.poison {
             Some(cause) => Err(Error::Poisoned { cause: Arc::clone(cause) }),
@@ -249,13 +296,23 @@ impl Journal {
         Ok(())
     }
 
-    /// Finishes this segment, durable to its end, and begins the next.
+    /// Finishes this segment, durable to its end, and begins the next: what comes before can then
+    /// be removed by itself.
+    ///
+    /// # Errors
+    /// As [`Journal::sync`].
+    pub fn begin_segment(&mut self) -> Result<()> {
+        self.check()?;
+        self.rotate()
+    }
+
     fn rotate(&mut self) -> Result<()> {
         self.sync()?;
         let Some(next) = self.segment.checked_add(1) else {
             return self.noting("extend", Err(std::io::ErrorKind::FileTooLarge.into()));
         };
-        let header = Header { segment: next, id: self.id, previous_end: self.end().0 };
+        let previous_end = self.end().0;
+        let header = Header { segment: next, id: self.id, previous_end, resumes: None };
         let created = create_segment(self.disk.as_ref(), &header);
         let file = self.noting("create the successor of", created)?;
         self.shared.push(Arc::clone(&file));

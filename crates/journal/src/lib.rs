@@ -25,6 +25,8 @@
 //! - After a failed write or sync the journal is poisoned: what the kernel then calls clean may
 //!   never have reached the disk, so nothing more is acknowledged until it is opened again.
 //! - One process a directory, held by a lock file that names it.
+//! - What [`Journal::remove_before`] took is gone on purpose, and the first segment says so; any
+//!   other segment that is missing is damage.
 //!
 //! # What it does not do
 //! It does not interpret records, compact, compress, encrypt or replicate. It cannot tell a bit
@@ -84,7 +86,9 @@ impl Position {
         usize::try_from(self.0 >> 32).unwrap_or(usize::MAX)
     }
 
-    pub(crate) fn offset(self) -> u64 {
+    /// How far into its segment it is, in bytes.
+    #[must_use]
+    pub fn offset(self) -> u64 {
         self.0 & u64::from(u32::MAX)
     }
 }

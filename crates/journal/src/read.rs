@@ -1,12 +1,13 @@
 //! The reading side, shared by the writer, its iterator and readers in other threads.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::error::{Error, Result};
 use crate::file::File;
-use crate::format::{HEADER_BYTES, segment_name};
+use crate::format::{HEADER_BYTES, record_bytes, segment_name};
 use crate::scan::{Found, Window, record_at};
 use crate::{Part, Position};
 
@@ -20,13 +21,38 @@ pub(crate) struct Shared {
     /// forgotten reader does not keep it.
     pub(crate) path: PathBuf,
     pub(crate) seed: u32,
-    /// By segment number.
-    files: RwLock<Vec<Arc<dyn File>>>,
+    files: RwLock<Files>,
     durable: AtomicU64,
 }
 
+/// The segments there are.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) first: Arc<dyn File>,
+    /// The number of the one after the first, where all but the first record before was removed.
+    pub(crate) resumes: Option<usize>,
+    pub(crate) rest: VecDeque<Arc<dyn File>>,
+}
+
+impl Files {
+    fn get(&self, segment: usize) -> Option<&Arc<dyn File>> {
+        match segment {
+            0 => Some(&self.first),
+            _ => self.rest.get(segment.checked_sub(self.second())?),
+        }
+    }
+
+    fn second(&self) -> usize {
+        self.resumes.unwrap_or(1)
+    }
+
+    pub(crate) fn last(&self) -> &Arc<dyn File> {
+        self.rest.back().unwrap_or(&self.first)
+    }
+}
+
 impl Shared {
-    pub(crate) fn new(path: PathBuf, seed: u32, files: Vec<Arc<dyn File>>, end: Position) -> Self {
+    pub(crate) fn new(path: PathBuf, seed: u32, files: Files, end: Position) -> Self {
         Self { path, seed, files: RwLock::new(files), durable: AtomicU64::new(end.0) }
     }
 
@@ -39,7 +65,20 @@ impl Shared {
     }
 
     pub(crate) fn push(&self, file: Arc<dyn File>) {
-        self.files.write().unwrap_or_else(PoisonError::into_inner).push(file);
+        self.files.write().unwrap_or_else(PoisonError::into_inner).rest.push_back(file);
+    }
+
+    /// Lets go the segments between the first, which is now this file, and `second`.
+    pub(crate) fn remove_before(&self, first: Arc<dyn File>, second: usize) {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = second.saturating_sub(files.second()).min(files.rest.len());
+        files.rest.drain(..gone);
+        (files.first, files.resumes) = (first, Some(second));
+    }
+
+    /// [`Files::resumes`].
+    pub(crate) fn resumes(&self) -> Option<usize> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner).resumes
     }
 
     fn file(&self, segment: usize) -> Option<Arc<dyn File>> {
@@ -62,6 +101,17 @@ impl Shared {
             Found::Blank => Err(Error::NoRecord(position.0)),
             Found::Broken => Err(self.damaged(position)),
         }
+    }
+
+    /// The bytes of the first record, as they are stored.
+    pub(crate) fn first_record(&self) -> Result<Vec<u8>> {
+        let first = Position::FIRST;
+        let payload = self.read(first)?;
+        let size_bytes = record_bytes(u64::try_from(payload.len()).unwrap_or(u64::MAX));
+        let mut bytes = vec![0; usize::try_from(size_bytes).unwrap_or(usize::MAX)];
+        let file = self.file(first.segment()).ok_or(Error::NoRecord(first.0))?;
+        file.read_at(&mut bytes, first.offset()).map_err(|e| self.failed(first, e))?;
+        Ok(bytes)
     }
 
     fn find<'a>(&self, window: &'a mut Window, position: Position) -> Result<Found<'a>> {
@@ -174,8 +224,11 @@ impl Iter {
                     return Ok(Some((position, payload.to_vec())));
                 }
                 Found::Blank if position.segment() < self.end.segment() => {
-                    let segment =
-                        u32::try_from(position.segment().saturating_add(1)).unwrap_or(u32::MAX);
+                    let next = match position.segment() {
+                        0 => self.shared.resumes().unwrap_or(1),
+                        segment => segment.saturating_add(1),
+                    };
+                    let segment = u32::try_from(next).unwrap_or(u32::MAX);
                     self.next = Position::new(segment, HEADER_BYTES);
                     self.window = None;
                 }

@@ -44,13 +44,21 @@ pub fn salvage(
     };
     let mut lost = Vec::new();
     let (mut expected, mut end) = (0_u32, Position::new(0, 0));
+    // What was to be removed is not missed, and not read where it is still there.
+    let first = segments.first().filter(|first| first.number == 0);
+    let resumes = first.and_then(|first| first.header?.resumes);
     for segment in segments {
-        for number in expected..segment.number {
-            let path = disk.path().join(segment_name(number));
-            lost.push(Lost { path, from: 0, to: 0, reason: "the file is missing" });
+        if resumes.is_some_and(|resumes| (1..resumes).contains(&segment.number)) {
+            continue;
         }
-        lost.extend(segment.lost_before(disk, end));
-        expected = segment.number.saturating_add(1);
+        for number in expected..segment.number {
+            lost.push(missing(disk, number));
+        }
+        if resumes != Some(segment.number) {
+            lost.extend(segment.lost_before(disk, end));
+        }
+        let next = resumes.filter(|_| segment.number == 0);
+        expected = next.unwrap_or(segment.number.saturating_add(1));
         let path = segment.path.clone();
         let last = segment.number == last;
         end = segment.read(seed, last, each, &mut lost).map_err(|error| match error {
@@ -58,7 +66,15 @@ pub fn salvage(
             Failed::Each(error) => error,
         })?;
     }
+    if let Some(resumes) = resumes.filter(|resumes| *resumes == expected) {
+        lost.push(missing(disk, resumes));
+    }
     Ok(lost)
+}
+
+fn missing(disk: &dyn Disk, number: u32) -> Lost {
+    let path = disk.path().join(segment_name(number));
+    Lost { path, from: 0, to: 0, reason: "the file is missing" }
 }
 
 struct Segment {

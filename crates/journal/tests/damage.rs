@@ -301,7 +301,7 @@ fn a_newer_format_and_a_missing_file_are_refused() {
     let crc = crc32c::crc32c(&bytes[..60]).to_le_bytes();
     bytes[60..64].copy_from_slice(&crc);
     disk.replace(NAME, bytes.clone());
-    assert!(matches!(open(&disk), Err(Error::Newer { found: 9, supported: 1, .. })));
+    assert!(matches!(open(&disk), Err(Error::Newer { found: 9, supported: 2, .. })));
     let disk = MemoryDisk::default();
     disk.replace("journal-00000001.log", bytes);
     assert!(matches!(open(&disk), Err(Error::Damaged { .. })));

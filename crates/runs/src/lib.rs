@@ -28,7 +28,8 @@
 //! # What it does not do
 //! It keeps no list of the runs that count: the caller stores [`Runs::numbers`], and sweeps only
 //! once that is durable. One writer at a time: neither [`Runs::with`] nor [`Runs::sweep`] looks out
-//! for another. No entry is ever removed. A view that is damaged is built again from the journal,
+//! for another. An entry is never removed alone: [`Runs::above`] leaves out runs, and what is merged
+//! from then on. A view that is damaged is built again from the journal,
 //! with [`Runs::new`]; the old list has to go before, lest it name new files.
 
 #![deny(missing_docs, clippy::missing_errors_doc)]
@@ -70,13 +71,15 @@ pub struct Runs {
     disk: Arc<dyn Disk>,
     prefix: &'static str,
     filtered: bool,
+    /// Entries below it are of no more use.
+    least: u64,
     runs: Vec<Run>,
 }
 
 impl Runs {
     /// No entries. Files will be `{prefix}-{number:08}`; the prefix may lead through a directory.
     pub fn new(disk: Arc<dyn Disk>, prefix: &'static str, filtered: bool) -> Self {
-        Self { disk, prefix, filtered, runs: Vec::new() }
+        Self { disk, prefix, filtered, least: 0, runs: Vec::new() }
     }
 
     /// The runs that [`Runs::numbers`] gave. Filters of runs with nothing at or above `keep_from`
@@ -94,7 +97,16 @@ impl Runs {
     ) -> io::Result<Self> {
         let open = |number: &u32| Run::open(&*disk, prefix, *number, filtered, keep_from);
         let runs = numbers.iter().map(open).collect::<io::Result<_>>()?;
-        Ok(Self { disk, prefix, filtered, runs })
+        Ok(Self { disk, prefix, filtered, least: 0, runs })
+    }
+
+    /// These runs where nobody asks for places below `least` any more: those that have no others are
+    /// left out, and what is merged from now on is without them. So what there is comes to at most
+    /// twice what is at or above `least`, where that moves on as entries are added.
+    #[must_use]
+    pub fn above(mut self, least: u64) -> Self {
+        self.runs.retain(|run| run.header.newest >= least);
+        Self { least, ..self }
     }
 
     /// What to store: they name these runs.
@@ -136,17 +148,14 @@ impl Runs {
             entries.sort_unstable();
             let (tier, merged) = take_full_tiers(&mut next.runs);
             let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-            let header = merged.iter().map(|run| run.header).fold(
-                Header { tier, filtered: self.filtered, count, newest },
-                |sum, run| Header {
-                    count: sum.count.saturating_add(run.count),
-                    newest: sum.newest.max(run.newest),
-                    ..sum
-                },
-            );
+            let mut header = Header { tier, filtered: self.filtered, count, newest };
+            for run in &merged {
+                header.count = header.count.saturating_add(run.count_above(self.least)?);
+                header.newest = header.newest.max(run.header.newest);
+            }
             let mut sources: Vec<Box<dyn Iterator<Item = _>>> = Vec::new();
             sources.push(Box::new(entries.into_iter().map(Ok)));
-            merged.iter().for_each(|run| sources.push(Box::new(run.entries())));
+            merged.iter().for_each(|run| sources.push(Box::new(run.entries_above(self.least))));
             let merge = write::Merge::new(sources)?;
             let number = self.next_number()?;
             next.runs.push(write::write(&*self.disk, self.prefix, number, header, merge)?);

@@ -121,6 +121,21 @@ impl Run {
         Entries { run: self, page: 0, bytes: Vec::new(), entries: Vec::new(), at: 0 }
     }
 
+    /// Those with an index at or above `least`.
+    pub(crate) fn entries_above(&self, least: u64) -> impl Iterator<Item = io::Result<Entry>> {
+        let is_meant = move |entry: &Entry| entry.index >= least;
+        self.entries().filter(move |entry| entry.as_ref().map_or(true, is_meant))
+    }
+
+    /// How many those are; they are read where that can be fewer than all.
+    pub(crate) fn count_above(&self, least: u64) -> io::Result<u64> {
+        if least == 0 {
+            return Ok(self.header.count);
+        }
+        let mut entries = self.entries_above(least);
+        entries.try_fold(0_u64, |count, entry| entry.map(|_| count.saturating_add(1)))
+    }
+
     fn entries_of<'a>(&self, page: u64, bytes: &'a [u8]) -> io::Result<&'a [[u8; 16]]> {
         let body = self.file.checked(bytes, Layout::page_at(page))?;
         let count = Layout::on_page(page, self.header.count);

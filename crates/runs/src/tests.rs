@@ -364,3 +364,26 @@ fn numbers_and_files_of_others_are_left_alone() {
     assert!(second.with(entries(20..30), 0).is_err());
     assert_eq!(runs.with(Vec::new(), 0).unwrap().numbers(), Vec::<u32>::new());
 }
+
+#[test]
+fn what_is_below_is_left_out_in_time() {
+    const WINDOW: u64 = 1_000;
+    let disk = MemoryDisk::default();
+    let mut runs = Runs::new(on(&disk), PREFIX, true);
+    for part in 0..200_u64 {
+        let (from, to) = (part * 100, part * 100 + 100);
+        let least = to.saturating_sub(WINDOW);
+        runs = runs.above(least).with(entries(from..to), 0).unwrap();
+        runs.sweep().unwrap();
+        for index in (least..to).step_by(37) {
+            assert_eq!(runs.first(key(index), least).unwrap(), Some(index));
+        }
+        let count: u64 = runs.runs.iter().map(|run| run.header.count).sum();
+        assert!(count <= 2 * WINDOW + 100, "{count} entries after {part} steps");
+        assert_eq!(files(&disk), files_of(&runs));
+    }
+    // A run that is opened again has what it had.
+    let runs = open(&disk, true, &runs.numbers()).unwrap();
+    assert_eq!(runs.get(key(19_999), 0).unwrap(), [19_999]);
+    assert_eq!(runs.get(key(0), 0).unwrap(), Vec::<u64>::new());
+}

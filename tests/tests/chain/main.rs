@@ -158,7 +158,7 @@ fn a_chain_is_looked_at_checked_and_made_smaller() {
     let again = printed(&mut chain(&["status"]));
     assert_eq!(again["block"], 2048);
     assert_eq!(printed(&mut chain(&["fsck"]))["damaged"], false);
-    let rows = data.path().join("chain/index/rows");
+    let rows = data.path().join("chain/index/rows-0000000000000001");
     let mut bytes = std::fs::read(&rows).expect("rows");
     bytes[100_000] ^= 1;
     std::fs::write(&rows, bytes).expect("rows");
@@ -175,4 +175,54 @@ fn a_chain_is_looked_at_checked_and_made_smaller() {
     let url = running.field("chain");
     assert_eq!(rpc(&url, "eth_getBlockByNumber", &json!(["latest", false])), head);
     assert!(running.stop(), "it ends cleanly");
+}
+
+#[test]
+fn a_pruned_chain_is_smaller_and_says_where_it_begins() {
+    let data = tempfile::tempdir().expect("a directory");
+    let chain = |more: &[&str]| vouch(data.path(), &[&["chain", "--json"], more].concat());
+    let refused = chain(&["--prune", "255"]).output().expect("it runs");
+    assert!(text(&refused).contains("want 256 blocks or more"), "{}", text(&refused));
+
+    // More than stays in one file of the journal, and then as many blocks as go in steps.
+    for round in 0..4 {
+        let running = Running::spawn(chain(&["--port", "0", "--prune", "256"]));
+        let url = running.field("chain");
+        let codes = if round == 0 { 450 } else { 0 };
+        for code in 0..codes {
+            let address = format!("{:#042x}", 0xc0de);
+            let code = format!("0x{}", format!("{:02x}", code % 200).repeat(20_000));
+            let _set = rpc(&url, "anvil_setCode", &json!([address, code]));
+        }
+        let _mined = rpc(&url, "anvil_mine", &json!(["0x190"]));
+        assert!(running.stop(), "it ends cleanly");
+    }
+    let status = printed(&mut chain(&["status"]));
+    assert_eq!(status["block"], 1600, "{status}");
+    let oldest = status["oldestBlock"].as_u64().expect("a number");
+    assert!((600..=1600 - 256).contains(&oldest), "{status}");
+    assert_eq!(status["oldestState"], oldest, "{status}");
+    assert!(status["journalBytes"].as_u64().is_some_and(|bytes| bytes < 8_000_000), "{status}");
+    let checked = printed(&mut chain(&["fsck"]));
+    assert_eq!(checked["damaged"], false, "{checked}");
+    let refused = |arguments: &[&str], why: &str| {
+        let refused = chain(arguments).output().expect("it runs");
+        assert!(!refused.status.success() && text(&refused).contains(why), "{}", text(&refused));
+    };
+    refused(&["compact"], "were pruned");
+    let file = data.path().join("blocks").display().to_string();
+    refused(&["export", &file], "block 1 was pruned");
+    let from = oldest.to_string();
+    let exported = printed(&mut chain(&["export", &file, "--from", &from]));
+    assert_eq!(exported["exported"], 1600 - oldest + 1);
+
+    let running = Running::spawn(chain(&["--port", "0", "--prune", "256"]));
+    let url = running.field("chain");
+    let block = rpc(&url, "eth_getBlockByNumber", &json!(["earliest", false]));
+    assert_eq!(block["number"], json!(format!("{:#x}", 1600 - 256)));
+    assert!(running.stop(), "it ends cleanly");
+    std::fs::remove_dir_all(data.path().join("chain/index")).expect("an index");
+    refused(&["status"], "no snapshot");
+    let found = chain(&["fsck", "--rebuild"]).output().expect("it runs");
+    assert!(!found.status.success() && text(&found).contains("no snapshot"), "{}", text(&found));
 }

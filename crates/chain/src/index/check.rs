@@ -17,12 +17,13 @@ use crate::{Result, record, replay};
 /// [`Error::Index`](crate::Error::Index) if it is not that of this journal, or damaged;
 /// [`Error::Journal`](crate::Error::Journal) if the journal lacks what was in it.
 pub fn check_index(journal: &Journal, disk: Arc<dyn Disk>) -> Result<bool> {
-    let Some(snapshot) = Snapshot::read(disk.as_ref())? else { return Ok(false) };
+    let Some(newest) = Snapshot::all(disk.as_ref())?.into_iter().next() else { return Ok(false) };
+    let snapshot = Snapshot::read(disk.as_ref(), newest)?;
     if snapshot.known().journal != journal.id() {
         return Err(damaged("snapshot", "it is of another journal").into());
     }
     journal.read(snapshot.known().record)?;
-    let kept = Kept::open(disk.clone(), &snapshot)?;
+    let kept = Kept::open(disk.clone(), &snapshot, None)?;
     blocks(&kept, journal)?;
     kept.check_values()?;
     let mut state = snapshot.state(disk.as_ref())?;
@@ -34,13 +35,18 @@ pub fn check_index(journal: &Journal, disk: Arc<dyn Disk>) -> Result<bool> {
 }
 
 fn blocks(kept: &Kept, journal: &Journal) -> Result<()> {
-    let (reader, mut transactions) = (journal.reader(), 0);
-    for number in kept.first() + 1..=kept.blocks() {
+    let (reader, mut before) = (journal.reader(), None);
+    for number in kept.oldest_row()..=kept.blocks() {
         let wrong = |what: &str| io::Error::other(format!("block {number}: {what}"));
         let row = kept.row(number)?.ok_or_else(|| wrong("it has no row"))?;
         let stored = reader.read(row.position).map_err(|e| wrong(&e.to_string()))?;
         let block = record::decode_block(&stored, number).map_err(|e| wrong(&e.to_string()))?;
-        transactions += block.transactions().len() as u64;
+        let own = block.transactions().len() as u64;
+        // What came before the first that is kept cannot be counted any more.
+        let told = row.transactions.checked_sub(own).filter(|_| kept.is_pruned());
+        let counted = before.or(told);
+        let transactions = counted.unwrap_or_default() + own;
+        before = Some(transactions);
         let is_meant = block.hash == row.hash && block.header.number == number;
         if !is_meant || row.transactions != transactions || row.bloom != block.header.logs_bloom {
             return Err(wrong("its row is another's").into());
@@ -63,5 +69,6 @@ fn blocks(kept: &Kept, journal: &Journal) -> Result<()> {
 /// # Errors
 /// Those of the device, `InvalidData` among them.
 pub fn known_record(disk: &dyn Disk) -> io::Result<Option<Known>> {
-    Ok(Snapshot::read(disk)?.map(|snapshot| snapshot.known()))
+    let newest = Snapshot::all(disk)?.into_iter().next();
+    newest.map(|record| Ok(Snapshot::read(disk, record)?.known())).transpose()
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use alloy_primitives::map::B256Map;
 use alloy_primitives::{B256, Bloom};
-use vouch_journal::{Position, Reader};
+use vouch_journal::{Disk, Position, Reader};
 
 use crate::block::SealedBlock;
 use crate::node::BLOCK_HASH_WINDOW;
@@ -26,6 +26,25 @@ pub(crate) use kept::{Kept, Step};
 use rows::Row;
 pub(crate) use snapshot::{At, Frozen, Snapshot};
 pub(crate) use values::Before;
+
+/// The snapshots on a disk that can be read, the newest last, and why one cannot.
+pub(crate) fn snapshots(disk: &dyn Disk) -> (Vec<Snapshot>, Option<String>) {
+    let (mut found, mut unusable) = (Vec::new(), None);
+    let all = Snapshot::all(disk).unwrap_or_else(|error| {
+        unusable = Some(error.to_string());
+        Vec::new()
+    });
+    for record in all.into_iter().rev() {
+        match Snapshot::read(disk, record) {
+            Ok(snapshot) => found.push(snapshot),
+            Err(error) => {
+                tracing::warn!(record, %error, "a snapshot of the chain cannot be read");
+                unusable = Some(error.to_string());
+            }
+        }
+    }
+    (found, unusable)
+}
 
 /// Newest blocks that are kept whole.
 const RECENT_BLOCKS: usize = 512;
@@ -233,10 +252,17 @@ impl Index {
         if hash == self.first.hash {
             return Ok(Some(self.first_number()));
         }
-        match (self.by_hash.get(&hash), &self.kept) {
-            (None, Some(kept)) => kept.number(&hash),
-            (found, _) => Ok(found.copied()),
-        }
+        let found = match (self.by_hash.get(&hash), &self.kept) {
+            (None, Some(kept)) => kept.number(&hash)?,
+            (found, _) => found.copied(),
+        };
+        Ok(found.filter(|number| *number >= self.oldest()))
+    }
+
+    /// The oldest block that is told of besides the first, which it is where all are.
+    pub(crate) fn oldest(&self) -> u64 {
+        let first = self.first_number();
+        self.kept.as_ref().map_or(first, |kept| kept.oldest(self.head().header.number))
     }
 
     pub(crate) fn first_hash(&self) -> B256 {
@@ -271,6 +297,7 @@ impl Index {
         };
         // After those: the first one counts.
         places.extend(self.transactions.get(&hash).map(|(number, at)| (*number, *at as usize)));
+        places.retain(|(number, _)| *number >= self.oldest());
         Ok(places)
     }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! hash 32 | record u64 | values u64 | transactions u64 | bloom 256 | crc32c u32
 //! ```
-//! Big-endian; the checksum is over the number and the bytes before it. The first block has no row.
+//! Big-endian; the checksum is over the number and the bytes before it. The chain's first block has
+//! no row. The file is named by the block that is first in it.
 
 use std::io;
 use std::sync::Arc;
@@ -11,9 +12,8 @@ use std::sync::Arc;
 use alloy_primitives::{B256, Bloom};
 use vouch_journal::{Disk, File, Position};
 
-use super::kept::damaged;
+use super::kept::{copied, damaged};
 
-const ROWS: &str = "index/rows";
 const ROW_BYTES: usize = 316;
 
 /// What is known of a block without reading it.
@@ -67,49 +67,70 @@ fn checksum(number: u64, body: &[u8]) -> u32 {
 /// The file of rows; none of an index of nothing.
 #[derive(Debug, Clone)]
 pub(super) struct Rows {
-    /// The chain's first block.
-    first: u64,
     file: Option<Arc<dyn File>>,
+    /// The block of which the file has the first row.
+    pub(super) first: u64,
+}
+
+/// The name of a file of rows.
+pub(super) fn name(first: u64) -> String {
+    format!("index/rows-{first:016}")
 }
 
 impl Rows {
+    /// Of no block; this one is the first to come.
     pub(super) fn new(first: u64) -> Self {
-        Self { first, file: None }
+        Self { file: None, first }
     }
 
     pub(super) fn open(disk: &dyn Disk, first: u64, blocks: u64) -> io::Result<Self> {
-        let rows = Self { first, file: Some(disk.open(ROWS, false)?.into()) };
-        let size = rows.file.as_ref().map(|file| file.size()).transpose()?;
-        if size.is_none_or(|size| size < rows.offset(blocks + 1)) {
+        let file: Arc<dyn File> = disk.open(&name(first), false)?.into();
+        let rows = Self { file: Some(file.clone()), first };
+        if file.size()? < rows.offset(blocks + 1) {
             return Err(damaged("rows", "it is too short"));
         }
         Ok(rows)
     }
 
+    /// Of the row of a block, which is not before the first.
+    fn offset(&self, number: u64) -> u64 {
+        (number - self.first) * ROW_BYTES as u64
+    }
+
     /// The row of block `number`, which must be in the index.
     pub(super) fn read(&self, number: u64) -> io::Result<Row> {
-        let file = self.file.as_ref().ok_or_else(|| damaged("rows", "it is empty"))?;
+        let file = self.file.as_ref().filter(|_| number >= self.first);
+        let file = file.ok_or_else(|| damaged("rows", &format!("block {number} has none")))?;
         let mut bytes = [0; ROW_BYTES];
         let read = file.read_at(&mut bytes, self.offset(number))?;
         let row = Row::decode(number, &bytes).filter(|_| read == ROW_BYTES);
         row.ok_or_else(|| damaged("rows", &format!("block {number} fails its checksum")))
     }
 
-    /// Writes rows from block `from` on, durably but for the file's name.
-    pub(super) fn write(&self, disk: &dyn Disk, from: u64, rows: &[Row]) -> io::Result<Self> {
+    /// Writes rows from `first` on, durably but for the file's name.
+    pub(super) fn write(&self, disk: &dyn Disk, first: u64, rows: &[Row]) -> io::Result<Self> {
         let file: Arc<dyn File> = match &self.file {
             Some(file) => file.clone(),
-            None => disk.open(ROWS, true)?.into(),
+            None => disk.open(&name(self.first), true)?.into(),
         };
         let mut bytes = Vec::with_capacity(rows.len() * ROW_BYTES);
-        (from..).zip(rows).for_each(|(number, row)| row.encode(number, &mut bytes));
-        file.write_all_at(&bytes, self.offset(from))?;
+        (first..).zip(rows).for_each(|(number, row)| row.encode(number, &mut bytes));
+        file.write_all_at(&bytes, self.offset(first))?;
         file.sync()?;
-        Ok(Self { first: self.first, file: Some(file) })
+        Ok(Self { file: Some(file), ..*self })
     }
 
-    fn offset(&self, number: u64) -> u64 {
-        (number - self.first - 1) * ROW_BYTES as u64
+    /// Those from block `first` to block `last`, in a file of their own where that is at most half
+    /// as long; durable but for its name.
+    pub(super) fn without_before(
+        &self,
+        disk: &dyn Disk,
+        first: u64,
+        last: u64,
+    ) -> io::Result<Self> {
+        let part = self.offset(first)..self.offset(last + 1);
+        let copy = copied(self.file.as_deref(), part, disk, &name(first))?;
+        Ok(copy.map_or_else(|| self.clone(), |file| Self { file: Some(file), first }))
     }
 }
 
@@ -131,19 +152,28 @@ mod tests {
     #[test]
     fn rows_come_back_and_every_changed_bit_is_found() {
         let disk = MemoryDisk::default();
-        let rows: Vec<Row> = (8..=16).map(row).collect();
-        let written = Rows::new(7).write(&disk, 8, &rows[..5]).unwrap();
-        let written = written.write(&disk, 12, &rows[4..]).unwrap();
-        (8..=16).for_each(|number| assert_eq!(written.read(number).unwrap(), row(number)));
-        assert!(Rows::open(&disk, 7, 16).is_ok() && Rows::open(&disk, 7, 17).is_err());
-        let bytes = disk.bytes(ROWS).unwrap();
+        let rows: Vec<Row> = (1..=9).map(row).collect();
+        let written = Rows::new(1).write(&disk, 1, &rows[..5]).unwrap();
+        let written = written.write(&disk, 5, &rows[4..]).unwrap();
+        (1..=9).for_each(|number| assert_eq!(written.read(number).unwrap(), row(number)));
+        assert!(Rows::open(&disk, 1, 9).is_ok() && Rows::open(&disk, 1, 10).is_err());
+        // Where less than half is of no use nothing is copied.
+        assert_eq!(written.without_before(&disk, 4, 9).unwrap().first, 1);
+        let less = written.without_before(&disk, 6, 9).unwrap();
+        let less = less.write(&disk, 10, &[row(10)]).unwrap();
+        let again = Rows::open(&disk, 6, 10).unwrap();
+        for rows in [less, again] {
+            (6..=10).for_each(|number| assert_eq!(rows.read(number).unwrap(), row(number)));
+            assert!(rows.read(5).is_err());
+        }
+        let bytes = disk.bytes(&name(1)).unwrap();
         for bit in 0..ROW_BYTES * 8 {
             let mut flipped = bytes.clone();
             flipped[ROW_BYTES + bit / 8] ^= 1 << (bit % 8);
-            disk.replace(ROWS, flipped);
-            let rows = Rows::open(&disk, 7, 16).unwrap();
-            assert!(rows.read(9).is_err(), "bit {bit}");
-            assert!(rows.read(8).is_ok() && rows.read(10).is_ok());
+            disk.replace(&name(1), flipped);
+            let rows = Rows::open(&disk, 1, 9).unwrap();
+            assert!(rows.read(2).is_err(), "bit {bit}");
+            assert!(rows.read(1).is_ok() && rows.read(3).is_ok());
         }
     }
 }

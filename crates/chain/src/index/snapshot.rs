@@ -2,16 +2,18 @@
 //! that are the index up to there.
 //!
 //! ```text
-//! index/snapshot = "VOUCHCIX" | version u8 | crc32c u32 | JSON
-//! index/state-N  = "VOUCHCST" | version u8 | crc32c u32
-//!                | codes u32    | (hash 32 | length u32 | bytes) ...
-//!                | accounts u64 | (address 20 | nonce u64 | balance 32 | storage root 32
-//!                |                 | code hash 32 | slots u64 | (key 32 | value 32) ...) ...
-//!                | gone u64     | address 20 ...
+//! index/snapshot-N = "VOUCHCIX" | version u8 | crc32c u32 | JSON           N: the record's place
+//! index/state-N    = "VOUCHCST" | version u8 | crc32c u32
+//!                  | codes u32    | (hash 32 | length u32 | bytes) ...
+//!                  | accounts u64 | (address 20 | nonce u64 | balance 32 | storage root 32
+//!                  |                 | code hash 32 | slots u64 | (key 32 | value 32) ...) ...
+//!                  | gone u64     | address 20 ...
 //! ```
 //! Checksums are over what follows them. The state's root is in the snapshot, and what is read has
-//! to come to it.
+//! to come to it. There is one snapshot; of a chain that cannot be made again from its first block
+//! there are two, each with all that it names, in the index and in the journal.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
@@ -19,12 +21,13 @@ use revm::bytecode::Bytecode;
 use serde::{Deserialize, Serialize};
 use vouch_journal::{Disk, Known, Position};
 
-use super::kept::{DIRECTORY, Kept, damaged};
+use super::kept::{DIRECTORY, Kept, Names, damaged};
 use crate::edit::NextBlock;
 use crate::state::{Account, AccountChange, Changes, State};
 
+/// What the names of snapshots begin with, those of other versions too.
 pub(super) const SNAPSHOT: &str = "index/snapshot";
-const SNAPSHOT_MAGIC: [u8; 9] = *b"VOUCHCIX\x01";
+const SNAPSHOT_MAGIC: [u8; 9] = *b"VOUCHCIX\x02";
 const STATE_MAGIC: [u8; 9] = *b"VOUCHCST\x02";
 
 /// See the module.
@@ -37,13 +40,14 @@ pub(crate) struct Snapshot {
     pub(crate) record: u64,
     pub(crate) position: u64,
     /// The chain's first block.
-    #[serde(default)]
+    pub(super) begins: u64,
+    /// The oldest block whose state is known from it; the chain's first where all are.
     pub(crate) first: u64,
+    /// From where on it needs the journal, but for the genesis.
+    needs: u64,
     /// The newest block.
     pub(crate) blocks: u64,
-    pub(super) values_end: u64,
-    pub(super) places: Vec<u32>,
-    pub(super) changes: Vec<u32>,
+    pub(super) index: Names,
     pub(crate) state_root: B256,
     pub(crate) total_difficulty: U256,
     /// What the next block's header is to have.
@@ -81,35 +85,75 @@ impl Frozen {
 }
 
 impl Snapshot {
+    /// Whether older blocks are not known from it.
+    pub(crate) fn is_pruned(&self) -> bool {
+        self.first > self.begins
+    }
+
+    /// Whether it is of the chain's first block.
+    pub(crate) fn is_of_first(&self) -> bool {
+        self.blocks == self.begins
+    }
+
     /// The last record that is in it.
     pub(crate) fn known(&self) -> Known {
         Known { journal: self.journal.0, record: Position(self.position) }
     }
 
-    /// The snapshot on this disk; `None` if there is none.
-    pub(crate) fn read(disk: &dyn Disk) -> io::Result<Option<Self>> {
-        let bytes = match vouch_journal::read(disk, SNAPSHOT) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            bytes => bytes?,
-        };
-        let body = opened(&SNAPSHOT_MAGIC, &bytes, "snapshot")?;
-        serde_json::from_slice(body).map(Some).map_err(|e| damaged("snapshot", &e.to_string()))
+    /// From where on it needs the journal, but for the genesis.
+    pub(crate) fn needs(&self) -> Position {
+        Position(self.needs)
     }
 
-    /// Makes an index and a state what the next start begins with, durably; what only the snapshot
-    /// before has named is removed.
-    pub(crate) fn write(kept: &Kept, at: At, frozen: &Frozen) -> io::Result<()> {
+    /// The records of which there are snapshots on this disk, the newest first.
+    pub(crate) fn all(disk: &dyn Disk) -> io::Result<Vec<u64>> {
+        let names = disk.list(DIRECTORY)?;
+        let record = |name: &String| {
+            let record = name.strip_prefix("snapshot-")?.parse().ok()?;
+            (format!("{DIRECTORY}/{name}") == snapshot_name(record)).then_some(record)
+        };
+        let mut records: Vec<u64> = names.iter().filter_map(record).collect();
+        records.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(records)
+    }
+
+    /// The snapshot of a record.
+    pub(crate) fn read(disk: &dyn Disk, record: u64) -> io::Result<Self> {
+        let bytes = vouch_journal::read(disk, &snapshot_name(record))?;
+        let body = opened(&SNAPSHOT_MAGIC, &bytes, "snapshot")?;
+        serde_json::from_slice(body).map_err(|e| damaged("snapshot", &e.to_string()))
+    }
+
+    /// Removes the snapshots that are newer than this one and were of no use, durably: what they
+    /// name will be written over.
+    pub(crate) fn remove_newer(&self, disk: &dyn Disk) -> io::Result<()> {
+        let mut newer = Self::all(disk)?;
+        newer.retain(|record| *record > self.record);
+        if newer.is_empty() {
+            return Ok(());
+        }
+        newer.iter().try_for_each(|record| disk.remove(&snapshot_name(*record)))?;
+        disk.sync()
+    }
+
+    /// Makes an index and a state what the next start begins with, durably; but for what `before`
+    /// names all else is removed.
+    pub(crate) fn write(
+        kept: &Kept,
+        at: At,
+        frozen: &Frozen,
+        before: Option<&Self>,
+    ) -> io::Result<Self> {
         let disk = kept.disk().as_ref();
-        let (places, changes, values_end) = kept.names();
         let snapshot = Self {
             journal: at.journal.into(),
             record: at.record,
             position: at.position.0,
+            begins: kept.begins(),
             first: kept.first(),
+            needs: kept.needs()?.unwrap_or(at.position).0,
             blocks: kept.blocks(),
-            values_end,
-            places,
-            changes,
+            index: kept.names(),
             state_root: frozen.state_root,
             total_difficulty: frozen.total_difficulty,
             next: frozen.next,
@@ -117,15 +161,15 @@ impl Snapshot {
         vouch_journal::write(disk, &snapshot.state_name(), &sealed(&STATE_MAGIC, &frozen.bytes))?;
         disk.sync()?;
         let json = serde_json::to_vec(&snapshot).map_err(io::Error::other)?;
-        vouch_journal::replace(disk, SNAPSHOT, &sealed(&SNAPSHOT_MAGIC, &json))?;
-        kept.sweep()?;
-        for name in disk.list(DIRECTORY)? {
-            let name = format!("{DIRECTORY}/{name}");
-            if name.starts_with(STATE) && name != snapshot.state_name() {
-                disk.remove(&name)?;
-            }
-        }
-        Ok(())
+        let name = snapshot_name(snapshot.record);
+        vouch_journal::replace(disk, &name, &sealed(&SNAPSHOT_MAGIC, &json))?;
+        sweep(disk, before.into_iter().chain([&snapshot]))?;
+        Ok(snapshot)
+    }
+
+    fn files(&self) -> impl Iterator<Item = String> {
+        let own = [snapshot_name(self.record), self.state_name()];
+        own.into_iter().chain(self.index.files())
     }
 
     /// The state as changes of nothing.
@@ -137,11 +181,27 @@ impl Snapshot {
 
     /// No two snapshots are at one record: each has one that the one before had not.
     fn state_name(&self) -> String {
-        format!("{STATE}{:016}", self.record)
+        format!("{DIRECTORY}/state-{:016}", self.record)
     }
 }
 
-const STATE: &str = "index/state-";
+fn snapshot_name(record: u64) -> String {
+    format!("{SNAPSHOT}-{record:016}")
+}
+
+/// Removes what none of these snapshots names, other snapshots first: each that is on the disk has
+/// all of its files.
+fn sweep<'a>(disk: &dyn Disk, snapshots: impl Iterator<Item = &'a Snapshot>) -> io::Result<()> {
+    let named: BTreeSet<String> = snapshots.flat_map(Snapshot::files).collect();
+    let names = disk.list(DIRECTORY)?.into_iter().map(|name| format!("{DIRECTORY}/{name}"));
+    let names = names.filter(|name| !named.contains(name));
+    let (others, files): (Vec<_>, Vec<_>) = names.partition(|name| name.starts_with(SNAPSHOT));
+    if !others.is_empty() {
+        others.iter().try_for_each(|name| disk.remove(name))?;
+        disk.sync()?;
+    }
+    files.iter().try_for_each(|name| disk.remove(name))
+}
 
 fn sealed(magic: &[u8; 9], body: &[u8]) -> Vec<u8> {
     [magic, &crc32c::crc32c(body).to_be_bytes()[..], body].concat()

@@ -6,7 +6,8 @@
 //! slot:    body = key 32 | value without leading zeros
 //! ```
 //! Nothing is ever written over: what a chain has taken back stays, and is still true of the
-//! blocks before. The checksum is over the place and the bytes before it.
+//! blocks before. The checksum is over the place and the bytes before it. The file is named by the
+//! place of the value that is first in it; places count from the first that there ever was.
 
 use std::io;
 use std::sync::Arc;
@@ -17,10 +18,9 @@ use alloy_trie::TrieAccount;
 use vouch_journal::{Disk, File};
 use vouch_runs::prefix;
 
-use super::kept::damaged;
+use super::kept::{copied, damaged};
 use crate::state::Account;
 
-const VALUES: &str = "index/values";
 const ACCOUNT: u8 = 0;
 const SLOT: u8 = 1;
 /// Of the largest value, checksum and all.
@@ -115,17 +115,24 @@ fn checksum(at: u64, body: &[u8]) -> u32 {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Values {
     file: Option<Arc<dyn File>>,
+    /// Where the file begins.
+    pub(super) start: u64,
     /// Where the next one will be.
     pub(super) end: u64,
 }
 
+/// The name of a file of values.
+pub(super) fn name(start: u64) -> String {
+    format!("index/values-{start:020}")
+}
+
 impl Values {
-    pub(super) fn open(disk: &dyn Disk, end: u64) -> io::Result<Self> {
-        let file = disk.open(VALUES, false)?;
-        if file.size()? < end {
+    pub(super) fn open(disk: &dyn Disk, start: u64, end: u64) -> io::Result<Self> {
+        let file = disk.open(&name(start), false)?;
+        if start > end || file.size()? < end - start {
             return Err(damaged("values", "it is too short"));
         }
-        Ok(Self { file: Some(file.into()), end })
+        Ok(Self { file: Some(file.into()), start, end })
     }
 
     /// The value at a place where one begins.
@@ -163,9 +170,9 @@ impl Values {
     }
 
     fn fill(&self, bytes: &mut [u8], at: u64) -> io::Result<usize> {
-        match &self.file {
-            Some(file) => file.read_at(bytes, at),
-            None => Ok(0),
+        match (&self.file, at.checked_sub(self.start)) {
+            (Some(file), Some(at)) => file.read_at(bytes, at),
+            _ => Ok(0),
         }
     }
 
@@ -174,7 +181,7 @@ impl Values {
     pub(super) fn write(&self, disk: &dyn Disk, values: &[Before]) -> io::Result<(Self, Vec<u64>)> {
         let file: Arc<dyn File> = match &self.file {
             Some(file) => file.clone(),
-            None => disk.open(VALUES, true)?.into(),
+            None => disk.open(&name(self.start), true)?.into(),
         };
         let (mut bytes, mut places) = (Vec::new(), Vec::with_capacity(values.len() + 1));
         for value in values {
@@ -184,9 +191,18 @@ impl Values {
         }
         let end = self.end + bytes.len() as u64;
         places.push(end);
-        file.write_all_at(&bytes, self.end)?;
+        file.write_all_at(&bytes, self.end - self.start)?;
         file.sync()?;
-        Ok((Self { file: Some(file), end }, places))
+        Ok((Self { file: Some(file), end, ..*self }, places))
+    }
+
+    /// Those from the one at `start` on, in a file of their own where that is at most half as long;
+    /// durable but for its name.
+    pub(super) fn without_before(&self, disk: &dyn Disk, start: u64) -> io::Result<Self> {
+        let part = start - self.start..self.end - self.start;
+        let copy = copied(self.file.as_deref(), part, disk, &name(start))?;
+        let with = |file| Self { file: Some(file), start, end: self.end };
+        Ok(copy.map_or_else(|| self.clone(), with))
     }
 }
 
@@ -237,15 +253,26 @@ mod tests {
             let starts = places[..values.len()].iter().chain(&more[..values.len()]).copied();
             let known: Vec<_> = starts.zip(values.iter().chain(&values).copied()).collect();
             prop_assert_eq!(&all, &known);
-            for (at, value) in known {
-                prop_assert_eq!(written.read(at).unwrap(), value);
+            for (at, value) in &known {
+                prop_assert_eq!(written.read(*at).unwrap(), *value);
             }
 
-            let mut bytes = disk.bytes(VALUES).unwrap();
+            let from = more[0];
+            let less = written.without_before(&disk, from).unwrap();
+            prop_assert_eq!(less.start, from);
+            let (less, _) = less.write(&disk, &values[..1]).unwrap();
+            let opened = Values::open(&disk, from, less.end).unwrap();
+            let mut found = Vec::new();
+            opened.scan(from, written.end, |at, value| found.push((at, value))).unwrap();
+            prop_assert_eq!(&found, &known[values.len()..]);
+            prop_assert_eq!(opened.read(written.end).unwrap(), values[0]);
+            prop_assert!(opened.read(0).is_err());
+
+            let mut bytes = disk.bytes(&name(0)).unwrap();
             let bit = bit.index(bytes.len() * 8);
             bytes[bit / 8] ^= 1 << (bit % 8);
-            disk.replace(VALUES, bytes);
-            let opened = Values::open(&disk, written.end).unwrap();
+            disk.replace(&name(0), bytes);
+            let opened = Values::open(&disk, 0, written.end).unwrap();
             prop_assert!(opened.scan(0, written.end, |_, _| ()).is_err());
         }
     }

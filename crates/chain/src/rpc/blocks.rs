@@ -174,7 +174,7 @@ impl Rpc {
     fn find_number(&self, tag: BlockNumberOrTag) -> Found {
         let number = match tag {
             BlockNumberOrTag::Number(number) => number,
-            BlockNumberOrTag::Earliest => 0,
+            BlockNumberOrTag::Earliest => self.earliest(),
             BlockNumberOrTag::Pending => return Ok(Some(self.pending_block())),
             BlockNumberOrTag::Latest | BlockNumberOrTag::Safe | BlockNumberOrTag::Finalized => {
                 let head = self.node.head();

@@ -75,6 +75,7 @@ impl Rpc {
         overrides: Overrides,
         changed: &BlockOverrides,
     ) -> Result<Context, RpcError> {
+        let state = self.node.state_at(target.number)?;
         let header = match target.pending {
             true => self.node.next_header(),
             false => match self.node.block(target.number)? {
@@ -89,7 +90,6 @@ impl Rpc {
         config.disable_eip3607 = true;
         config.disable_block_gas_limit = true;
         config.tx_gas_limit_cap = Some(u64::MAX);
-        let state = self.node.state_at(target.number)?;
         let (mut block, gas_cap) = (block_env(&header, &rules), tx_gas_limit_cap(&rules));
         override_block(&mut block, changed);
         let precompiles = overrides.precompiles(rules.spec)?;

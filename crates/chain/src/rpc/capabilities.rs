@@ -14,6 +14,7 @@ use revm::primitives::hardfork::SpecId;
 use serde_json::json;
 
 use super::{Outcome, Rpc, RpcError};
+use crate::index::Kept;
 use crate::rules::{self, Rules};
 
 impl Rpc {
@@ -70,20 +71,31 @@ impl Rpc {
     /// What can be asked of which blocks.
     pub(super) fn capabilities(&self) -> Outcome {
         let head = self.node.head();
-        let oldest = self.node.view.read().state.oldest();
-        let since = |oldest: u64| json!({ "disabled": false, "oldestBlock": U64::from(oldest) });
+        let (state, blocks, window) = {
+            let view = self.node.view.read();
+            let window = view.index.kept().and_then(Kept::prune_blocks);
+            (view.state.oldest(), view.index.oldest(), window)
+        };
+        let since = |oldest: u64| {
+            let mut told = json!({ "disabled": false, "oldestBlock": U64::from(oldest) });
+            if let Some(blocks) = window {
+                told["deleteStrategy"] =
+                    json!({ "type": "window", "retentionBlocks": U64::from(blocks) });
+            }
+            told
+        };
         let proofs = match self.node.fork {
             Some(_) => json!({ "disabled": true }),
-            None => since(oldest),
+            None => since(state),
         };
         Ok(json!({
             "head": { "number": U64::from(head.header.number), "hash": head.hash },
-            "state": since(oldest),
+            "state": since(state),
             "stateproofs": proofs,
-            "tx": since(0),
-            "logs": since(0),
-            "receipts": since(0),
-            "blocks": since(0),
+            "tx": since(blocks),
+            "logs": since(blocks),
+            "receipts": since(blocks),
+            "blocks": since(blocks),
         }))
     }
 }

@@ -23,6 +23,8 @@ const REVERTED: i64 = 3;
 /// `eth_sendRawTransactionSync` waited in vain (EIP-7966).
 const SYNC_TIMEOUT: i64 = 4;
 
+/// The block was pruned (EIP-4444, geth).
+const PRUNED: i64 = 4444;
 /// No code of any error.
 const NULL: i64 = 0;
 
@@ -135,6 +137,9 @@ impl From<std::io::Error> for RpcError {
 
 impl From<Error> for RpcError {
     fn from(error: Error) -> Self {
+        if let Error::Pruned { .. } = error {
+            return Self::new(PRUNED, error.to_string());
+        }
         tracing::error!(%error, "a request failed");
         Self::internal(error.to_string())
     }

@@ -62,7 +62,10 @@ impl Rpc {
         params.finish()?;
         check_percentiles(&percentiles)?;
         let newest = self.target(Some(newest.into()))?.number;
-        let oldest = (newest + 1).saturating_sub(count).max(self.node.first_block());
+        self.node.block(newest)?;
+        // As many as there are, as where the chain is shorter.
+        let kept = self.node.view.read().index.oldest();
+        let oldest = (newest + 1).saturating_sub(count).max(kept);
         let mut history = FeeHistory { oldest_block: oldest, ..FeeHistory::default() };
         let mut rewards = Vec::new();
         for number in oldest..=newest {

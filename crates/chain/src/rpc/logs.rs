@@ -1,7 +1,6 @@
 //! Logs: asked for once, or polled through filters.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use alloy::eips::BlockNumberOrTag;
 use alloy::rpc::types::{Filter, FilterBlockOption, Log};
@@ -14,6 +13,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use super::blocks::{logs_before, rpc_log};
 use super::params::Params;
 use super::{Outcome, Rpc, RpcError, json};
+use crate::Result;
 use crate::block::SealedBlock;
 use crate::fork::Place;
 
@@ -94,9 +94,10 @@ impl Rpc {
                 Ok((number, number))
             }
             FilterBlockOption::Range { from_block, to_block } => {
+                let oldest = self.node.view.read().index.oldest();
                 let resolve = |tag: Option<BlockNumberOrTag>| match tag {
                     Some(BlockNumberOrTag::Number(number)) => number,
-                    Some(BlockNumberOrTag::Earliest) => 0,
+                    Some(BlockNumberOrTag::Earliest) => oldest,
                     _ => head,
                 };
                 let (from, to) = (resolve(from_block), resolve(to_block));
@@ -121,7 +122,12 @@ impl Rpc {
         mut collected: Collected,
     ) -> Result<Vec<Log>, RpcError> {
         for number in from.max(self.node.first_block())..=to {
-            let bloom = self.node.view.read().index.bloom(number)?;
+            let bloom = {
+                let view = self.node.view.read();
+                // Some that cannot be told are not to pass for none.
+                view.check_block(number)?;
+                view.index.bloom(number)?
+            };
             if !bloom.is_some_and(|bloom| filter.matches_bloom(bloom)) {
                 continue;
             }
@@ -189,9 +195,13 @@ impl Rpc {
         match filter {
             Some(filter) => json(self.logs_between(&filter, from, head)?),
             None => {
-                let hash = |number| self.node.view.read().index.hash(number);
+                let hash = |number| {
+                    let view = self.node.view.read();
+                    view.check_block(number)?;
+                    Ok(view.index.hash(number)?)
+                };
                 let hashes = (from..=head).filter_map(|number| hash(number).transpose());
-                json(hashes.collect::<io::Result<Vec<B256>>>()?)
+                json(hashes.collect::<Result<Vec<B256>>>()?)
             }
         }
     }

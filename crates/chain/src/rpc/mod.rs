@@ -38,7 +38,7 @@ use tokio::sync::Semaphore;
 
 use crate::chain::ByHand;
 use crate::fork::Place;
-use crate::node::Node;
+use crate::node::{Node, View};
 use blocks::{transaction, transaction_count, uncle, uncle_count};
 use logs::Filters;
 use params::Params;
@@ -206,6 +206,15 @@ impl Rpc {
         }
     }
 
+    /// The oldest block there is, here or with the node of the chain that is forked.
+    fn earliest(&self) -> u64 {
+        self.earliest_of(&self.node.view.read())
+    }
+
+    fn earliest_of(&self, view: &View) -> u64 {
+        if self.node.fork.is_some() { 0 } else { view.index.oldest() }
+    }
+
     fn client_version(&self) -> &'static str {
         match self.node.by_hand {
             ByHand::Everything => DEVELOPMENT_CLIENT_VERSION,
@@ -222,7 +231,7 @@ impl Rpc {
                     .elsewhere(Place::BlockHash(hash.block_hash))
             })?,
             BlockId::Number(BlockNumberOrTag::Number(number)) => number,
-            BlockId::Number(BlockNumberOrTag::Earliest) => 0,
+            BlockId::Number(BlockNumberOrTag::Earliest) => self.earliest_of(&view),
             BlockId::Number(_) => head,
         };
         if number > head {

@@ -74,12 +74,13 @@ impl Rpc {
         if payload.block_state_calls.is_empty() {
             return Err(RpcError::params("empty input"));
         }
+        let state = self.node.state_at(target.number)?;
         let missing = || RpcError::server("header not found");
         let base = self.node.block(target.number)?.ok_or_else(missing)?;
         let made = in_order(&base.header, payload.block_state_calls)?;
         let mut simulation = Simulation {
             rpc: self,
-            overlay: Overlay::new(self.node.state_at(target.number)?),
+            overlay: Overlay::new(state),
             tries: self.node.scratch(target.number)?,
             base: target.number,
             parent: base.header.clone(),

@@ -46,7 +46,7 @@ pub(crate) struct History {
     handed: usize,
     /// For how many blocks back old state answers.
     max_blocks: Option<u64>,
-    /// Of earlier blocks nothing is known.
+    /// Of earlier blocks nothing is known, where nothing is kept.
     first: u64,
 }
 
@@ -59,7 +59,8 @@ impl History {
 
     /// The oldest block whose state can be told, given the newest.
     pub(crate) fn oldest(&self, newest: u64) -> u64 {
-        self.max_blocks.map_or(0, |blocks| newest.saturating_sub(blocks)).max(self.first)
+        let told = self.max_blocks.map_or(0, |blocks| newest.saturating_sub(blocks));
+        told.max(self.kept.as_ref().map_or(self.first, |kept| kept.oldest(newest)))
     }
 
     /// About what it takes in memory.

@@ -20,7 +20,7 @@ const TO: Address = Address::repeat_byte(0x55);
 
 /// What is done to a chain.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+pub(crate) enum Step {
     Pay(u8),
     Store(u8, u8),
     Log(u8),
@@ -29,13 +29,14 @@ enum Step {
     SetStorage(u8, u8),
     BaseFee,
     Mine,
+    MineMany(u16),
     Snapshot,
     Revert(u8),
     Reset,
     Restart,
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+pub(crate) fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => any::<u8>().prop_map(Step::Pay),
         4 => (0..4_u8, 0..3_u8).prop_map(|(key, value)| Step::Store(key, value)),
@@ -52,21 +53,34 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 /// A chain on a disk in memory, of which the blocks are made by hand.
-struct World {
-    disk: MemoryDisk,
-    signer: PrivateKeySigner,
-    clock: Arc<ManualClock>,
-    step_bytes: usize,
+pub(crate) struct World {
+    pub(crate) disk: MemoryDisk,
+    pub(crate) signer: PrivateKeySigner,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) step_bytes: usize,
+    pub(crate) prune_blocks: Option<u64>,
+    pub(crate) journal: vouch_journal::Options,
     /// What it is a fork of.
-    origin: Option<Arc<Origin>>,
-    chain: Option<Chain>,
+    pub(crate) origin: Option<Arc<Origin>>,
+    pub(crate) chain: Option<Chain>,
 }
 
 impl World {
-    fn new(signer: &PrivateKeySigner, step_bytes: usize, origin: Option<&Arc<Origin>>) -> Self {
-        let clock = Arc::new(ManualClock::new(GENESIS_TIME));
-        let (disk, origin) = (MemoryDisk::default(), origin.cloned());
-        Self { disk, signer: signer.clone(), clock, step_bytes, origin, chain: None }
+    pub(crate) fn new(signer: &PrivateKeySigner, step_bytes: usize) -> Self {
+        Self {
+            disk: MemoryDisk::default(),
+            signer: signer.clone(),
+            clock: Arc::new(ManualClock::new(GENESIS_TIME)),
+            step_bytes,
+            prune_blocks: None,
+            journal: vouch_journal::Options::default(),
+            origin: None,
+            chain: None,
+        }
+    }
+
+    fn of(signer: &PrivateKeySigner, step_bytes: usize, origin: Option<&Arc<Origin>>) -> Self {
+        Self { origin: origin.cloned(), ..Self::new(signer, step_bytes) }
     }
 
     fn options(&self) -> Options {
@@ -86,10 +100,12 @@ impl World {
         options.mining = Mining::Manual;
         options.accounts = vec![self.signer.clone()];
         options.step_bytes = self.step_bytes;
+        options.prune_blocks = self.prune_blocks;
+        options.journal = self.journal;
         options
     }
 
-    fn open(&mut self) -> vouch_chain::Result<()> {
+    pub(crate) fn open(&mut self) -> vouch_chain::Result<()> {
         self.chain = None;
         self.chain = Some(Chain::open_on(Arc::new(self.disk.clone()), self.options())?);
         Ok(())
@@ -99,7 +115,7 @@ impl World {
         self.chain.as_ref().unwrap().provider()
     }
 
-    async fn call(&self, method: &'static str, params: Value) -> Result<Value, String> {
+    pub(crate) async fn call(&self, method: &'static str, params: Value) -> Result<Value, String> {
         self.provider().raw_request(method.into(), params).await.map_err(|e| e.to_string())
     }
 
@@ -114,7 +130,7 @@ impl World {
         self.call("eth_sendTransaction", json!([transaction])).await
     }
 
-    async fn act(&self, step: Step) -> Result<Value, String> {
+    pub(crate) async fn act(&self, step: Step) -> Result<Value, String> {
         let word = |value: u8| B256::from(U256::from(value));
         match step {
             Step::Pay(value) => self.send(Some(TO), value.into(), &[]).await,
@@ -133,6 +149,7 @@ impl World {
             }
             Step::BaseFee => self.call("anvil_setNextBlockBaseFeePerGas", json!(["0x1000"])).await,
             Step::Mine => self.call("evm_mine", json!([])).await,
+            Step::MineMany(blocks) => self.call("anvil_mine", json!([blocks])).await,
             Step::Snapshot => self.call("evm_snapshot", json!([])).await,
             Step::Revert(id) => self.call("evm_revert", json!([U256::from(id)])).await,
             Step::Reset => self.call("anvil_reset", json!([])).await,
@@ -140,15 +157,27 @@ impl World {
         }
     }
 
+    pub(crate) async fn head(&self) -> u64 {
+        let head = self.call("eth_blockNumber", json!([])).await.unwrap();
+        serde_json::from_value::<U256>(head).unwrap().to()
+    }
+
     /// All that can be asked of the past.
     async fn past(&self, hashes: &[Value]) -> BTreeMap<String, Value> {
-        let mut past = BTreeMap::new();
-        let mut asked = Vec::new();
-        let head = self.call("eth_blockNumber", json!([])).await.unwrap();
-        let head: U256 = serde_json::from_value(head).unwrap();
         // Of a fork, what is before its block is the other's.
         let first = self.origin.as_ref().map_or(0, |origin| origin.number);
-        for number in first..=head.to::<u64>() {
+        self.past_of(first..=self.head().await, hashes).await
+    }
+
+    /// All that can be asked of some blocks.
+    pub(crate) async fn past_of(
+        &self,
+        numbers: impl IntoIterator<Item = u64>,
+        hashes: &[Value],
+    ) -> BTreeMap<String, Value> {
+        let mut past = BTreeMap::new();
+        let mut asked = Vec::new();
+        for number in numbers {
             let at = U256::from(number);
             asked.push(("eth_getBlockByNumber", json!([at, true])));
             asked.push(("eth_getBlockReceipts", json!([at])));
@@ -182,7 +211,7 @@ impl World {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
@@ -199,8 +228,8 @@ proptest! {
         let origin = forked.then(|| Arc::new(Origin::start()));
         runtime().block_on(async {
             let signer = PrivateKeySigner::random();
-            let mut memory = World::new(&signer, usize::MAX, origin.as_ref());
-            let mut disk = World::new(&signer, step_bytes, origin.as_ref());
+            let mut memory = World::of(&signer, usize::MAX, origin.as_ref());
+            let mut disk = World::of(&signer, step_bytes, origin.as_ref());
             memory.open().unwrap();
             disk.open().unwrap();
             let mut hashes = Vec::new();
@@ -290,8 +319,25 @@ impl World {
 }
 
 /// How many ends are tried: all that there are, or as many as `VOUCH_TEST_KILLS` says.
-fn kills() -> usize {
+pub(crate) fn kills() -> usize {
     std::env::var("VOUCH_TEST_KILLS").map_or(120, |kills| kills.parse().unwrap())
+}
+
+/// How a process can end.
+pub(crate) const ENDS: [&str; 4] = ["killed", "nothing", "all", "torn"];
+
+/// The disk as the next process finds it.
+pub(crate) fn after(disk: &MemoryDisk, end: &str, seed: u64) -> MemoryDisk {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed + 1);
+    match end {
+        "killed" => disk.killed(),
+        "nothing" => disk.power_loss(|_| 0),
+        "all" => disk.power_loss(|bytes| bytes),
+        _ => disk.power_loss(|bytes| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % (bytes + 1)
+        }),
+    }
 }
 
 #[test]
@@ -309,7 +355,7 @@ fn wherever_it_ends(origin: Option<&Arc<Origin>>, kills: usize) {
     let signer = PrivateKeySigner::from_slice(&[7; 32]).unwrap();
     let mut expected = Vec::new();
     let operations = runtime.block_on(async {
-        let mut world = World::new(&signer, 0, origin);
+        let mut world = World::of(&signer, 0, origin);
         world.open().unwrap();
         expected.push(world.fingerprint().await);
         for step in WORK {
@@ -320,28 +366,18 @@ fn wherever_it_ends(origin: Option<&Arc<Origin>>, kills: usize) {
         world.disk.operations()
     });
     // What waits is not kept, so that two steps can come to the same.
-    let ends = ["killed", "nothing", "all", "torn"];
-    let all = operations as usize * ends.len();
+    let all = operations as usize * ENDS.len();
     let tried = kills.min(all);
     for number in 0..tried {
         let number = number * all / tried;
-        let (at, end) = ((number / ends.len()) as u64, ends[number % ends.len()]);
+        let (at, end) = ((number / ENDS.len()) as u64, ENDS[number % ENDS.len()]);
         runtime.block_on(async {
-            let mut world = World::new(&signer, 0, origin);
+            let mut world = World::of(&signer, 0, origin);
             let fault = if end == "killed" { Fault::Kill } else { Fault::PowerOff };
             world.disk.fail_at(at, fault);
             let done = world.work().await;
             world.chain = None;
-            let mut state = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(number as u64 + 1);
-            world.disk = match end {
-                "killed" => world.disk.killed(),
-                "nothing" => world.disk.power_loss(|_| 0),
-                "all" => world.disk.power_loss(|bytes| bytes),
-                _ => world.disk.power_loss(|bytes| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                    (state >> 33) as usize % (bytes + 1)
-                }),
-            };
+            world.disk = after(&world.disk, end, number as u64);
             world.open().unwrap_or_else(|error| panic!("{end} at {at}: {error}"));
             let found = world.fingerprint().await;
             // The step that was not answered may have been done, or not.

@@ -10,6 +10,7 @@ mod index;
 mod otterscan;
 mod overrides;
 mod proof;
+mod prune;
 mod subscriptions;
 mod support;
 mod time;

@@ -35,6 +35,10 @@ pub(crate) struct Chain {
     /// The block to go on from [default: the newest]
     #[arg(long, value_name = "NUMBER", requires = "fork_url")]
     pub(crate) fork_block_number: Option<u64>,
+    /// Keep this many blocks before the newest, with their receipts and states, and remove what is
+    /// older from the disk, for good [default: keep all]
+    #[arg(long, value_name = "BLOCKS", value_parser = prune)]
+    pub(crate) prune: Option<u64>,
     /// Keep nothing: the chain ends with the process
     #[arg(long)]
     pub(crate) in_memory: bool,
@@ -111,6 +115,13 @@ Of a chain that runs, GET /metrics and its JSON-RPC tell.")]
     #[command(after_help = "Example: vouch chain compact
 What counts is written anew and takes the place of what there was in one step.")]
     Compact,
+}
+
+fn prune(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(blocks) if blocks >= 256 => Ok(blocks),
+        _ => Err("want 256 blocks or more: BLOCKHASH looks back so far".to_owned()),
+    }
 }
 
 fn forked(text: &str) -> Result<Forked, String> {

@@ -107,8 +107,10 @@ impl Rpc {
         let Number(base) = params.next("block")?;
         let size = page_size(&mut params)?;
         params.finish()?;
-        // What was before is not searched on a fork.
-        let (head, first_block) = (*self.node.head.borrow(), self.node.first_block());
+        let head = *self.node.head.borrow();
+        // What was pruned, or before a fork, is as if it had never been.
+        let first = self.node.first_block() + 1;
+        let oldest = self.node.view.read().index.oldest().max(first);
         let reading = Reading::new(&self.node, MAX_READ_BYTES);
         let search = Search { rpc: self, address, reading, gas_left: MAX_REPLAYED_GAS };
         let (mut page, first, last);
@@ -116,12 +118,11 @@ impl Rpc {
             Way::Before => {
                 // Zero means all.
                 let newest = base.checked_sub(1).unwrap_or(head).min(head);
-                page = search.page((first_block + 1..=newest).rev(), size, way)?;
+                page = search.page((oldest..=newest).rev(), size, way)?;
                 (first, last) = (base == 0 || base > head, !page.more);
             }
             Way::After => {
-                let oldest = base.max(first_block).saturating_add(1);
-                page = search.page(oldest..=head, size, way)?;
+                page = search.page(base.saturating_add(1).max(oldest)..=head, size, way)?;
                 page.transactions.reverse();
                 (first, last) = (!page.more, base == 0);
             }

@@ -32,8 +32,11 @@ pub(super) fn run(directory: &Path, output: Output) -> anyhow::Result<()> {
     bar.set_length(recovery.records);
     let compacted = vouch_chain::compact(&from, &mut to, &mut |at| bar.set_position(at));
     bar.finish_and_clear();
-    let Compacted { kept, left_out } = compacted?;
     drop(to);
+    if compacted.is_err() {
+        fs::remove_dir_all(&written).with_context(|| format!("{}", written.display()))?;
+    }
+    let Compacted { kept, left_out } = compacted?;
     let after = bytes(&written)?;
     if left_out > 0 {
         renameat_with(CWD, &written, CWD, directory, RenameFlags::EXCHANGE)

@@ -95,18 +95,20 @@ fn open(
         None => Mining::Instant,
     };
     if let Some(file) = &new.genesis {
-        return Ok((node::open_of(data_dir, genesis(file)?, mining)?, None));
+        return Ok((node::open_of(data_dir, genesis(file)?, mining, arguments.prune)?, None));
     }
     let accounts = Accounts::open_or_create(data_dir, new)?;
     let signers = accounts.as_ref().map(|accounts| accounts.signers.clone()).unwrap_or_default();
     if let Some(forked) = fork::of(arguments, data_dir)? {
-        let usage = Usage::Development { mining, signers, new: new.clone() };
+        let prune_blocks = arguments.prune;
+        let usage = Usage::Development { mining, prune_blocks, signers, new: new.clone() };
         let chain = node::open_fork(data_dir, &forked, usage)?;
         fork::keep(&forked, data_dir)?;
         return Ok((chain, accounts));
     }
     let operator = operator(arguments, data_dir, accounts.as_ref())?;
-    let usage = Usage::Development { mining, signers, new: new.clone() };
+    let prune_blocks = arguments.prune;
+    let usage = Usage::Development { mining, prune_blocks, signers, new: new.clone() };
     Ok((node::open(data_dir, operator, usage)?, accounts))
 }
 
@@ -172,6 +174,14 @@ fn export(
     output: Output,
 ) -> anyhow::Result<()> {
     let why = || format!("{} cannot be written", file.display());
+    // Of a fork, what is here.
+    let from = chain.genesis().fork_point().map_or(from, |point| from.max(point.number() + 1));
+    let oldest = chain.status().oldest_block;
+    ensure!(
+        from >= oldest,
+        "block {from} was pruned: the oldest that is kept is {oldest}, name it or a later one with \
+         --from"
+    );
     // What is there stays until all is written.
     let mut part = file.as_os_str().to_owned();
     part.push(".part");

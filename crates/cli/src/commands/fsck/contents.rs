@@ -124,11 +124,20 @@ fn chain(
     checked: &mut Checked,
 ) -> anyhow::Result<()> {
     let bar = ProgressBar::new(records);
-    let executed = vouch_chain::check(journal, disk, records, &mut |at| bar.set_position(at.done));
+    let executed = vouch_chain::check(journal, Arc::clone(disk), records, &mut |at| {
+        bar.set_position(at.done);
+    });
     bar.finish_and_clear();
     match executed {
-        Ok(blocks) => {
+        Ok(vouch_chain::Checked { from, to, pruned: false }) => {
+            let blocks = to - from;
             checked.holds = format!("the chain: {blocks} blocks, each executed again to its roots");
+        }
+        Ok(vouch_chain::Checked { from, to, .. }) => {
+            checked.holds = format!(
+                "the chain, of which the first blocks were pruned: block {to}, executed again to its \
+                 roots from block {from} on"
+            );
         }
         Err(error) => {
             let means = "the chain cannot be started from here, and its balances are not known";
@@ -144,6 +153,12 @@ fn chain(
         checked.problems.push(Problem::lost(place, at, error.to_string(), means));
     } else if let Err(error) = checked_index {
         let at = place.short(&place.path.join("index"));
+        if journal.resumes().is_some() {
+            // It cannot be made again from the first block.
+            let means = "some of the blocks and balances that were to be kept are not found";
+            checked.problems.push(Problem::lost(place, at, error.to_string(), means));
+            return Ok(());
+        }
         let means = "old blocks and balances are not found; nothing is lost";
         if place.rebuild {
             // The next start makes it.
