@@ -4,6 +4,7 @@
 //! survive being written and read again.
 #![no_main]
 
+mod chain;
 mod disk;
 mod log;
 mod model;
@@ -17,7 +18,7 @@ use libfuzzer_sys::fuzz_target;
 type Target = fn(&[u8]);
 
 /// Every decoder of foreign bytes, by what it reads.
-const TARGETS: [(&str, Target); 20] = [
+const TARGETS: [(&str, Target); 22] = [
     ("receipt", proof::receipt),
     ("terms", proof::terms),
     ("bundle", proof::bundle),
@@ -38,6 +39,8 @@ const TARGETS: [(&str, Target); 20] = [
     ("store", disk::store),
     ("gguf", model::gguf),
     ("tokenizer", model::tokenizer),
+    ("rpc", chain::rpc),
+    ("transaction", chain::transaction),
 ];
 
 fn selected() -> Target {

@@ -70,6 +70,7 @@ mod sender;
 mod snapshots;
 mod state;
 mod status;
+pub mod testing;
 mod transport;
 
 pub use chain::{ByHand, Chain, Mining, Options, Progress, check};
