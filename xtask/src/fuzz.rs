@@ -4,7 +4,12 @@
 //! sanitizer, since the code is safe Rust: what is looked for are panics, overflows, endless loops
 //! and values that do not survive being written and read.
 
-use std::{fs, path::Path, process::Command, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
 
 use anyhow::{Context, bail, ensure};
 
@@ -54,13 +59,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             .iter()
             .map(|name| one(&binary, &directory, name, arguments.seconds))
             .collect::<anyhow::Result<Vec<_>>>()?;
-        for (name, child) in names.iter().zip(running) {
-            let output = child.wait_with_output()?;
-            let said = String::from_utf8_lossy(&output.stderr);
+        for (name, mut child) in names.iter().zip(running) {
+            let status = child.wait()?;
+            let said = fs::read(log(&directory, name))?;
+            let said = String::from_utf8_lossy(&said);
             let runs =
                 said.lines().rev().find(|line| line.starts_with("Done ")).unwrap_or_default();
-            println!("{name}: {}", if output.status.success() { runs } else { "FOUND SOMETHING" });
-            if !output.status.success() {
+            println!("{name}: {}", if status.success() { runs } else { "FOUND SOMETHING" });
+            if !status.success() {
                 println!(
                     "{}",
                     said.lines()
@@ -107,8 +113,14 @@ fn one(
     if seeds.is_dir() {
         command.arg(seeds);
     }
-    command.stderr(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    // Not a pipe: who is read last would wait for room in it and try nothing meanwhile.
+    command.stderr(fs::File::create(log(directory, name))?).stdout(std::process::Stdio::null());
     command.spawn().with_context(|| format!("{} does not start", binary.display()))
+}
+
+/// What a decoder's last run said.
+fn log(directory: &Path, name: &str) -> PathBuf {
+    directory.join("found").join(format!("{name}.log"))
 }
 
 /// The triple of this machine.
