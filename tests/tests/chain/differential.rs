@@ -3,7 +3,7 @@
 //!
 //! `VOUCH_TEST_SEQUENCES` says how many sequences (2), `VOUCH_TEST_SEED` repeats a run.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{collections::BTreeMap, path::Path};
 
 use super::signing::{key, raw};
 use alloy::{
@@ -22,7 +22,7 @@ use alloy_trie::{
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use vouch_tests::{Anvil, Random, Running, rpc, seed, variable, vouch};
+use vouch_tests::{Anvil, Random, Running, rpc, seed, text, variable, vouch};
 
 const CHAIN_ID: u64 = 424_242;
 const GENESIS_TIME: u64 = 1_800_000_000;
@@ -326,68 +326,131 @@ fn root_of(url: &str) -> B256 {
     state_root_unhashed(leaves)
 }
 
+/// An anvil with the accounts and contracts, of which the blocks are made by hand.
+fn anvil(data: &Path) -> (Anvil, String) {
+    let file = data.join("genesis.json");
+    std::fs::write(&file, genesis().to_string()).expect("a file");
+    let file = file.display().to_string();
+    let anvil = Anvil::start(&[
+        "--init",
+        &file,
+        "--hardfork",
+        "prague",
+        "--no-mining",
+        "--order",
+        "fifo",
+        "--accounts",
+        "0",
+        "--disable-default-create2-deployer",
+        "--chain-id",
+        &CHAIN_ID.to_string(),
+    ]);
+    // Which anvil has beside the genesis, and each block calls: it would keep hashes of blocks, and
+    // those differ by what anvil writes into headers.
+    let _code = anvil.call("anvil_setCode", json!([HISTORY, "0x"]));
+    let _balance = anvil.call("anvil_setBalance", json!([HISTORY, "0x1"]));
+    (anvil, file)
+}
+
+/// Sends what is next to all of them, and makes their next block; gives what was sent.
+fn make_block(sequence: &mut Sequence, urls: &[&str], block: u64) -> Vec<String> {
+    let sent: Vec<String> = (0..1 + sequence.random.below(MOST_TRANSACTIONS))
+        .map(|_| {
+            let raw = sequence.transaction();
+            let send = |url: &&str| rpc(url, "eth_sendRawTransaction", &json!([raw]));
+            let hashes: Vec<Value> = urls.iter().map(send).collect();
+            assert!(hashes.windows(2).all(|pair| pair[0] == pair[1]));
+            raw
+        })
+        .collect();
+    for url in urls {
+        let time = json!([GENESIS_TIME + 12 * block]);
+        let _set = rpc(url, "evm_setNextBlockTimestamp", &time);
+        let _mined = rpc(url, "evm_mine", &json!([]));
+    }
+    sent
+}
+
+/// Holds both nodes' outcomes of a block against each other; gives how many transactions failed.
+fn compare(urls: [&str; 2], block: u64, said: &[String]) -> u64 {
+    let [one, other] = urls.map(|url| outcome(url, block));
+    assert_eq!(one.len(), other.len(), "receipts and logs of block {block}: {said:?}");
+    let mut failed = 0;
+    for ((name, one), (_, other)) in one.iter().zip(&other) {
+        assert_eq!(one, other, "{name} in block {block}: {said:?}");
+        failed += u64::from(name.starts_with("status") && one == "0x0");
+    }
+    failed
+}
+
 #[test]
 fn anvil_comes_to_the_same() {
     let seed = seed();
-    let (mut transactions, mut failed) = (0, 0_u64);
+    let (mut transactions, mut failed) = (0, 0);
     for number in 0..variable("VOUCH_TEST_SEQUENCES").unwrap_or(2) {
         let data = tempfile::tempdir().expect("a directory");
-        let file = data.path().join("genesis.json");
-        std::fs::write(&file, genesis().to_string()).expect("a file");
-        let file = file.display().to_string();
-        let anvil = Anvil::start(&[
-            "--init",
-            &file,
-            "--hardfork",
-            "prague",
-            "--no-mining",
-            "--order",
-            "fifo",
-            "--accounts",
-            "0",
-            "--disable-default-create2-deployer",
-            "--chain-id",
-            &CHAIN_ID.to_string(),
-        ]);
+        let (anvil, file) = anvil(data.path());
         let arguments = ["chain", "--genesis", &file, "--port", "0", "--no-mining", "--json"];
         let running = Running::spawn(vouch(&data.path().join("data"), &arguments));
         let ours = running.field("chain");
-        let both = [&ours, &anvil.url];
-
-        // Which anvil has beside the genesis, and each block calls: it would keep hashes of blocks,
-        // and those differ by what anvil writes into headers.
-        let _code = anvil.call("anvil_setCode", json!([HISTORY, "0x"]));
-        let _balance = anvil.call("anvil_setBalance", json!([HISTORY, "0x1"]));
+        let both = [ours.as_str(), &anvil.url];
         // Of the first block; anvil does not reckon it from the genesis.
         for url in both {
             let _set = rpc(url, "anvil_setNextBlockBaseFeePerGas", &json!(["0x3b9aca00"]));
         }
         let mut sequence = Sequence::new(Random::of(seed ^ number));
         for block in 1..=BLOCKS {
-            let mut said = String::new();
-            for _ in 0..1 + sequence.random.below(MOST_TRANSACTIONS) {
-                let raw = sequence.transaction();
-                let _written = writeln!(said, "{raw}");
-                let hashes = both.map(|url| rpc(url, "eth_sendRawTransaction", &json!([raw])));
-                assert_eq!(hashes[0], hashes[1]);
-                transactions += 1;
-            }
-            for url in both {
-                let time = json!([GENESIS_TIME + 12 * block]);
-                let _set = rpc(url, "evm_setNextBlockTimestamp", &time);
-                let _mined = rpc(url, "evm_mine", &json!([]));
-            }
+            let said = make_block(&mut sequence, &both, block);
+            transactions += said.len() as u64;
+            failed += compare(both, block, &said);
             let root = &rpc(&ours, "eth_getBlockByNumber", &json!(["latest", false]))["stateRoot"];
-            let [one, other] = both.map(|url| outcome(url, block));
-            assert_eq!(one.len(), other.len(), "receipts and logs of block {block}:\n{said}");
-            for ((name, one), (_, other)) in one.iter().zip(&other) {
-                assert_eq!(one, other, "{name} in block {block}, sequence {number}:\n{said}");
-                failed += u64::from(name.starts_with("status") && one == "0x0");
-            }
-            assert_eq!(*root, json!(root_of(&anvil.url)), "state after block {block}:\n{said}");
+            assert_eq!(*root, json!(root_of(&anvil.url)), "state after block {block}: {said:?}");
         }
         assert!(running.stop(), "it ends cleanly");
     }
     println!("{transactions} transactions, of which {failed} failed");
+    assert!(failed > 0 && failed < transactions, "{failed} of {transactions} failed");
+}
+
+/// Half of the blocks are anvil's alone; then a fork of it goes on beside it.
+#[test]
+fn a_fork_of_anvil_comes_to_the_same() {
+    let seed = seed();
+    let (mut transactions, mut failed) = (0, 0);
+    for number in 0..variable("VOUCH_TEST_SEQUENCES").unwrap_or(2) {
+        let data = tempfile::tempdir().expect("a directory");
+        let (anvil, _) = anvil(data.path());
+        let mut sequence = Sequence::new(Random::of(seed ^ number));
+        for block in 1..=BLOCKS / 2 {
+            let _sent = make_block(&mut sequence, &[&anvil.url], block);
+        }
+        let mut arguments = vec!["chain", "--fork-url", &anvil.url];
+        arguments.extend(["--accounts", "0", "--port", "0", "--no-mining", "--json"]);
+        let running = Running::spawn(vouch(&data.path().join("data"), &arguments));
+        let ours = running.field("chain");
+        let both = [ours.as_str(), &anvil.url];
+        for block in BLOCKS / 2 + 1..=BLOCKS {
+            let said = make_block(&mut sequence, &both, block);
+            transactions += said.len() as u64;
+            failed += compare(both, block, &said);
+        }
+        for address in &sequence.known {
+            for method in ["eth_getBalance", "eth_getTransactionCount", "eth_getCode"] {
+                let [one, other] = both.map(|url| rpc(url, method, &json!([address, "latest"])));
+                assert_eq!(one, other, "{method} of {address}, sequence {number}");
+            }
+            for slot in ["0x0", "0x1", "0x2", "0x3"] {
+                let at = json!([address, slot, "latest"]);
+                let [one, other] = both.map(|url| rpc(url, "eth_getStorageAt", &at));
+                assert_eq!(one, other, "slot {slot} of {address}, sequence {number}");
+            }
+        }
+        // Executed again from what was read.
+        assert!(running.stop(), "it ends cleanly");
+        let checked = vouch(&data.path().join("data"), &["chain", "fsck"]).output();
+        let checked = checked.expect("it runs");
+        assert!(checked.status.success(), "{}", text(&checked));
+    }
+    println!("{transactions} transactions on forks, of which {failed} failed");
     assert!(failed > 0 && failed < transactions, "{failed} of {transactions} failed");
 }

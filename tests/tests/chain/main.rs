@@ -1,6 +1,7 @@
 //! `vouch chain`: another network's blocks in and out, and tools that read them.
 
 mod differential;
+mod fork;
 mod kills;
 mod signing;
 

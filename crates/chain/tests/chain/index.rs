@@ -342,15 +342,16 @@ pub(crate) fn after(disk: &MemoryDisk, end: &str, seed: u64) -> MemoryDisk {
 
 #[test]
 fn wherever_it_ends_what_was_answered_is_there() {
-    wherever_it_ends(None, kills());
+    println!("{}", wherever_it_ends(None, kills()));
 }
 
 #[test]
 fn wherever_a_fork_ends_what_was_answered_is_there() {
-    wherever_it_ends(Some(&Arc::new(Origin::start())), kills());
+    println!("{}", wherever_it_ends(Some(&Arc::new(Origin::start())), kills()));
 }
 
-fn wherever_it_ends(origin: Option<&Arc<Origin>>, kills: usize) {
+/// Gives what was tried.
+fn wherever_it_ends(origin: Option<&Arc<Origin>>, kills: usize) -> String {
     let runtime = runtime();
     let signer = PrivateKeySigner::from_slice(&[7; 32]).unwrap();
     let mut expected = Vec::new();
@@ -387,5 +388,5 @@ fn wherever_it_ends(origin: Option<&Arc<Origin>>, kills: usize) {
             world.act(Step::Mine).await.unwrap();
         });
     }
-    println!("{tried} of {all} ends: {operations} operations, each killed and with the power gone");
+    format!("{tried} of {all} ends: {operations} operations, each killed and with the power gone")
 }
