@@ -1,13 +1,16 @@
 //! The one thread that makes blocks: execute, seal, sync, publish.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::time::{Duration, Instant};
 
-use alloy::consensus::{Header, Transaction};
+use alloy::consensus::Header;
 use alloy::eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy::eips::eip4788::BEACON_ROOTS_ADDRESS;
+use alloy::eips::eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS;
+use alloy::eips::eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS;
 use alloy::rpc::types::state::StateOverride;
 use alloy_primitives::{Address, U256};
 use parking_lot::RwLockWriteGuard;
@@ -78,11 +81,21 @@ pub(crate) struct Builder {
     /// Whether the last turn was a block that was due.
     pub(crate) was_due: bool,
     /// When to try again what a fork's node did not answer.
-    pub(crate) again: Option<Instant>,
+    pub(crate) again: Cell<Option<Instant>>,
 }
 
 /// What the contracts have room for that know of earlier blocks.
 const RING_SLOTS: u64 = 8191;
+/// Where a queue's length, ends and fee are.
+const QUEUE_SLOTS: u64 = 4;
+/// Contracts that each block calls, and who gets its tips.
+const SYSTEM_CONTRACTS: [Address; 5] = [
+    Address::ZERO,
+    HISTORY_STORAGE_ADDRESS,
+    BEACON_ROOTS_ADDRESS,
+    WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+];
 /// Of how many blocks those are read of a fork at once.
 const BLOCKS_AHEAD: u64 = 8;
 /// Between two attempts to make a block where a fork's node does not answer.
@@ -125,7 +138,7 @@ impl Builder {
                     Ok(mined) => mined.is_none(),
                     Err(error) => {
                         tracing::warn!(%error, "what waits is not mined yet");
-                        self.again = Some(Instant::now() + FORK_PAUSE);
+                        self.again.set(Some(Instant::now() + FORK_PAUSE));
                         true
                     }
                 };
@@ -280,10 +293,15 @@ impl Builder {
 
     /// As [`Self::mine`]; or why not now, where a fork's node does not answer, and nothing has changed.
     fn try_mine(&mut self, may_be_empty: bool) -> Result<Result<Option<u64>>> {
-        match self.mine(may_be_empty) {
-            Err(error @ Error::Fork(_)) => Ok(Err(error)),
-            mined => mined.map(Ok),
-        }
+        let error = match self.mine(may_be_empty) {
+            Err(error @ Error::Fork(_)) => error,
+            mined => return mined.map(Ok),
+        };
+        let (mut pool, view) = (self.node.pool.lock(), self.node.view.read());
+        // Who could send is known.
+        let account = |sender| view.state.account(sender).ok().flatten().unwrap_or_default();
+        pool.put_back(|sender| account(sender).nonce);
+        Ok(Err(error))
     }
 
     /// Makes a block; `None` if it would be empty and may not be.
@@ -431,7 +449,8 @@ impl Builder {
         let header = node.next_header();
         let rules = Rules::of_header(node.genesis.config(), &header);
         if let Some(fork) = &node.fork {
-            fork.prefetch_slots(&ring_slots(&header))?;
+            fork.prefetch(&SYSTEM_CONTRACTS)?;
+            fork.prefetch_slots(&system_slots(&header))?;
         }
         let view = node.view.read();
         let mut overlay = Overlay::new(&*view);
@@ -458,8 +477,16 @@ impl Builder {
                 postponed.push(transaction);
                 break;
             }
-            let executed = execution.execute(&transaction);
-            let executed = executed.inspect_err(|_| self.put_back(&transaction, &included))?;
+            let executed = match execution.execute(&transaction) {
+                Err(Error::Fork(why)) => {
+                    // Others need not wait for what it needs.
+                    tracing::warn!(hash = %transaction.hash(), why, "a transaction waits");
+                    self.again.set(Some(Instant::now() + FORK_PAUSE));
+                    postponed.push(transaction);
+                    continue;
+                }
+                executed => executed?,
+            };
             match executed {
                 Ok(()) => {
                     pool.lock().executed(&transaction);
@@ -482,16 +509,6 @@ impl Builder {
             self.node.head.send_modify(|_| {});
         }
         Ok(included)
-    }
-
-    /// What was taken for a block that is not made waits again.
-    fn put_back(&self, taken: &SignedTransaction, included: &[SignedTransaction]) {
-        let mut pool = self.node.pool.lock();
-        pool.postpone(taken);
-        // The lowest nonce of each sender, last.
-        for transaction in included.iter().rev() {
-            pool.set_nonce(transaction.signer(), transaction.nonce());
-        }
     }
 
     fn drop_invalid(&self, transaction: &SignedTransaction, reason: &InvalidTransaction) {
@@ -536,16 +553,20 @@ impl Builder {
     }
 }
 
-/// Where a block writes before its transactions (EIP-2935, EIP-4788), and the next few.
-fn ring_slots(header: &Header) -> Vec<(Address, U256)> {
-    let slots = |address, from, count| {
+/// Where a block writes before its transactions (EIP-2935, EIP-4788), it and the next few, and where
+/// the queues stand that it looks at after them (EIP-7002, EIP-7251).
+fn system_slots(header: &Header) -> Vec<(Address, U256)> {
+    let slots =
+        |address, from: u64, count| (from..from + count).map(move |at| (address, U256::from(at)));
+    let rings = |address, from: u64, count| {
         (from..from + count).map(move |at| (address, U256::from(at % RING_SLOTS)))
     };
-    let hashes = slots(HISTORY_STORAGE_ADDRESS, header.number - 1, BLOCKS_AHEAD);
-    let times = slots(BEACON_ROOTS_ADDRESS, header.timestamp, 1);
-    let roots = slots(BEACON_ROOTS_ADDRESS, header.timestamp, 1)
-        .map(|(address, at)| (address, at + U256::from(RING_SLOTS)));
-    hashes.chain(times).chain(roots).collect()
+    let hashes = rings(HISTORY_STORAGE_ADDRESS, header.number - 1, BLOCKS_AHEAD);
+    let times = slots(BEACON_ROOTS_ADDRESS, header.timestamp % RING_SLOTS, 1);
+    let roots = slots(BEACON_ROOTS_ADDRESS, header.timestamp % RING_SLOTS + RING_SLOTS, 1);
+    let withdrawals = slots(WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, 0, QUEUE_SLOTS);
+    let consolidations = slots(CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, 0, QUEUE_SLOTS);
+    hashes.chain(times).chain(roots).chain(withdrawals).chain(consolidations).collect()
 }
 
 fn tell<T>(answer: &SyncSender<T>, with: T) {

@@ -1,5 +1,6 @@
 //! Opening, using and closing a chain.
 
+use std::cell::Cell;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -369,7 +370,7 @@ impl Chain {
             snapshots: Snapshots::default(),
             due: None,
             was_due: false,
-            again: None,
+            again: Cell::default(),
         };
         let builder = Some(builder::spawn(builder)?);
         let rpc = Arc::new(Rpc::new(node.clone()));
@@ -418,8 +419,10 @@ impl Chain {
     /// # Errors
     /// [`Error::Fork`] if they are those of another chain whose node cannot be reached.
     pub fn balances(&self, addresses: impl IntoIterator<Item = Address>) -> Result<Vec<U256>> {
-        let view = self.node.view.read();
-        let balance = |address| Ok(view.state.account(address)?.unwrap_or_default().balance);
+        let balance = |address| {
+            self.node.prefetch(address)?;
+            Ok(self.node.view.read().state.account(address)?.unwrap_or_default().balance)
+        };
         addresses.into_iter().map(balance).collect()
     }
 

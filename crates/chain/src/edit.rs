@@ -101,9 +101,9 @@ fn written(patches: &[(Address, Patch)], view: &View) -> Result<Changes> {
     for change in &mut changes.accounts {
         let is_set = change.slots.iter().any(|(_, value)| !value.is_zero());
         let is_stored = || !view.state.keys(change.address).is_empty();
-        // An account that is empty is none (EIP-161).
-        change.account =
-            change.account.filter(|account| !account.is_empty() || is_set || is_stored());
+        // An account that is empty is none (EIP-161), but for one that has storage elsewhere.
+        let stays = is_set || is_stored() || is_stored_elsewhere(change.address, view)?;
+        change.account = change.account.filter(|account| !account.is_empty() || stays);
     }
     Ok(changes)
 }

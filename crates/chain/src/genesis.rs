@@ -4,6 +4,7 @@ use alloy::consensus::Header;
 use alloy::consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, EMPTY_WITHDRAWALS};
 use alloy::eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
 use alloy::eips::eip7685::EMPTY_REQUESTS_HASH;
+use alloy::eips::eip7840::BlobParams;
 use alloy::genesis::{ChainConfig, GenesisAccount as Leaf};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::primitives::hardfork::SpecId;
@@ -86,7 +87,9 @@ impl Genesis {
     /// A chain that goes on from a block of another, with its id, by the rules of Osaka. Accounts
     /// that are added get their balance; what else they are is as it is there.
     pub fn fork(point: ForkPoint) -> Self {
-        let osaka = ChainConfig { osaka_time: Some(0), ..prague(point.chain_id()) };
+        let mut osaka = ChainConfig { osaka_time: Some(0), ..prague(point.chain_id()) };
+        // As Ethereum's networks have it now: what blobs cost there goes on.
+        osaka.blob_schedule.insert("osaka".to_owned(), BlobParams::bpo2());
         let header = point.header();
         let genesis = alloy::genesis::Genesis {
             config: osaka,

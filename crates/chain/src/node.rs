@@ -327,7 +327,18 @@ impl Node {
     /// Has an account of the fork read while no lock is held.
     pub(crate) fn prefetch(&self, address: Address) -> Result<(), StateError> {
         let fork = self.view.read().state.fork_of(address).cloned();
-        fork.map_or(Ok(()), |fork| fork.account(address).map(drop))
+        fork.map_or(Ok(()), |fork| fork.read(address, None))
+    }
+
+    /// A block's header as the EVM here is to see it: that which is forked from may be of a network,
+    /// or of a time, without what the rules of the blocks after it need.
+    pub(crate) fn seen(&self, header: &Header) -> Header {
+        let mut header = header.clone();
+        if self.fork.is_some() && header.number == self.first_block() {
+            header.difficulty = U256::ZERO;
+            header.excess_blob_gas = header.excess_blob_gas.or(Some(0));
+        }
+        header
     }
 
     /// The number of the first block that is here.
@@ -412,6 +423,9 @@ impl Node {
         scratch: &mut Scratch,
         changes: &Changes,
     ) -> Result<B256, StateError> {
+        if let Some(fork) = &self.fork {
+            fork.prefetch_slots(&changes.slots())?;
+        }
         let tries = self.tries.read();
         scratch.apply(&tries, &self.view.read().state, changes)
     }
@@ -452,7 +466,7 @@ impl StateRead for StateAt {
     fn slot(&self, address: Address, key: U256) -> Result<U256, StateError> {
         let fork = self.node.view.read().state.fork_of_slot(address, key).cloned();
         if let Some(fork) = fork {
-            fork.slot(address, key)?;
+            fork.read(address, Some(key))?;
         }
         self.node.view.read().state.slot_at(address, key, self.number)
     }

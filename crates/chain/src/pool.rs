@@ -207,6 +207,18 @@ impl Pool {
         lower.iter().for_each(|transaction| self.remove(transaction));
     }
 
+    /// No block came of what was taken: all wait again, from the nonces that the senders have.
+    pub(crate) fn put_back(&mut self, nonce: impl Fn(Address) -> u64) {
+        self.taken = None;
+        self.ready.clear();
+        for (address, sender) in &mut self.senders {
+            sender.next = nonce(*address);
+            if let Some(waiting) = sender.by_nonce.get(&sender.next) {
+                self.ready.insert(waiting.arrival, *address);
+            }
+        }
+    }
+
     /// Forgets all; what comes later is still later.
     pub(crate) fn clear(&mut self) {
         *self = Self { arrivals: self.arrivals, ..Self::default() };
@@ -311,6 +323,19 @@ mod tests {
         pool.insert(transaction(1, 8, 10), 7).unwrap();
         pool.insert(transaction(1, 7, 10), 7).unwrap();
         assert_eq!(drain(&mut pool), [(1, 7), (1, 8), (1, 9)]);
+    }
+
+    #[test]
+    fn what_no_block_came_of_waits_as_before() {
+        let mut pool = Pool::default();
+        for (sender, nonce) in [(1, 3), (1, 4), (2, 0), (1, 5)] {
+            pool.insert(transaction(sender, nonce, 10), if sender == 1 { 3 } else { 0 }).unwrap();
+        }
+        let all = [(1, 3), (1, 4), (2, 0), (1, 5)];
+        assert_eq!(drain(&mut pool), all);
+        assert!(!pool.has_ready());
+        pool.put_back(|sender| if sender == Address::with_last_byte(1) { 3 } else { 0 });
+        assert_eq!(drain(&mut pool), all);
     }
 
     #[test]

@@ -245,7 +245,10 @@ pub(crate) fn begin(
             None => block.header.difficulty,
         };
         // Of a fork's block that is as it is there.
-        let chosen = Some(genesis.gas_limit()).filter(|limit| *limit != block.header.gas_limit);
+        let is_other = block.header.gas_limit != genesis.gas_limit();
+        // One before base fees is followed by blocks with, whose limit would be twice as high.
+        let is_old = genesis.fork_point().is_some() && block.header.base_fee_per_gas.is_none();
+        let chosen = (is_other || is_old).then_some(genesis.gas_limit());
         let next = NextBlock { gas_limit: chosen, ..NextBlock::default() };
         let index = Index::new(block, kept.clone());
         View { state, index, total_difficulty, next, gas_used: 0, step_bytes: past.step_bytes }

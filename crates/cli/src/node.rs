@@ -57,9 +57,13 @@ pub(crate) fn open(data_dir: &Path, operator: Address, usage: Usage) -> anyhow::
     start(data_dir, usage.options(genesis))
 }
 
-/// Opens the chain in `data_dir/chain`, a fork, or begins one there.
-pub(crate) fn open_fork(data_dir: &Path, forked: &Forked, usage: Usage) -> anyhow::Result<Chain> {
-    let begun = has_blocks(data_dir);
+/// Opens the chain in `data_dir/chain`, a fork, or begins one there where none was begun.
+pub(crate) fn open_fork(
+    data_dir: &Path,
+    forked: &Forked,
+    begun: bool,
+    usage: Usage,
+) -> anyhow::Result<Chain> {
     let genesis = match (&usage, begun) {
         (Usage::Development { signers, new, .. }, false) => {
             let genesis = Genesis::fork(ForkPoint::ask(&forked.url, forked.block)?);

@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use super::vectors;
 use serde_json::{Value, json};
 use vouch_tests::{Running, json as printed, rpc, text, vouch};
 
@@ -39,11 +40,16 @@ fn a_fork_goes_on_is_found_again_and_checked() {
     let receipt = rpc(&ours, "eth_getTransactionReceipt", &json!([hash]));
     assert_eq!(receipt["status"], "0x1");
     let spent = balance(&ours);
+    let snapshot = rpc(&ours, "evm_snapshot", &json!([]));
+    let _mined = rpc(&ours, "evm_mine", &json!([]));
+    assert_eq!(rpc(&ours, "evm_revert", &json!([snapshot])), json!(true));
     assert!(spent != owned && balance(&url) == owned);
     assert!(fork.stop(), "it ends cleanly");
 
     // Its node is known, and needed for nothing that was read.
     assert!(origin.stop(), "it ends cleanly");
+    let smaller = printed(&mut vouch(here.path(), &["chain", "compact", "--json"]));
+    assert!(smaller["leftOut"].as_u64() > Some(0), "{smaller}");
     let again = Running::spawn(chain(&[]));
     assert_eq!(again.ready["fork"]["block"], json!(number));
     assert_eq!(balance(&again.field("chain")), spent);
@@ -70,4 +76,46 @@ fn a_fork_goes_on_is_found_again_and_checked() {
         assert!(!refused.status.success() && text(&refused).contains(why), "{}", text(&refused));
     }
     assert!(node.stop(), "it ends cleanly");
+}
+
+/// Blocks of every time have what the rules of the blocks after them need, or it is made up for.
+#[test]
+fn blocks_of_any_time_can_be_gone_on_from() {
+    let data = tempfile::tempdir().expect("a directory");
+    let vector = |name: &str| vectors(name).display().to_string();
+    let (genesis, blocks) = (vector("genesis.json"), vector("chain.rlp"));
+    let other = data.path().join("other");
+    let import = ["chain", "--genesis", &genesis, "import", &blocks, "--json"];
+    assert_eq!(printed(&mut vouch(&other, &import))["head"], 54);
+    let serve = ["chain", "--genesis", &genesis, "--port", "0", "--json"];
+    let origin = Running::spawn(vouch(&other, &serve));
+    let url = origin.field("chain");
+    for number in [0, 3, 20, 30, 36, 40, 45, 50, 54] {
+        let at = format!("{url}@{number}");
+        let here = data.path().join(number.to_string());
+        let arguments = ["chain", "--fork-url", &at, "--accounts", "1", "--port", "0", "--json"];
+        let fork = Running::spawn(vouch(&here, &arguments));
+        let (ours, owner) = (fork.field("chain"), fork.ready["accounts"][0].clone());
+        // push0, blobbasefee, return(0): of Shanghai and of Cancun.
+        let code = json!({ owner.as_str().expect("text"): { "code": "0x4a5f5260205ff3" } });
+        let call = json!([{ "to": owner }, "latest", code]);
+        let answer = rpc(&ours, "eth_call", &call);
+        assert_eq!(answer.as_str().map(str::len), Some(66), "{number}: {answer}");
+        let simulated = json!([{ "blockStateCalls": [{ "calls": [{ "to": owner }] }] }, "latest"]);
+        let simulated = rpc(&ours, "eth_simulateV1", &simulated);
+        let there = rpc(&url, "eth_getBlockByNumber", &json!([format!("{number:#x}"), false]));
+        assert_eq!(simulated[0]["parentHash"], there["hash"], "{number}");
+        let sent = json!([{ "from": owner, "to": owner, "value": "0x1" }]);
+        let hash = rpc(&ours, "eth_sendTransaction", &sent);
+        let _mined = rpc(&ours, "evm_mine", &json!([]));
+        let receipt = rpc(&ours, "eth_getTransactionReceipt", &json!([hash]));
+        assert_eq!(receipt["status"], "0x1", "{number}: {receipt}");
+        let head = rpc(&ours, "eth_getBlockByNumber", &json!(["latest", false]));
+        assert!(fork.stop(), "it ends cleanly");
+        let again = Running::spawn(vouch(&here, &["chain", "--port", "0", "--json"]));
+        let found = rpc(&again.field("chain"), "eth_getBlockByNumber", &json!(["latest", false]));
+        assert_eq!(found, head, "{number}");
+        assert!(again.stop(), "it ends cleanly");
+    }
+    assert!(origin.stop(), "it ends cleanly");
 }

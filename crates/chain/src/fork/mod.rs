@@ -11,6 +11,7 @@ mod remote;
 mod values;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use alloy::consensus::Header;
 use alloy_primitives::{Address, B256, U256};
@@ -24,7 +25,7 @@ use crate::state::{Account, StateError};
 use crate::{Error, Result};
 
 pub(crate) use remote::Failure;
-use remote::Remote;
+use remote::{At, Remote};
 use values::Values;
 pub use values::is_fork_record;
 
@@ -85,6 +86,8 @@ pub(crate) struct Fork {
     point: ForkPoint,
     /// Without, only what was read before is known.
     remote: Option<Remote>,
+    /// Whether it is known to be of this chain.
+    is_checked: AtomicBool,
     values: Mutex<Values>,
 }
 
@@ -97,10 +100,45 @@ impl Fork {
         let within = Within::new(disk.clone(), DIRECTORY);
         let values = Values::open(Box::new(within), point.hash)?;
         let remote = url.map(Remote::new).transpose()?;
-        if let Some(remote) = &remote {
-            check(remote, point)?;
+        let fork = Self {
+            point: point.clone(),
+            remote,
+            is_checked: AtomicBool::new(false),
+            values: Mutex::new(values),
+        };
+        match fork.remote.as_ref().map(|remote| fork.check(remote)) {
+            Some(Err(Failure::Unanswered(why) | Failure::Refused { message: why, .. })) => {
+                // It may be back when it is needed.
+                tracing::warn!(why, "what was not read of the fork before cannot be read now");
+            }
+            Some(Err(error)) => return Err(Error::Fork(error.to_string())),
+            Some(Ok(())) | None => {}
         }
-        Ok(Self { point: point.clone(), remote, values: Mutex::new(values) })
+        Ok(fork)
+    }
+
+    /// Refuses a node of another chain, before anything is read of it.
+    fn check(&self, remote: &Remote) -> Result<(), Failure> {
+        if self.is_checked.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (point, found) = (&self.point, remote.point_once(self.point.number()));
+        let other = match found {
+            Ok(found) if (found.chain_id, found.hash) == (point.chain_id, point.hash) => {
+                self.is_checked.store(true, Ordering::Release);
+                return Ok(());
+            }
+            Ok(found) => format!("chain {} has {} there", found.chain_id, found.hash),
+            Err(Failure::Missing { what, .. }) => format!("it has {what}"),
+            Err(failure) => return Err(failure),
+        };
+        Err(Failure::Other(format!(
+            "this chain goes on from block {} ({}) of chain {}, and the node named is of another: \
+             {other}",
+            point.number(),
+            point.hash,
+            point.chain_id
+        )))
     }
 
     pub(crate) fn point(&self) -> &ForkPoint {
@@ -117,6 +155,25 @@ impl Fork {
         Ok(self.values.lock().account(address).flatten())
     }
 
+    /// Reads an account, and a slot of it, for a call that changes nothing.
+    pub(crate) fn read(&self, address: Address, key: Option<U256>) -> Result<(), StateError> {
+        {
+            let values = self.values.lock();
+            let is_known = match key {
+                Some(key) => values.slot(address, key).is_some(),
+                None => values.account(address).is_some(),
+            };
+            if is_known {
+                return Ok(());
+            }
+            values.check_calls()?;
+        }
+        match key {
+            Some(key) => self.slot(address, key).map(drop),
+            None => self.account(address).map(drop),
+        }
+    }
+
     /// Reads accounts that are needed one after the other at once.
     pub(crate) fn prefetch(&self, addresses: &[Address]) -> Result<(), StateError> {
         let unknown: Vec<Address> = {
@@ -126,7 +183,7 @@ impl Fork {
         if unknown.is_empty() {
             return Ok(());
         }
-        for (address, found) in self.remote()?.accounts(&unknown, self.point.number())? {
+        for (address, found) in self.remote()?.accounts(&unknown, self.at())? {
             self.values.lock().add_account(address, found)?;
         }
         Ok(())
@@ -155,7 +212,7 @@ impl Fork {
         if unknown.is_empty() {
             return Ok(());
         }
-        for ((address, key), value) in self.remote()?.slots(&unknown, self.point.number())? {
+        for ((address, key), value) in self.remote()?.slots(&unknown, self.at())? {
             self.values.lock().add_slot(address, key, value)?;
         }
         Ok(())
@@ -192,12 +249,10 @@ impl Fork {
         mut params: Vec<Value>,
         place: Place,
     ) -> Result<Option<Value>, Failure> {
-        let remote = self.remote.as_ref().ok_or_else(Failure::no_node)?;
+        let remote = self.remote()?;
         let number = match place {
             Place::Number(number) => {
-                // A tag means another block there.
-                let named = params.iter_mut().filter(|param| is_tag(param));
-                named.for_each(|param| *param = json!(format!("{number:#x}")));
+                name_block(method, &mut params, number);
                 Some(number)
             }
             Place::BlockHash(hash) => remote.number_of(hash)?,
@@ -211,35 +266,34 @@ impl Fork {
         }
     }
 
-    fn remote(&self) -> Result<&Remote, StateError> {
-        Ok(self.remote.as_ref().ok_or_else(Failure::no_node)?)
+    fn remote(&self) -> Result<&Remote, Failure> {
+        let remote = self.remote.as_ref().ok_or_else(Failure::no_node)?;
+        self.check(remote).map(|()| remote)
+    }
+
+    fn at(&self) -> At {
+        At { number: self.point.number(), hash: self.point.hash }
+    }
+}
+
+/// A tag, or nothing at all, means another block there: puts the block's number in its place.
+fn name_block(method: &str, params: &mut Vec<Value>, number: u64) {
+    let number = json!(format!("{number:#x}"));
+    for param in params.iter_mut() {
+        let named = param.get("blockNumber").unwrap_or(param);
+        if is_tag(named) {
+            *param = number.clone();
+        }
+    }
+    if method == "eth_getProof" {
+        params.resize(2, Value::Null);
+        params.push(number);
     }
 }
 
 fn is_tag(param: &Value) -> bool {
     let tags = ["latest", "earliest", "pending", "safe", "finalized"];
-    param.as_str().is_some_and(|text| tags.contains(&text))
-}
-
-/// Refuses a node of another chain; one that does not answer may be back when it is needed.
-fn check(remote: &Remote, point: &ForkPoint) -> Result<()> {
-    let other = match remote.point_once(point.number()) {
-        Ok(found) if (found.chain_id, found.hash) == (point.chain_id, point.hash) => return Ok(()),
-        Ok(found) => {
-            format!("its chain {} has {} as block {}", found.chain_id, found.hash, point.number())
-        }
-        Err(error) if error.is_answer() => error.to_string(),
-        Err(error) => {
-            tracing::warn!(%error, "what was not read of the fork before cannot be read now");
-            return Ok(());
-        }
-    };
-    Err(Error::Fork(format!(
-        "this chain goes on from block {} ({}) of chain {}, and the node named is of another: {other}",
-        point.number(),
-        point.hash,
-        point.chain_id
-    )))
+    param.as_str().is_some_and(|text| tags.iter().any(|tag| text.eq_ignore_ascii_case(tag)))
 }
 
 impl From<Failure> for StateError {

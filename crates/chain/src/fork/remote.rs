@@ -1,6 +1,6 @@
 //! The node of the other chain: JSON-RPC over HTTP, asked from threads that may wait.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ const BACKOFF: Duration = Duration::from_millis(250);
 const AT_ONCE: usize = 8;
 /// The longest answer that is read.
 const MAX_BYTES: usize = 64 << 20;
+/// What a node says that does not know how to name a block by its hash (EIP-1898).
+const INVALID_PARAMS: i64 = -32602;
 /// "Limit exceeded" (EIP-1474), and what some providers say in its place.
 const TOO_MANY: [i64; 2] = [-32005, 429];
 
@@ -39,6 +41,12 @@ pub(crate) enum Failure {
     /// The node refuses.
     #[error("{host} says: {message}")]
     Refused { host: String, code: i64, message: String, data: Option<Value> },
+    /// It is a node of another chain.
+    #[error("{0}")]
+    Other(String),
+    /// It has no such block.
+    #[error("{host} has {what}")]
+    Missing { host: String, what: String },
     /// It cannot be reached, or does not speak JSON-RPC.
     #[error("{0}")]
     Unanswered(String),
@@ -48,11 +56,13 @@ impl Failure {
     pub(super) fn no_node() -> Self {
         Self::Unanswered("its node is not named: start with --fork-url".to_owned())
     }
+}
 
-    /// Whether the node was there and said so.
-    pub(super) fn is_answer(&self) -> bool {
-        matches!(self, Self::Refused { .. })
-    }
+/// The block whose state is meant.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At {
+    pub(super) number: u64,
+    pub(super) hash: B256,
 }
 
 /// See the module.
@@ -63,12 +73,20 @@ pub(super) struct Remote {
     runtime: Option<Runtime>,
 }
 
-#[derive(Debug)]
 struct Asking {
     client: Client,
     url: Url,
     ids: AtomicU64,
     at_once: Semaphore,
+    /// Whether it takes no block hashes in place of numbers (EIP-1898).
+    by_number: AtomicBool,
+}
+
+impl std::fmt::Debug for Asking {
+    /// Without the address, which may have a secret in it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asking").field("host", &self.host()).finish_non_exhaustive()
+    }
 }
 
 #[derive(Deserialize)]
@@ -107,7 +125,10 @@ type Told<T> = std::result::Result<T, Failure>;
 impl Remote {
     /// Of the node at an address, which is not asked yet.
     pub(super) fn new(url: &str) -> Result<Self> {
-        let wrong = |why: &dyn std::fmt::Display| Error::Fork(format!("{}: {why}", quote(url)));
+        // The address may have a key in it that is for nobody else.
+        let wrong = |why: &dyn std::fmt::Display| {
+            Error::Fork(format!("the address of its node cannot be used: {why}"))
+        };
         let url_of = Url::parse(url).map_err(|error| wrong(&error))?;
         if !matches!(url_of.scheme(), "http" | "https") {
             return Err(wrong(&"want an address that begins with http:// or https://"));
@@ -117,7 +138,6 @@ impl Remote {
         {
             tracing::trace!("another thread has just installed a TLS provider");
         }
-        // The address may have a key in it that is for nobody else.
         let mut client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
@@ -133,7 +153,8 @@ impl Remote {
             .build()
             .map_err(|e| Error::System { what: "a thread", reason: e.to_string() })?;
         let (ids, at_once) = (AtomicU64::new(1), Semaphore::new(AT_ONCE));
-        let asking = Arc::new(Asking { client, url: url_of, ids, at_once });
+        let by_number = AtomicBool::new(false);
+        let asking = Arc::new(Asking { client, url: url_of, ids, at_once, by_number });
         Ok(Self { asking, runtime: Some(runtime) })
     }
 
@@ -149,9 +170,10 @@ impl Remote {
         answered.recv().map_err(|_| ended())?
     }
 
+    /// A request of somebody else, who may make it again.
     pub(super) fn call(&self, method: &str, params: Value) -> Told<Value> {
         let (asking, method) = (self.asking.clone(), method.to_owned());
-        self.wait(async move { asking.ask(&method, &params, ATTEMPTS).await })
+        self.wait(async move { asking.ask(&method, &params, 1).await })
     }
 
     /// A block: the newest if none is named.
@@ -166,26 +188,21 @@ impl Remote {
         self.wait(async move { asking.point(Some(number), 1).await })
     }
 
-    /// Accounts after block `number`.
-    pub(super) fn accounts(
-        &self,
-        addresses: &[Address],
-        number: u64,
-    ) -> Told<Vec<(Address, Found)>> {
-        let ask = move |asking: Arc<Asking>, address| async move {
-            asking.account(address, number).await
-        };
+    /// Accounts after a block.
+    pub(super) fn accounts(&self, addresses: &[Address], after: At) -> Told<Vec<(Address, Found)>> {
+        let ask =
+            move |asking: Arc<Asking>, address| async move { asking.account(address, after).await };
         self.all(addresses, ask)
     }
 
-    /// Slots after block `number`.
+    /// Slots after a block.
     pub(super) fn slots(
         &self,
         slots: &[(Address, U256)],
-        number: u64,
+        after: At,
     ) -> Told<Vec<((Address, U256), U256)>> {
         let ask = move |asking: Arc<Asking>, (address, key)| async move {
-            asking.slot(address, key, number).await
+            asking.slot(address, key, after).await
         };
         self.all(slots, ask)
     }
@@ -268,33 +285,60 @@ impl Asking {
         let block: Option<Block> = self.ask("eth_getBlockByNumber", &params, attempts).await?;
         let missing = || {
             let named = number.map_or_else(|| "no block".to_owned(), |n| format!("no block {n}"));
-            Failure::Refused {
-                host: self.host().to_owned(),
-                code: 0,
-                message: format!("there is {named}"),
-                data: None,
-            }
+            Failure::Missing { host: self.host().to_owned(), what: named }
         };
         let header = block.ok_or_else(missing)?.header;
         Ok(ForkPoint { chain_id: chain_id.to(), hash: header.hash, header: header.inner })
     }
 
-    async fn account(&self, address: Address, number: u64) -> Told<Found> {
+    async fn account(&self, address: Address, after: At) -> Told<Found> {
         let _permit = self.at_once.acquire().await;
-        let params = json!([address, U64::from(number)]);
+        let params = vec![json!(address)];
         let (nonce, balance, code) = tokio::try_join!(
-            self.ask::<U64>("eth_getTransactionCount", &params, ATTEMPTS),
-            self.ask::<U256>("eth_getBalance", &params, ATTEMPTS),
-            self.ask::<Bytes>("eth_getCode", &params, ATTEMPTS),
+            self.ask_after::<U64>("eth_getTransactionCount", &params, after),
+            self.ask_after::<U256>("eth_getBalance", &params, after),
+            self.ask_after::<Bytes>("eth_getCode", &params, after),
         )?;
         Ok(Found { nonce: nonce.to(), balance, code })
     }
 
-    async fn slot(&self, address: Address, key: U256, number: u64) -> Told<U256> {
+    async fn slot(&self, address: Address, key: U256, after: At) -> Told<U256> {
         let _permit = self.at_once.acquire().await;
-        let params = json!([address, B256::from(key), U64::from(number)]);
-        let word: B256 = self.ask("eth_getStorageAt", &params, ATTEMPTS).await?;
-        Ok(word.into())
+        let params = vec![json!(address), json!(B256::from(key))];
+        let word: String = self.ask_after("eth_getStorageAt", &params, after).await?;
+        // Some leave out zeros, or all of it.
+        let digits = word.strip_prefix("0x").unwrap_or(&word);
+        let value = match digits {
+            "" => Ok(U256::ZERO),
+            _ => U256::from_str_radix(digits, 16),
+        };
+        value.map_err(|_| {
+            Failure::Unanswered(format!("{} answered a slot with no word", self.host()))
+        })
+    }
+
+    /// A request about the state after a block: by its hash, so that a reorganisation is noticed, or
+    /// by its number where the node does not know how.
+    async fn ask_after<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: &[Value],
+        after: At,
+    ) -> Told<T> {
+        let with = |block: Value| Value::Array([params, &[block]].concat());
+        let numbered = with(json!(U64::from(after.number)));
+        if self.by_number.load(Ordering::Relaxed) {
+            return self.ask(method, &numbered, ATTEMPTS).await;
+        }
+        let hashed = with(json!({ "blockHash": after.hash }));
+        match self.ask(method, &hashed, ATTEMPTS).await {
+            Err(Failure::Refused { code: INVALID_PARAMS, .. }) => {
+                let told = self.ask(method, &numbered, ATTEMPTS).await?;
+                self.by_number.store(true, Ordering::Relaxed);
+                Ok(told)
+            }
+            told => told,
+        }
     }
 
     /// One request, again where that may help.

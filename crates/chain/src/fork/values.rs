@@ -16,8 +16,11 @@ use crate::state::{Account, StateError};
 use crate::{Error, Result};
 
 const MAGIC: [u8; 8] = *b"VOUCHFRK";
-/// Most values that are read of a fork, each some 150 bytes of memory.
-const MAX_VALUES: usize = 4 << 20;
+/// About what a value takes in memory.
+const VALUE_BYTES: usize = 150;
+/// What may be read of a fork; of that, what calls may read that change nothing.
+const MAX_BYTES: usize = 1 << 30;
+const MAX_BYTES_OF_CALLS: usize = 512 << 20;
 /// What a record of the journal has at most, about; each code is below that by far.
 const RECORD_BYTES: usize = 1 << 20;
 
@@ -78,6 +81,8 @@ pub(super) struct Values {
     unsaved_bytes: usize,
     /// Whether the journal has something that is not durable.
     unsynced: bool,
+    /// About what all of it takes in memory.
+    bytes: usize,
 }
 
 impl Values {
@@ -99,6 +104,7 @@ impl Values {
             unsaved: Batch::default(),
             unsaved_bytes: 0,
             unsynced: false,
+            bytes: 0,
         };
         let mut stored = (0..).zip(stored);
         if stored.next().is_none_or(|(_, (_, first))| first != own) {
@@ -113,6 +119,9 @@ impl Values {
     }
 
     fn take(&mut self, batch: &Batch) -> Result<()> {
+        let values = batch.accounts.len() + batch.slots.len() + batch.hashes.len();
+        let codes: usize = batch.codes.iter().map(|code| code.len()).sum();
+        self.bytes += values * VALUE_BYTES + codes;
         for code in &batch.codes {
             let code = Bytecode::new_raw_checked(code.clone())
                 .map_err(|error| malformed(&error.to_string()))?;
@@ -198,16 +207,23 @@ impl Values {
 
     /// Before one more value of some bytes.
     fn grow(&mut self, bytes: usize) -> Result<(), StateError> {
-        if self.accounts.len() + self.slots.len() + self.hashes.len() >= MAX_VALUES {
-            return Err(StateError::Fork(format!(
-                "{MAX_VALUES} values of it were read, and more are not kept: begin a new fork"
-            )));
+        if self.bytes >= MAX_BYTES {
+            return Err(full(MAX_BYTES));
         }
+        self.bytes += VALUE_BYTES.max(bytes);
         if self.unsaved_bytes >= RECORD_BYTES {
             self.append().map_err(|error| StateError::Fork(error.to_string()))?;
         }
         self.unsaved_bytes += bytes;
         Ok(())
+    }
+
+    /// Refuses calls that change nothing once there is so much that blocks need the rest.
+    pub(super) fn check_calls(&self) -> Result<(), StateError> {
+        match self.bytes < MAX_BYTES_OF_CALLS {
+            true => Ok(()),
+            false => Err(full(MAX_BYTES_OF_CALLS)),
+        }
     }
 
     fn append(&mut self) -> Result<()> {
@@ -229,6 +245,11 @@ impl Values {
         }
         Ok(())
     }
+}
+
+fn full(most: usize) -> StateError {
+    let most = most >> 20;
+    StateError::Fork(format!("{most} MiB of it were read, and more are not: begin a new fork"))
 }
 
 /// A node tells of accounts that do not exist as if they were empty.

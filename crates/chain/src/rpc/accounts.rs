@@ -130,8 +130,8 @@ impl Rpc {
         request.input.normalize_input();
         request.chain_id.get_or_insert(self.node.genesis.chain_id());
         if request.nonce.is_none() {
-            let pool = self.node.pool.lock();
             self.node.prefetch(from)?;
+            let pool = self.node.pool.lock();
             let account = self.node.view.read().state.account(from)?.unwrap_or_default();
             request.nonce = Some(pool.pending_nonce(from, account.nonce));
         }

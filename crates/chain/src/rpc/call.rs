@@ -79,7 +79,7 @@ impl Rpc {
         let header = match target.pending {
             true => self.node.next_header(),
             false => match self.node.block(target.number)? {
-                Some(block) => block.header.clone(),
+                Some(block) => self.node.seen(&block.header),
                 None => return Err(RpcError::server("header not found")),
             },
         };

@@ -82,6 +82,11 @@ impl RpcError {
         Self { elsewhere: Some(place), ..self }
     }
 
+    /// Of a request that no other node can answer.
+    pub(crate) fn here(self) -> Self {
+        Self { elsewhere: None, ..self }
+    }
+
     /// As [`Self::elsewhere`]; `null` if that has nothing either.
     pub(crate) fn null_here(place: Place) -> Self {
         Self::new(NULL, "not found").elsewhere(place)
@@ -124,7 +129,7 @@ impl From<Failure> for RpcError {
             Failure::Refused { code, message, data, .. } => {
                 Self { data, ..Self::new(code, message) }
             }
-            Failure::Unanswered(why) => Self::server(format!("the fork cannot be read: {why}")),
+            failure => Self::server(format!("the fork cannot be read: {failure}")),
         }
     }
 }

@@ -94,7 +94,7 @@ impl Rpc {
                 Ok((number, number))
             }
             FilterBlockOption::Range { from_block, to_block } => {
-                let oldest = self.node.view.read().index.oldest();
+                let oldest = self.earliest();
                 let resolve = |tag: Option<BlockNumberOrTag>| match tag {
                     Some(BlockNumberOrTag::Number(number)) => number,
                     Some(BlockNumberOrTag::Earliest) => oldest,
@@ -140,7 +140,7 @@ impl Rpc {
     pub(super) fn new_filter(&self, mut params: Params) -> Outcome {
         let filter: Filter = params.next("filter")?;
         params.finish()?;
-        self.range(&filter)?;
+        self.range(&filter).map_err(RpcError::here)?;
         self.install(Watched::Logs(Box::new(filter)))
     }
 
@@ -185,6 +185,7 @@ impl Rpc {
             }
             let rewinds = self.node.rewinds.lock();
             if let Some(lowest) = rewinds.lowest_since(installed.rewinds) {
+                let lowest = lowest.max(self.node.first_block());
                 installed.next = installed.next.min(lowest + 1);
             }
             installed.rewinds = rewinds.total();
@@ -210,7 +211,7 @@ impl Rpc {
         let id: U64 = params.next("filter id")?;
         params.finish()?;
         let filter = self.filters.0.lock().1.get(&id.to()).and_then(Installed::filter);
-        json(self.matching_logs(&filter.ok_or_else(no_filter)?)?)
+        json(self.matching_logs(&filter.ok_or_else(no_filter)?).map_err(RpcError::here)?)
     }
 
     pub(super) fn uninstall_filter(&self, mut params: Params) -> Outcome {

@@ -51,6 +51,8 @@ pub(crate) use http::router;
 const CONCURRENT_CALLS: usize = 64;
 /// Of those, calls at once that take much memory.
 const HEAVY_CALLS: usize = 2;
+/// Calls at once that another chain's node answers.
+const FORWARDED_CALLS: usize = 8;
 /// WebSockets that may be open at once.
 const MAX_SOCKETS: usize = 256;
 
@@ -61,6 +63,8 @@ pub(crate) struct Rpc {
     filters: Filters,
     permits: Semaphore,
     heavy: Semaphore,
+    /// One for each request that may be with the node of the chain that is forked.
+    forwarded: Semaphore,
     /// One for each WebSocket that may still be opened.
     sockets: Arc<Semaphore>,
 }
@@ -83,6 +87,7 @@ impl Rpc {
             filters: Filters::default(),
             permits: Semaphore::new(CONCURRENT_CALLS),
             heavy: Semaphore::new(HEAVY_CALLS),
+            forwarded: Semaphore::new(FORWARDED_CALLS),
             sockets: Arc::new(Semaphore::new(MAX_SOCKETS)),
         }
     }
@@ -95,29 +100,46 @@ impl Rpc {
             return self.send_raw_transaction_sync(params).await;
         }
         // Before the other permit: who waits here must not keep light calls waiting.
-        let _heavy = match is_heavy(method) {
+        let heavy = match is_heavy(method) {
             true => {
                 Some(self.heavy.acquire().await.map_err(|e| RpcError::internal(e.to_string()))?)
             }
             false => None,
         };
         let method = method.to_owned();
-        let Some(fork) = self.node.fork.clone() else {
-            return self.blocking(move |rpc| rpc.dispatch(&method, params)).await;
+        let named = named.filter(|_| self.node.fork.is_some()).map(|raw| raw.get().to_owned());
+        let asked = method.clone();
+        let outcome = self.blocking(move |rpc| rpc.dispatch(&method, params)).await;
+        drop(heavy);
+        match outcome {
+            Err(error) => self.forward(asked, named, error).await,
+            answered => answered,
+        }
+    }
+
+    /// What the node of the chain that is forked says, where a request is about what is not here.
+    async fn forward(
+        self: &Arc<Self>,
+        method: String,
+        params: Option<String>,
+        error: RpcError,
+    ) -> Outcome {
+        let (Some(fork), Some(place)) = (self.node.fork.clone(), error.elsewhere) else {
+            return Err(error);
         };
-        let named = named.map(RawValue::get).unwrap_or("[]").to_owned();
-        self.blocking(move |rpc| {
-            let outcome = rpc.dispatch(&method, params);
-            let Err(error) = outcome else { return outcome };
-            let Some(place) = error.elsewhere else { return Err(error) };
-            let params: Option<Vec<Value>> = serde_json::from_str(&named).unwrap_or_default();
-            match fork.answer(&method, params.unwrap_or_default(), place)? {
-                Some(answer) => Ok(answer),
-                None if error.is_null() => Ok(Value::Null),
-                None => Err(error),
-            }
-        })
-        .await
+        let permit = self.forwarded.acquire().await;
+        let _permit = permit.map_err(|e| RpcError::internal(e.to_string()))?;
+        let params: Option<Vec<Value>> =
+            params.and_then(|params| serde_json::from_str(&params).ok()).unwrap_or_default();
+        let asked = move || fork.answer(&method, params.unwrap_or_default(), place);
+        let answer = tokio::task::spawn_blocking(asked)
+            .await
+            .map_err(|e| RpcError::internal(format!("the call did not finish: {e}")))?;
+        match answer? {
+            Some(answer) => Ok(answer),
+            None if error.is_null() => Ok(Value::Null),
+            None => Err(error),
+        }
     }
 
     /// Runs `work` where it may take its time, with a bounded number beside it.

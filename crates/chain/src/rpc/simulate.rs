@@ -8,7 +8,7 @@ use alloy::consensus::{Header, SignableTransaction, TxEnvelope};
 use alloy::eips::BlockId;
 use alloy::rpc::types::simulate::{MAX_SIMULATE_BLOCKS, SimBlock, SimulatePayload};
 use alloy::rpc::types::{BlockOverrides, Log, TransactionRequest};
-use alloy_primitives::{Bytes, Signature, TxKind, U64, U256};
+use alloy_primitives::{B256, Bytes, Signature, TxKind, U64, U256};
 use revm::context::result::{EVMError, ExecutionResult, InvalidTransaction};
 use revm::primitives::hardfork::SpecId;
 use revm::{DatabaseCommit, InspectEvm};
@@ -60,6 +60,8 @@ struct Simulation<'a> {
     tries: Scratch,
     base: u64,
     parent: Header,
+    /// Which other networks reckon otherwise.
+    parent_hash: B256,
     validation: bool,
     trace_transfers: bool,
     /// What all calls together may still use.
@@ -83,7 +85,8 @@ impl Rpc {
             overlay: Overlay::new(state),
             tries: self.node.scratch(target.number)?,
             base: target.number,
-            parent: base.header.clone(),
+            parent: self.node.seen(&base.header),
+            parent_hash: base.hash,
             validation: payload.validation,
             trace_transfers: payload.trace_transfers,
             gas_left: CALL_GAS_CAP,
@@ -174,7 +177,7 @@ impl Simulation<'_> {
         let state_root = self.rpc.node.apply(&mut self.tries, &changes)?;
         let block = seal(header, body, executed, state_root);
         self.overlay.set_block_hash(number, block.hash);
-        self.parent = block.header.clone();
+        (self.parent, self.parent_hash) = (block.header.clone(), block.hash);
         Ok((block, ran))
     }
 
@@ -190,7 +193,7 @@ impl Simulation<'_> {
         };
         let beacon_root = overrides.beacon_root.unwrap_or_default();
         let header = Header {
-            parent_hash: parent.hash_slow(),
+            parent_hash: self.parent_hash,
             ommers_hash: EMPTY_OMMER_ROOT_HASH,
             beneficiary: overrides.coinbase.unwrap_or(parent.beneficiary),
             difficulty,

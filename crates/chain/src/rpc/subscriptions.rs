@@ -188,7 +188,9 @@ pub(super) async fn serve_socket(mut socket: WebSocket, rpc: &Arc<Rpc>) {
                 }
                 let newest = {
                     let all = rpc.node.rewinds.lock();
-                    told = all.lowest_since(rewinds).map_or(told, |lowest| told.min(lowest));
+                    let first = rpc.node.first_block();
+                    let lowest = all.lowest_since(rewinds).map(|lowest| lowest.max(first));
+                    told = lowest.map_or(told, |lowest| told.min(lowest));
                     rewinds = all.total();
                     *head.borrow_and_update()
                 };

@@ -140,6 +140,12 @@ pub(crate) struct Changes {
 impl Changes {
     /// Drops what `state` has already. Storage roots must be those of `state`, or filled in.
     pub(crate) fn retain_changed(&mut self, state: &State) -> Result<(), StateError> {
+        if let Some(fork) = &state.fork {
+            // What follows asks for all of it, and must not fail.
+            let addresses: Vec<Address> = self.accounts.iter().map(|c| c.address).collect();
+            fork.prefetch(&addresses)?;
+            fork.prefetch_slots(&self.slots())?;
+        }
         let mut failed = Ok(());
         let mut differs = |outcome: Result<bool, StateError>| {
             outcome.unwrap_or_else(|error| {
@@ -156,6 +162,15 @@ impl Changes {
             differs(account) || !change.slots.is_empty()
         });
         failed
+    }
+
+    /// All slots that they name.
+    pub(crate) fn slots(&self) -> Vec<(Address, U256)> {
+        let of = |change: &AccountChange| {
+            let address = change.address;
+            change.slots.iter().map(move |(key, _)| (address, *key)).collect::<Vec<_>>()
+        };
+        self.accounts.iter().flat_map(of).collect()
     }
 
     /// What takes them back: what `state` has.

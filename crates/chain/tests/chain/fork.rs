@@ -105,8 +105,20 @@ fn what_was_before_the_fork_is_told_by_its_node() {
             let provider = origin.provider();
             async move { provider.raw_request::<_, Value>(method.into(), params).await.unwrap() }
         };
-        fork.send(call(LOG_AT, 7, 9)).await;
         let at = hex(origin.number);
+        // While the newest block is the other's, tags mean that one, and not its newest.
+        let full = there("eth_getBlockByNumber", json!([at, true])).await;
+        for tag in ["latest", "Latest", "safe"] {
+            assert_eq!(fork.result("eth_getBlockByNumber", json!([tag, true])).await, full);
+        }
+        let proof = there("eth_getProof", json!([STORE_AT, ["0x1"], at])).await;
+        assert_eq!(fork.result("eth_getProof", json!([STORE_AT, ["0x1"]])).await, proof);
+        let receipts = json!([{ "blockNumber": "latest" }]);
+        let expected = there("eth_getBlockReceipts", json!([at])).await;
+        assert_eq!(fork.result("eth_getBlockReceipts", receipts).await, expected);
+        let filter = fork.rpc("eth_newFilter", json!([{ "blockHash": full["hash"] }])).await;
+        assert!(filter["error"].is_object(), "{filter}");
+        fork.send(call(LOG_AT, 7, 9)).await;
         let block = there("eth_getBlockByNumber", json!([at, false])).await;
         let transaction = block["transactions"][0].clone();
         for (method, params) in [
@@ -134,8 +146,9 @@ fn what_was_before_the_fork_is_told_by_its_node() {
             assert!(!here.is_null());
         }
         // Of both.
-        let logs =
-            fork.result("eth_getLogs", json!([{ "fromBlock": "0x0", "address": LOG_AT }])).await;
+        let logs = fork
+            .result("eth_getLogs", json!([{ "fromBlock": "earliest", "address": LOG_AT }]))
+            .await;
         let numbers: Vec<_> =
             logs.as_array().unwrap().iter().map(|log| &log["blockNumber"]).collect();
         assert_eq!(numbers, [&hex(2), &hex(origin.number + 1)]);
@@ -321,18 +334,32 @@ fn a_transaction_waits_for_a_node_that_is_away() {
 }
 
 #[test]
-fn storage_that_is_not_known_cannot_be_replaced() {
+fn state_is_changed_by_hand_as_on_any_chain() {
     let origin = Origin::start();
     runtime().block_on(async {
         let fork = origin.fork().await;
-        let dump = json!({ "accounts": { STORE_AT.to_string(): {
-            "nonce": 1, "balance": "0x0", "code": "0x5f", "storage": {} } } });
-        let dump = alloy::primitives::hex::encode_prefixed(dump.to_string());
-        let error =
-            fork.rpc("anvil_loadState", json!([dump])).await["error"]["message"].to_string();
-        assert!(error.contains("set single slots"), "{error}");
         let slot = json!([STORE_AT, "0x1", word(9)]);
         fork.result("anvil_setStorageAt", slot).await;
+        // What was dumped is loaded again, and a reset goes back to the fork.
+        let dump = fork.result("anvil_dumpState", json!([])).await;
+        let forking =
+            |number: u64| json!([{ "forking": { "jsonRpcUrl": "", "blockNumber": number } }]);
+        let other = fork.rpc("hardhat_reset", forking(1)).await;
+        assert!(other["error"]["message"].to_string().contains("--fork-url"), "{other}");
+        fork.result("hardhat_reset", forking(origin.number)).await;
+        assert_eq!(
+            fork.result("eth_getStorageAt", json!([STORE_AT, "0x1", "latest"])).await,
+            word(5)
+        );
+        fork.result("anvil_loadState", json!([dump])).await;
+        // One that is emptied keeps what it has elsewhere.
+        for (method, value) in [("anvil_setCode", "0x"), ("anvil_setNonce", "0x0")] {
+            fork.result(method, json!([STORE_AT, value])).await;
+        }
+        assert_eq!(
+            fork.result("eth_getStorageAt", json!([STORE_AT, "0x2", "latest"])).await,
+            word(6)
+        );
         assert_eq!(
             fork.result("eth_getStorageAt", json!([STORE_AT, "0x1", "latest"])).await,
             word(9)

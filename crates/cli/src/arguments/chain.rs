@@ -30,7 +30,7 @@ pub(crate) struct Chain {
     pub(crate) silent: bool,
     /// Go on from another network's chain, at the address of one of its nodes; what is not changed
     /// here is read there when it is needed, and kept
-    #[arg(long, short, visible_alias = "fork", value_name = "URL[@BLOCK]", conflicts_with_all = ["genesis", "timestamp"], value_parser = forked)]
+    #[arg(long, short, visible_alias = "fork", value_name = "URL[@BLOCK]", env = "VOUCH_FORK_URL", hide_env_values = true, conflicts_with_all = ["genesis", "timestamp"], value_parser = forked)]
     pub(crate) fork_url: Option<Forked>,
     /// The block to go on from [default: the newest]
     #[arg(long, value_name = "NUMBER", requires = "fork_url")]

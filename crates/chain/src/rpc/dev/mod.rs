@@ -11,6 +11,7 @@ use super::{Outcome, Rpc, RpcError, json};
 use crate::builder::Command;
 use crate::chain::{ByHand, Mining};
 use crate::edit::Edit;
+use crate::fork::ForkPoint;
 use crate::rules::Rules;
 
 impl Rpc {
@@ -98,10 +99,18 @@ impl Rpc {
     fn reset(&self, mut params: Params) -> Outcome {
         let options: Option<Value> = params.optional("options")?;
         params.finish()?;
-        if options.is_some_and(|options| options.get("forking").is_some_and(|f| !f.is_null())) {
-            let message =
-                "a running chain cannot become a fork of another: start one with --fork-url";
-            return Err(RpcError::params(message));
+        let forking = options.as_ref().and_then(|options| options.get("forking"));
+        if let Some(forking) = forking.filter(|forking| !forking.is_null()) {
+            let number = forking.get("blockNumber").filter(|number| !number.is_null());
+            let number = number.cloned().map(serde_json::from_value::<Number>);
+            let number = number.transpose().map_err(|e| RpcError::params(e.to_string()))?;
+            let forked = self.node.genesis.fork_point().map(ForkPoint::number);
+            if forked.is_none() || number.is_some_and(|Number(number)| Some(number) != forked) {
+                return Err(RpcError::params(
+                    "a running chain cannot become a fork of another chain or block: start one \
+                     with --fork-url",
+                ));
+            }
         }
         self.node.ask(Command::Reset)?;
         Ok(value!(true))

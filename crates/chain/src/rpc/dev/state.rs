@@ -150,8 +150,12 @@ impl Rpc {
             let account = AccountOverride::default()
                 .with_nonce(dumped.nonce)
                 .with_balance(dumped.balance)
-                .with_code(dumped.code)
-                .with_state(dumped.storage);
+                .with_code(dumped.code);
+            // A fork's dump has what differs.
+            let account = match self.node.fork {
+                Some(_) => account.with_state_diff(dumped.storage),
+                None => account.with_state(dumped.storage),
+            };
             (address, account)
         });
         self.edit(Edit::Accounts(accounts.collect()))?;

@@ -63,6 +63,7 @@ impl Rpc {
         let sender: Address = params.next("sender")?;
         let Number(nonce) = params.next("nonce")?;
         params.finish()?;
+        self.node.prefetch(sender)?;
         let used = since(&self.node.view.read().state, sender, |account| account.nonce > nonce)?;
         let place = |block: &SealedBlock| {
             let mut transactions = block.transactions().iter();
@@ -84,6 +85,7 @@ impl Rpc {
     pub(super) fn contract_creator(&self, mut params: Params) -> Outcome {
         let address: Address = params.next("address")?;
         params.finish()?;
+        self.node.prefetch(address)?;
         let since = {
             let view = self.node.view.read();
             let account = view.state.account(address)?.unwrap_or_default();

@@ -210,6 +210,7 @@ impl Search<'_> {
     /// Whether the block changed the account, if that can be told and means something.
     fn is_changed(&self, block: &SealedBlock) -> Result<bool, RpcError> {
         let number = block.header.number;
+        self.rpc.node.prefetch(self.address)?;
         let view = self.rpc.node.view.read();
         let parent = number.checked_sub(1).filter(|parent| view.state.check(*parent).is_ok());
         let Some(parent) = parent.filter(|_| block.header.beneficiary != self.address) else {

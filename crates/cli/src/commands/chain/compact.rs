@@ -14,6 +14,9 @@ use crate::{node, output::Output};
 /// Where what counts is written before it takes the place of what there was, beside the chain.
 const WRITTEN: &str = "chain.compacted";
 
+/// What was read of the chain that is forked, if one is; executing needs it.
+const FORK: &str = "fork";
+
 pub(super) fn run(directory: &Path, output: Output) -> anyhow::Result<()> {
     let written = directory.with_file_name(WRITTEN);
     // Held until its place is taken, so that nobody begins with it meanwhile.
@@ -37,6 +40,7 @@ pub(super) fn run(directory: &Path, output: Output) -> anyhow::Result<()> {
         fs::remove_dir_all(&written).with_context(|| format!("{}", written.display()))?;
     }
     let Compacted { kept, left_out } = compacted?;
+    copy(&directory.join(FORK), &written.join(FORK))?;
     let after = bytes(&written)?;
     if left_out > 0 {
         renameat_with(CWD, &written, CWD, directory, RenameFlags::EXCHANGE)
@@ -62,4 +66,23 @@ pub(super) fn run(directory: &Path, output: Output) -> anyhow::Result<()> {
             before.div_ceil(1_000_000)
         ),
     })
+}
+
+/// Copies the files right in a directory, durably; nothing if it is not there.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    if !from.exists() {
+        return Ok(());
+    }
+    let why = || format!("{} cannot be copied", from.display());
+    fs::create_dir(to).with_context(why)?;
+    for file in fs::read_dir(from).with_context(why)? {
+        let file = file.with_context(why)?;
+        let copy = to.join(file.file_name());
+        fs::copy(file.path(), &copy).with_context(why)?;
+        fs::File::open(&copy).and_then(|copy| copy.sync_all()).with_context(why)?;
+    }
+    for directory in [Some(to), to.parent()].into_iter().flatten() {
+        fs::File::open(directory).and_then(|names| names.sync_all()).with_context(why)?;
+    }
+    Ok(())
 }

@@ -33,6 +33,11 @@ pub(super) fn of(arguments: &Chain, data_dir: &Path) -> anyhow::Result<Option<Fo
     Ok(Some(Forked { block: block.or(arguments.fork_block_number), ..named.clone() }))
 }
 
+/// Whether a fork was opened here before.
+pub(super) fn is_kept(data_dir: &Path) -> anyhow::Result<bool> {
+    Ok(node::has_blocks(data_dir) && stored(data_dir)?.is_some())
+}
+
 /// For the next start.
 pub(super) fn keep(forked: &Forked, data_dir: &Path) -> anyhow::Result<()> {
     let new = Stored { url: forked.url.clone() };

@@ -102,7 +102,8 @@ fn open(
     if let Some(forked) = fork::of(arguments, data_dir)? {
         let prune_blocks = arguments.prune;
         let usage = Usage::Development { mining, prune_blocks, signers, new: new.clone() };
-        let chain = node::open_fork(data_dir, &forked, usage)?;
+        let begun = fork::is_kept(data_dir)?;
+        let chain = node::open_fork(data_dir, &forked, begun, usage)?;
         fork::keep(&forked, data_dir)?;
         return Ok((chain, accounts));
     }
