@@ -210,13 +210,11 @@ impl Pool {
     /// No block came of what was taken: all wait again, from the nonces that the senders have.
     pub(crate) fn put_back(&mut self, nonce: impl Fn(Address) -> u64) {
         self.taken = None;
-        self.ready.clear();
-        for (address, sender) in &mut self.senders {
+        let ready = self.senders.iter_mut().filter_map(|(address, sender)| {
             sender.next = nonce(*address);
-            if let Some(waiting) = sender.by_nonce.get(&sender.next) {
-                self.ready.insert(waiting.arrival, *address);
-            }
-        }
+            sender.by_nonce.get(&sender.next).map(|waiting| (waiting.arrival, *address))
+        });
+        self.ready = ready.collect();
     }
 
     /// Forgets all; what comes later is still later.
