@@ -23,7 +23,7 @@ use crate::edit::{self, Edit};
 use crate::execute::{Executed, Execution, Refused, SignedTransaction};
 use crate::index::Kept;
 use crate::keeper::{self, Keeper, Last, Parts};
-use crate::node::{Chosen, Node};
+use crate::node::{Chosen, Node, TimeShift};
 use crate::record;
 use crate::replay::{Past, begin, execute};
 use crate::rules::Rules;
@@ -34,6 +34,23 @@ use crate::{Error, Result};
 /// A chain that is pruned begins a segment of its journal with a step where there is so much in the
 /// one before: whole ones are removed.
 const PRUNED_SEGMENT_BYTES: u64 = 16 << 20;
+
+/// What the contracts have room for that know of earlier blocks.
+const RING_SLOTS: u64 = 8191;
+/// Where a queue's length, ends and fee are.
+const QUEUE_SLOTS: u64 = 4;
+/// Contracts that each block calls, and who gets its tips.
+const SYSTEM_CONTRACTS: [Address; 5] = [
+    Address::ZERO,
+    HISTORY_STORAGE_ADDRESS,
+    BEACON_ROOTS_ADDRESS,
+    WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+];
+/// Of how many blocks those are read of a fork at once.
+const BLOCKS_AHEAD: u64 = 8;
+/// Between two attempts to make a block where a fork's node does not answer.
+const FORK_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the builder is told.
 #[derive(Debug)]
@@ -83,23 +100,6 @@ pub(crate) struct Builder {
     /// When to try again what a fork's node did not answer.
     pub(crate) again: Cell<Option<Instant>>,
 }
-
-/// What the contracts have room for that know of earlier blocks.
-const RING_SLOTS: u64 = 8191;
-/// Where a queue's length, ends and fee are.
-const QUEUE_SLOTS: u64 = 4;
-/// Contracts that each block calls, and who gets its tips.
-const SYSTEM_CONTRACTS: [Address; 5] = [
-    Address::ZERO,
-    HISTORY_STORAGE_ADDRESS,
-    BEACON_ROOTS_ADDRESS,
-    WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
-    CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
-];
-/// Of how many blocks those are read of a fork at once.
-const BLOCKS_AHEAD: u64 = 8;
-/// Between two attempts to make a block where a fork's node does not answer.
-const FORK_PAUSE: Duration = Duration::from_secs(1);
 
 /// A block that is executed but not yet stored.
 struct Built {
@@ -254,12 +254,7 @@ impl Builder {
             && stalled
             && let Some(again) = self.again.take()
         {
-            return match self.commands.recv_timeout(again.saturating_duration_since(Instant::now()))
-            {
-                Ok(command) => Some(command),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => Some(Command::Close),
-            };
+            return self.command_until(again);
         }
         if mining == Mining::Instant && !stalled && self.node.pool.lock().has_ready() {
             return match self.commands.try_recv() {
@@ -271,6 +266,15 @@ impl Builder {
         Some(self.commands.recv().unwrap_or(Command::Close))
     }
 
+    /// A command that comes until then, if one does.
+    fn command_until(&self, time: Instant) -> Option<Command> {
+        match self.commands.recv_timeout(time.saturating_duration_since(Instant::now())) {
+            Ok(command) => Some(command),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Command::Close),
+        }
+    }
+
     /// As [`Self::next_command`], where a block is due at each interval, empty or not.
     fn next_command_within(&mut self, every: Duration) -> Option<Command> {
         let now = Instant::now();
@@ -279,10 +283,8 @@ impl Builder {
         // Where blocks take longer than the interval, a command comes between two of them.
         if due > now || self.was_due {
             self.was_due = false;
-            match self.commands.recv_timeout(due.saturating_duration_since(now)) {
-                Ok(command) => return Some(command),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Some(Command::Close),
+            if let Some(command) = self.command_until(due) {
+                return Some(command);
             }
         }
         // A block that took longer than the interval is not made up for.
@@ -425,7 +427,8 @@ impl Builder {
         let node = self.node.clone();
         self.keep_finished()?;
         self.store(&record::encode_edit(&Edit::Rewind(1))?)?;
-        let (kept, first) = (self.past.nothing(node.first_block()), node.first_block());
+        let first = node.first_block();
+        let kept = self.past.nothing(first);
         let (view, first_tries) = begin(&node.genesis, node.fork.clone(), kept, &self.past)?;
         self.snapshots.clear();
         let (mut tries, mut pool) = (node.tries.write(), node.pool.lock());
@@ -547,8 +550,7 @@ impl Builder {
     fn settle_time(&self, timestamp: u64) {
         let mut time = self.node.time.lock();
         if time.next.take().is_some() {
-            let offset = i128::from(timestamp) - i128::from(self.node.clock.unix_seconds());
-            time.offset = i64::try_from(offset).unwrap_or_default();
+            time.offset = TimeShift::from(self.node.clock.as_ref(), timestamp).offset;
         }
     }
 }

@@ -191,8 +191,8 @@ impl TimeShift {
 
     /// By which no block after one at `timestamp` is earlier than that.
     pub(crate) fn ahead_of(clock: &dyn Clock, timestamp: u64) -> Self {
-        let ahead = timestamp.saturating_sub(clock.unix_seconds());
-        Self { offset: i64::try_from(ahead).unwrap_or_default(), ..Self::default() }
+        let shift = Self::from(clock, timestamp);
+        Self { offset: shift.offset.max(0), ..shift }
     }
 }
 

@@ -190,6 +190,16 @@ impl Rpc {
         }
     }
 
+    /// A transaction that must be in a block, and its place there.
+    pub(super) fn existing_transaction(
+        &self,
+        hash: B256,
+    ) -> Result<(Arc<SealedBlock>, usize), RpcError> {
+        let unknown =
+            || RpcError::server("transaction not found").elsewhere(Place::Transaction(hash));
+        self.node.transaction(hash)?.ok_or_else(unknown)
+    }
+
     /// `null`, or what the node of the chain that is forked says.
     pub(super) fn not_here<T: Default>(&self, place: Place) -> Result<T, RpcError> {
         match self.node.fork {

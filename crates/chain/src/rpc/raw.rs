@@ -1,12 +1,13 @@
 //! Blocks and what is in them as Ethereum encodes them.
 
-use super::params::Params;
-use super::{Outcome, Rpc, RpcError, json};
-use crate::fork::Place;
 use alloy::eips::BlockId;
 use alloy::eips::eip2718::Encodable2718;
 use alloy_primitives::Bytes;
 use alloy_rlp::Encodable;
+
+use super::params::Params;
+use super::{Outcome, Rpc, RpcError, json};
+use crate::fork::Place;
 
 impl Rpc {
     pub(super) fn raw_block(&self, mut params: Params) -> Outcome {

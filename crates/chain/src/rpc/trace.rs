@@ -21,7 +21,6 @@ use super::tracing_limit::TracingLimit;
 use super::{Outcome, Rpc, RpcError, json};
 use crate::block::SealedBlock;
 use crate::execute::inspecting;
-use crate::fork::Place;
 use crate::node::StateAt;
 use crate::state::Overlay;
 
@@ -30,10 +29,7 @@ impl Rpc {
         let hash = params.hash("hash")?;
         let options = params.optional("options")?.unwrap_or_default();
         params.finish()?;
-        let found = self.node.transaction(hash)?;
-        let unknown =
-            || RpcError::server("transaction not found").elsewhere(Place::Transaction(hash));
-        let (block, index) = found.ok_or_else(unknown)?;
+        let (block, index) = self.existing_transaction(hash)?;
         let mut traces = self.trace(&block, &options, Some(index))?;
         json(traces.pop().map(|(_, trace)| trace))
     }

@@ -10,6 +10,7 @@ use crate::admission::Rejection;
 use crate::builder::Command;
 use crate::chain::Mining;
 use crate::edit::{Edit, NextBlock};
+use crate::node::TimeShift;
 use crate::rpc::params::{Number, Params};
 use crate::rpc::{Outcome, Rpc, RpcError, json};
 
@@ -112,10 +113,8 @@ impl Rpc {
         if seconds >= MAX_TIMESTAMP {
             return Err(RpcError::params("invalid argument 0 (timestamp): out of range"));
         }
-        let now = self.node.clock.unix_seconds();
         let mut time = self.node.time.lock();
-        let offset = i128::from(seconds) - i128::from(now);
-        time.offset = i64::try_from(offset).unwrap_or_default();
+        time.offset = TimeShift::from(self.node.clock.as_ref(), seconds).offset;
         Ok(value!(time.offset))
     }
 

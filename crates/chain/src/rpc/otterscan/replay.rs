@@ -9,7 +9,6 @@ use revm_inspectors::otterscan::InternalOperationsInspector;
 
 use super::calls::CallTree;
 use crate::block::SealedBlock;
-use crate::fork::Place;
 use crate::rpc::again::{Again, Watcher};
 use crate::rpc::params::Params;
 use crate::rpc::tracing_limit::TracingLimit;
@@ -32,10 +31,7 @@ impl Rpc {
     pub(super) fn transaction_error(&self, mut params: Params) -> Outcome {
         let hash = params.hash("hash")?;
         params.finish()?;
-        let (block, index) = self
-            .node
-            .transaction(hash)?
-            .ok_or_else(|| unknown().elsewhere(Place::Transaction(hash)))?;
+        let (block, index) = self.existing_transaction(hash)?;
         let status = block.receipts.get(index).map(TxReceipt::status_or_post_state);
         if status.is_some_and(|status| status.as_eip658() == Some(true)) {
             return json(Bytes::new());
@@ -53,10 +49,7 @@ impl Rpc {
     ) -> Result<(I, ExecutionResult), RpcError> {
         let hash = params.hash("hash")?;
         params.finish()?;
-        let (block, index) = self
-            .node
-            .transaction(hash)?
-            .ok_or_else(|| unknown().elsewhere(Place::Transaction(hash)))?;
+        let (block, index) = self.existing_transaction(hash)?;
         self.transaction_again(&block, index)
     }
 
@@ -103,8 +96,4 @@ impl Rpc {
         }
         Ok(())
     }
-}
-
-fn unknown() -> RpcError {
-    RpcError::server("transaction not found")
 }

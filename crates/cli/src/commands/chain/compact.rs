@@ -40,9 +40,9 @@ pub(super) fn run(directory: &Path, output: Output) -> anyhow::Result<()> {
         fs::remove_dir_all(&written).with_context(|| format!("{}", written.display()))?;
     }
     let Compacted { kept, left_out } = compacted?;
-    copy(&directory.join(FORK), &written.join(FORK))?;
     let after = bytes(&written)?;
     if left_out > 0 {
+        copy(&directory.join(FORK), &written.join(FORK))?;
         renameat_with(CWD, &written, CWD, directory, RenameFlags::EXCHANGE)
             .context("the system cannot put one directory in the place of another in one step")?;
         // Before what there was is removed.
